@@ -1,0 +1,81 @@
+"""NumPy arrays inside msgpack, as msgpack-numpy writes them, read without its dangers.
+
+msgpack-numpy 0.4.8 calls `pickle.loads` on arrays of kind `O`, and a dtype that holds objects
+without saying so builds an array over the sender's bytes. The reader here accepts the same bytes
+for plain numbers and nothing else.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from typing import Any, cast
+
+import msgpack_numpy
+import numpy as np
+from numpy.typing import NDArray
+
+from headrace.protocol.errors import LocalProtocolError, RejectCode, RemoteProtocolError
+
+Array = NDArray[Any]
+
+MAX_DIMENSIONS = 8
+_DTYPE = re.compile(r"[<>|=]?(b1|[iu][1248]|f[248]|c(8|16))")
+_ARRAY_KEYS = frozenset({b"nd", b"type", b"kind", b"shape", b"data"})
+
+
+def pack_array(value: object) -> dict[bytes, object]:
+    """Returns the map that stands for an array or a NumPy scalar, for use as msgpack's `default`.
+
+    Raises:
+        LocalProtocolError: the value is no array, or its dtype is not a plain number.
+    """
+    if not isinstance(value, np.ndarray | np.generic):
+        raise LocalProtocolError(f"a payload holds arrays, text and numbers, not {type(value)!r}")
+    if not _DTYPE.fullmatch(value.dtype.str):
+        raise LocalProtocolError(
+            f"an array of dtype {value.dtype} cannot travel; use plain numbers"
+        )
+    return cast("dict[bytes, object]", msgpack_numpy.encode(value))
+
+
+def is_packed_array(value: Mapping[object, object]) -> bool:
+    """Returns whether a decoded map stands for an array or a NumPy scalar."""
+    return b"nd" in value
+
+
+def unpack_array(packed: Mapping[object, object]) -> Array:
+    """Returns the read-only array that a decoded map stands for, as a view of its bytes.
+
+    Raises:
+        RemoteProtocolError: any part is missing, of another type, or disagrees with the others.
+    """
+    if not packed.keys() <= _ARRAY_KEYS:
+        raise _fault("unknown keys")
+    is_array, dtype_text, data = packed.get(b"nd"), packed.get(b"type"), packed.get(b"data")
+    if not isinstance(is_array, bool):
+        raise _fault("'nd' is not a boolean")
+    if packed.get(b"kind", b"") not in (b"", ""):
+        raise _fault("a kind other than plain numbers")
+    if not isinstance(dtype_text, str) or not _DTYPE.fullmatch(dtype_text):
+        raise _fault("a dtype that is not a plain number")
+    if not isinstance(data, bytes):
+        raise _fault("'data' is not binary")
+    dtype = np.dtype(dtype_text)
+    shape = _shape(packed.get(b"shape")) if is_array else ()
+    if math.prod(shape) * dtype.itemsize != len(data):
+        raise _fault(f"{len(data)} bytes for shape {shape} of {dtype}")
+    return np.ndarray(shape, dtype, data)
+
+
+def _shape(value: object) -> tuple[int, ...]:
+    if not isinstance(value, list | tuple) or len(value) > MAX_DIMENSIONS:
+        raise _fault(f"'shape' is not a list of at most {MAX_DIMENSIONS} sizes")
+    if not all(type(size) is int and 0 <= size < 2**48 for size in value):
+        raise _fault("'shape' holds something other than sizes")
+    return tuple(value)
+
+
+def _fault(what: str) -> RemoteProtocolError:
+    return RemoteProtocolError(RejectCode.MALFORMED, f"array with {what}")

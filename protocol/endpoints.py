@@ -1,0 +1,69 @@
+"""The four addresses of a broker, and how a person writes them."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from dataclasses import dataclass
+
+from headrace.protocol.errors import ConfigError
+
+DEFAULT_ADDRESS = "tcp://127.0.0.1:5555"
+
+_TCP = re.compile(r"^tcp://(?P<host>\[[^\]]+\]|[^:\[\]]+):(?P<port>\d{1,5})$")
+_HELP = (
+    "write one base address such as tcp://127.0.0.1:5555 (four consecutive ports), or all four: "
+    "ingest=tcp://H:P,control=tcp://H:P,weights=tcp://H:P,learner=tcp://H:P"
+)
+
+
+@dataclass(frozen=True)
+class BrokerAddress:
+    """The ZeroMQ endpoints of one broker.
+
+    Attributes:
+        ingest: actors PUSH to it.
+        control: actors SUBSCRIBE to delivery states, rejects and the beacon.
+        weights: actors SUBSCRIBE to snapshots and weights.
+        learner: learners' DEALER sockets connect to it.
+    """
+
+    ingest: str
+    control: str
+    weights: str
+    learner: str
+
+    @classmethod
+    def parse(cls, text: str) -> BrokerAddress:
+        """Returns the four endpoints meant by `text`.
+
+        `tcp://H:P` means the four ports from P on; `tcp://H:0` (for binding only) lets the system
+        choose each; `name=endpoint,…` names all four, for NAT and port mappings.
+
+        Raises:
+            ConfigError: the text is neither; the sentence shows both forms.
+        """
+        return cls._parse_named(text) if "=" in text else cls._parse_base(text)
+
+    @classmethod
+    def _parse_base(cls, text: str) -> BrokerAddress:
+        match = _TCP.match(text)
+        if match is None:
+            raise ConfigError(f"{text!r} is not a broker's address: {_HELP}")
+        base = int(match["port"])
+        if base + 3 > 65_535:
+            raise ConfigError(f"{text!r} needs four consecutive ports below 65536: {_HELP}")
+        steps = range(4) if base else (0, 0, 0, 0)
+        return cls(*(f"tcp://{match['host']}:{base + step}" for step in steps))
+
+    @classmethod
+    def _parse_named(cls, text: str) -> BrokerAddress:
+        names = [field.name for field in dataclasses.fields(cls)]
+        parts = text.split(",")
+        endpoint_by_name = {name: value for name, _, value in (p.partition("=") for p in parts)}
+        if endpoint_by_name.keys() != set(names) or len(parts) != len(names):
+            raise ConfigError(f"{text!r} does not name each of {', '.join(names)} once: {_HELP}")
+        return cls(**endpoint_by_name)
+
+    def __str__(self) -> str:
+        return ",".join(f"{name}={value}" for name, value in dataclasses.asdict(self).items())

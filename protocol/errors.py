@@ -1,0 +1,83 @@
+"""The one tree of errors.
+
+    HeadraceError
+    ├── ConfigError            what the user wrote cannot work; the sentence says what to write
+    ├── RefusedError           the broker will not serve this process (carries a RejectCode)
+    └── ProtocolError          abstract
+        ├── LocalProtocolError     this side tried something illegal: a bug here, raise loudly
+        └── RemoteProtocolError    the peer did: count it, answer it, go on
+
+The split by fault is h11's (`h11._util`): a broker survives a bad peer because only the last kind
+can come from a peer's bytes.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class RejectCode(StrEnum):
+    """Why a message, a batch or a process was turned away. The text of a code never changes."""
+
+    MALFORMED = "malformed"
+    UNKNOWN_KIND = "unknown_kind"
+    UNSUPPORTED_VERSION = "unsupported_version"
+    OVERSIZED = "oversized"
+    INVALID_BATCH = "invalid_batch"
+    WRONG_RUN = "wrong_run"
+    UNEXPECTED_PURPOSE = "unexpected_purpose"
+    SUPERSEDED = "superseded"
+    POISON = "poison"
+    UNKNOWN_SESSION = "unknown_session"
+    LEARNER_EXISTS = "learner_exists"
+    INVALID_POLICY = "invalid_policy"
+
+
+class HeadraceError(Exception):
+    """Base of every error that headrace raises on purpose."""
+
+
+class ConfigError(HeadraceError):
+    """Raised when a file, an option or an argument cannot work; says what to write instead."""
+
+
+class RefusedError(HeadraceError):
+    """Raised when the broker will not serve this process; asking again would not help.
+
+    Attributes:
+        code: the reason as a code, for the exit status.
+        reason: the reason as a sentence.
+    """
+
+    def __init__(self, code: RejectCode, reason: str) -> None:
+        super().__init__(code, reason)
+        self.code = code
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"refused by the broker ({self.code}): {self.reason}"
+
+
+class ProtocolError(HeadraceError):
+    """Base of the two errors by fault; never raised itself."""
+
+
+class LocalProtocolError(ProtocolError):
+    """Raised when this side asks for something that the protocol forbids."""
+
+
+class RemoteProtocolError(ProtocolError):
+    """Raised when a peer's bytes are not a legal message.
+
+    Attributes:
+        code: what to answer the peer.
+        reason: one sentence with the fact that is wrong.
+    """
+
+    def __init__(self, code: RejectCode, reason: str) -> None:
+        super().__init__(code, reason)
+        self.code = code
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"{self.code}: {self.reason}"

@@ -1,0 +1,38 @@
+"""Who speaks, and which policy is meant: the names and numbers that messages carry."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+
+MAX_SAFE_INTEGER = 2**53 - 1
+"""The largest integer on the wire: what a JavaScript number still holds exactly."""
+
+Name = Annotated[str, msgspec.Meta(min_length=1, max_length=128, pattern="^[!-~]+$")]
+"""An actor id, run id or module id: 1 to 128 printable ASCII characters, no space."""
+
+Text = Annotated[str, msgspec.Meta(max_length=4096)]
+"""Words for a person."""
+
+Digest = Annotated[str, msgspec.Meta(min_length=8, max_length=128, pattern="^[0-9a-f]+$")]
+"""A hash in lower-case hexadecimal."""
+
+Count = Annotated[int, msgspec.Meta(ge=0, le=MAX_SAFE_INTEGER)]
+"""A sequence number, a count, or a random identity such as an incarnation."""
+
+Seconds = Annotated[float, msgspec.Meta(ge=0)]
+
+
+class PolicyVersion(msgspec.Struct, frozen=True, order=True, array_like=True):
+    """A version of the policy, ordered by epoch first.
+
+    The broker grants one epoch per learner run, above every epoch it has heard of, so a restart of
+    either side never makes a version go back. On the wire: `[epoch, number]`.
+    """
+
+    epoch: Count
+    number: Count
+
+    def __str__(self) -> str:
+        return f"{self.epoch}.{self.number}"

@@ -1,0 +1,177 @@
+"""The manifest: what a run needs an actor to know, and the policy frame that carries it.
+
+A policy frame is one msgpack map, `{"manifest": …, "graphs": {module id: ONNX bytes}}`. It changes
+only when a learner run begins; new weights for it are published under its digest.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Annotated
+
+import msgspec
+import numpy as np
+
+from headrace.protocol.arrays import MAX_DIMENSIONS
+from headrace.protocol.errors import RejectCode, RemoteProtocolError
+from headrace.protocol.identity import Name
+from headrace.protocol.trajectory import ACTIONS, OBSERVATIONS, REWARDS, is_column
+
+Dtype = Annotated[
+    str, msgspec.Meta(pattern="^(bool|u?int(8|16|32|64)|float(16|32|64)|complex(64|128))$")
+]
+Size = Annotated[int, msgspec.Meta(ge=0, le=2**40)]
+Shape = Annotated[tuple[Size, ...], msgspec.Meta(max_length=MAX_DIMENSIONS)]
+ModuleId = Name
+
+DEFAULT_MODULE = "default_policy"
+"""RLlib's id of the only module of a single-agent run."""
+
+
+class TensorSpec(msgspec.Struct, frozen=True):
+    """Name, dtype and shape of a graph's input or output; for batched ones without the rows."""
+
+    name: Annotated[str, msgspec.Meta(min_length=1, max_length=512)]
+    dtype: Dtype
+    shape: Shape
+
+
+class ColumnSpec(TensorSpec, frozen=True):
+    """A column of recorded trajectories: one row of `shape` per step.
+
+    Attributes:
+        low, high: bounds, both included; a value outside makes the batch invalid.
+    """
+
+    low: float | None = None
+    high: float | None = None
+
+
+class PolicyGraph(msgspec.Struct, frozen=True):
+    """The contract of one module's ONNX graph; SPEC.md section 7 tells its meaning.
+
+    Attributes:
+        observations: inputs with the observation as the simulator gives it, one per path.
+        noise_size: columns of the input `noise`, uniform in (0, 1), one row per observation.
+        weights: inputs with the module's parameters, in full shape.
+        scalars: further inputs of shape [1], float32, with their default values.
+        recorded: outputs to record, each under the column name it maps to.
+        env_action: output with the action as the simulator expects it.
+        max_error: largest absolute difference from the module when the graph was exported.
+    """
+
+    observations: tuple[TensorSpec, ...]
+    noise_size: Size
+    weights: tuple[TensorSpec, ...]
+    scalars: dict[str, float]
+    recorded: dict[str, str]
+    env_action: TensorSpec
+    max_error: float
+
+
+class ModuleManifest(msgspec.Struct, frozen=True):
+    """What is recorded for the agents of one module, and the graph that acts for them."""
+
+    columns: tuple[ColumnSpec, ...]
+    graph: PolicyGraph
+    lookback: Annotated[int, msgspec.Meta(ge=0, le=65_536)] = 0
+
+    @property
+    def observation_columns(self) -> tuple[ColumnSpec, ...]:
+        """The columns that have one row more than steps."""
+        return tuple(column for column in self.columns if is_column(OBSERVATIONS, column.name))
+
+
+class OnPolicyFlow(msgspec.Struct, frozen=True, tag="on_policy", tag_field="strategy"):
+    """Flow control for learners that collect a batch, train on it and publish (PPO).
+
+    Attributes:
+        train_batch_env_steps: env steps per update.
+        overlap: share of the next batch that may be produced while the learner trains.
+        max_policy_lag: older batches are stale.
+        cut_on_new_weights: newer weights close an open batch.
+    """
+
+    train_batch_env_steps: Annotated[int, msgspec.Meta(ge=1, le=2**40)]
+    overlap: Annotated[float, msgspec.Meta(ge=0, le=16)] = 1.0
+    max_policy_lag: Annotated[int, msgspec.Meta(ge=0)] | None = 1
+    cut_on_new_weights: bool = True
+
+
+Flow = OnPolicyFlow
+
+
+class Manifest(msgspec.Struct, frozen=True):
+    """What the learner tells its actors, through the broker.
+
+    Attributes:
+        modules: by module id.
+        infos: keys of Gymnasium's info dict to record, as columns `infos/<key>`.
+        environment: the Gymnasium id that the learner's run file names, if any; an actor without
+            an environment of its own uses it.
+        environment_config: keyword arguments for that environment.
+    """
+
+    run: Name
+    flow: Flow
+    modules: Annotated[dict[ModuleId, ModuleManifest], msgspec.Meta(min_length=1)]
+    multi_agent: bool = False
+    infos: tuple[Name, ...] = ()
+    environment: str | None = None
+    environment_config: dict[str, str | int | float | bool | None] = {}
+
+
+class Policy(msgspec.Struct, frozen=True):
+    """A decoded policy frame."""
+
+    manifest: Manifest
+    graphs: dict[ModuleId, bytes]
+
+
+_DECODER = msgspec.msgpack.Decoder(Policy)
+
+
+def encode_policy(policy: Policy) -> bytes:
+    """Returns the policy frame of a manifest and its graphs."""
+    return msgspec.msgpack.encode(policy)
+
+
+def policy_digest(frame: bytes | memoryview) -> str:
+    """Returns the name of a policy frame: 128 bits of its SHA-256."""
+    return hashlib.sha256(frame).hexdigest()[:32]
+
+
+def decode_policy(frame: bytes | memoryview) -> Policy:
+    """Returns the policy in a policy frame, checked for what every module needs.
+
+    Raises:
+        RemoteProtocolError: the bytes are not a policy, or a module lacks a graph or a column.
+    """
+    try:
+        policy = _DECODER.decode(frame)
+    except (msgspec.MsgspecError, ValueError, RecursionError, OverflowError) as error:
+        raise RemoteProtocolError(
+            RejectCode.INVALID_POLICY, f"not a policy frame: {error}"
+        ) from error
+    for module_id, module in policy.manifest.modules.items():
+        fault = _module_fault(module)
+        if module_id not in policy.graphs:
+            fault = "has no graph"
+        if fault:
+            raise RemoteProtocolError(RejectCode.INVALID_POLICY, f"module {module_id!r} {fault}")
+    return policy
+
+
+def _module_fault(module: ModuleManifest) -> str | None:
+    names = [column.name for column in module.columns]
+    if len(set(names)) != len(names):
+        return "names a column twice"
+    for needed in (OBSERVATIONS, ACTIONS, REWARDS):
+        if not any(is_column(needed, name) for name in names):
+            return f"has no column {needed!r}"
+    return None
+
+
+def numpy_dtype(spec: TensorSpec) -> np.dtype[np.generic]:
+    """Returns the dtype of a tensor as NumPy's."""
+    return np.dtype(spec.dtype)

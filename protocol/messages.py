@@ -1,0 +1,356 @@
+"""The closed set of messages: what a header frame may say. Do not subclass these.
+
+Every message is one header frame, a msgpack map with the keys `kind`, `wire` and the fields below,
+and the number of payload frames that `payload_count` tells. Unknown keys are ignored, so a minor
+version may add optional fields.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Literal
+
+import msgspec
+
+from headrace.protocol.errors import RejectCode
+from headrace.protocol.identity import Count, Digest, Name, PolicyVersion, Seconds, Text
+
+WIRE_VERSION = 0
+"""The major version of the wire; peers of another one are refused with `unsupported_version`."""
+
+Purpose = Literal["train", "evaluate"]
+
+
+class Totals(msgspec.Struct, frozen=True):
+    """How the batches up to the acknowledged one ended; the four add up to `acknowledged`."""
+
+    consumed: Count = 0
+    stale: Count = 0
+    rejected: Count = 0
+    dropped: Count = 0
+
+
+class Ledger(msgspec.Struct, frozen=True):
+    """Every batch of every actor: produced = consumed + stale + rejected + dropped + held."""
+
+    produced: Count = 0
+    consumed: Count = 0
+    stale: Count = 0
+    rejected: Count = 0
+    dropped: Count = 0
+    held: Count = 0
+
+
+class Credit(msgspec.Struct, frozen=True):
+    """Permission to begin batches.
+
+    Attributes:
+        up_to: the highest sequence number that may be begun.
+        fragment_steps: close a batch at this many env steps,
+        fragment_s: or after this many seconds, whichever comes first.
+        min_version: begin only with weights at least this new; credit can overtake weights.
+    """
+
+    up_to: Count
+    fragment_steps: Annotated[int, msgspec.Meta(ge=1, le=2**31)]
+    fragment_s: Annotated[float, msgspec.Meta(gt=0)]
+    min_version: PolicyVersion
+
+
+class Mark(msgspec.Struct, frozen=True, array_like=True):
+    """The highest sequence number that a learner took from one incarnation of an actor."""
+
+    actor: Name
+    incarnation: Count
+    seq: Count
+
+
+class LearnerProgress(msgspec.Struct, frozen=True):
+    """What a learner tells about its training, for `headrace status`."""
+
+    env_steps: Count = 0
+    iteration: Count = 0
+    episode_return_mean: float | None = None
+
+
+class Message(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind"):
+    """Base of all messages."""
+
+    payload_count: ClassVar[int] = 0
+
+    wire: int = WIRE_VERSION
+
+
+# ------------------------------------------------------------------ actor to broker (ingest)
+
+
+class ActorMessage(Message, frozen=True):
+    """Base of what actors push."""
+
+    actor: Name
+    incarnation: Count
+
+
+class Presence(ActorMessage, frozen=True):
+    """What an actor has; the broker sends again whatever is behind.
+
+    Attributes:
+        version: the weights it acts with, None before the first snapshot.
+        policy_digest: the policy frame that it has.
+        last_seq: the newest batch that it finished, sent or not.
+        acknowledged, totals: its books, from which a new broker continues.
+        env_steps: steps recorded so far.
+        unrecorded_env_steps: steps that a simulator took without credit and did not record.
+    """
+
+    version: PolicyVersion | None = None
+    policy_digest: Digest | None = None
+    last_seq: Count = 0
+    acknowledged: Count = 0
+    totals: Totals = Totals()
+    env_steps: Count = 0
+    unrecorded_env_steps: Count = 0
+
+
+class Hello(Presence, frozen=True, tag="hello"):
+    """Announces an incarnation of an actor; repeated until a delivery state answers it."""
+
+    wire_min: int = WIRE_VERSION
+    wire_max: int = WIRE_VERSION
+    client: Text = ""
+    host: Text = ""
+
+
+class Alive(Presence, frozen=True, tag="alive"):
+    """Says once a second that an actor lives."""
+
+
+class Goodbye(ActorMessage, frozen=True, tag="goodbye"):
+    """Ends an incarnation on purpose."""
+
+    last_seq: Count = 0
+
+
+class Trajectories(ActorMessage, frozen=True, tag="trajectories"):
+    """One batch of trajectories; the payload is a `TrajectoryBatch`.
+
+    Attributes:
+        run: the run of the manifest that the batch was recorded under.
+        version: the one policy version that acted.
+        env_steps: env steps in the batch, as credit counts them.
+        sent_before: this is a retransmission, or goes to a broker that is new to the actor.
+    """
+
+    payload_count: ClassVar[int] = 1
+
+    seq: Annotated[int, msgspec.Meta(ge=1, le=2**53 - 1)]
+    run: Name
+    version: PolicyVersion
+    env_steps: Annotated[int, msgspec.Meta(ge=1, le=2**31)]
+    purpose: Purpose = "train"
+    task: Name | None = None
+    sent_before: bool = False
+
+
+# ------------------------------------------------------------------ broker to actor (control)
+
+
+class Delivery(Message, frozen=True, tag="delivery"):
+    """The delivery state of one incarnation: cumulative, so any copy may be lost or repeated.
+
+    Attributes:
+        broker: the incarnation of the broker; credit belongs to it.
+        accepted: the broker holds, or has dealt with, every batch up to this one.
+        acknowledged: every batch up to this one ended as `totals` says: free its memory.
+        credit: None while the broker has nothing to grant.
+        gap: a batch above `accepted + 1` came first; send again from there.
+    """
+
+    broker: Count
+    incarnation: Count
+    accepted: Count
+    acknowledged: Count
+    totals: Totals
+    credit: Credit | None = None
+    gap: bool = False
+
+
+class Reject(Message, frozen=True, tag="reject"):
+    """Says why a batch (with `seq`) or an incarnation (without) was turned away."""
+
+    incarnation: Count
+    code: RejectCode
+    reason: Text
+    seq: Count | None = None
+
+
+class Beacon(Message, frozen=True, tag="beacon"):
+    """Tells all actors once a second which broker is there and which version is newest."""
+
+    broker: Count
+    wire_min: int = WIRE_VERSION
+    wire_max: int = WIRE_VERSION
+    run: Name | None = None
+    version: PolicyVersion | None = None
+
+
+# ------------------------------------------------------------------ broker to actor (weights)
+
+
+class Weights(Message, frozen=True, tag="weights"):
+    """New weights for the policy that `policy_digest` names: tensors by module and name."""
+
+    payload_count: ClassVar[int] = 1
+
+    run: Name
+    version: PolicyVersion
+    policy_digest: Digest
+
+
+class Snapshot(Message, frozen=True, tag="snapshot"):
+    """All that a late joiner needs: payloads are the policy frame and the weights frame."""
+
+    payload_count: ClassVar[int] = 2
+
+    run: Name
+    version: PolicyVersion
+    policy_digest: Digest
+
+
+# ------------------------------------------------------------------ learner to broker
+
+
+class LearnerMessage(Message, frozen=True):
+    """Base of what learner sessions send; `session` is a random id, not a socket."""
+
+    session: Count
+
+
+class LearnerHello(LearnerMessage, frozen=True, tag="learner_hello"):
+    """Opens a learner session.
+
+    Attributes:
+        learner_run: equal for all runners of one Algorithm and their restarts.
+        worker_index: RLlib's; a new session of the same learner run and index ends the old one.
+        run: the run's id, as in the manifest.
+        takeover: end the sessions of another learner run instead of being refused.
+        newest_epoch: the newest epoch this learner knows of; the granted one is above it, unless
+            the broker already granted one to the same learner run.
+        marks: what was taken from each actor so far; nothing up to there is delivered again.
+    """
+
+    learner_run: Name
+    worker_index: Count
+    run: Name
+    takeover: bool = False
+    newest_epoch: Count = 0
+    marks: tuple[Mark, ...] = ()
+    wire_min: int = WIRE_VERSION
+    wire_max: int = WIRE_VERSION
+    host: Text = ""
+
+
+class Pull(LearnerMessage, frozen=True, tag="pull"):
+    """Says how much the session takes, cumulatively, and that it lives; sent once a second.
+
+    Attributes:
+        lease_up_to_steps: lease batches while fewer env steps than this were leased in all.
+        confirmed: leases up to this one were handed to training.
+    """
+
+    lease_up_to_steps: Count
+    confirmed: Count
+    progress: LearnerProgress | None = None
+
+
+class Offer(LearnerMessage, frozen=True, tag="offer"):
+    """Tells that this session has weights of version `number` to publish."""
+
+    number: Count
+    weights_digest: Digest
+    policy_digest: Digest
+
+
+class Publish(LearnerMessage, frozen=True, tag="publish"):
+    """The offered weights: payloads are the policy frame (empty if unwanted) and the weights."""
+
+    payload_count: ClassVar[int] = 2
+
+    number: Count
+    weights_digest: Digest
+    policy_digest: Digest
+
+
+class LearnerGoodbye(LearnerMessage, frozen=True, tag="learner_goodbye"):
+    """Ends a session on purpose; its unconfirmed leases go back to the queue."""
+
+
+# ------------------------------------------------------------------ broker to learner
+
+
+class Welcome(Message, frozen=True, tag="welcome"):
+    """Answers a learner's hello."""
+
+    broker: Count
+    session: Count
+    epoch: Count
+
+
+class Refusal(Message, frozen=True, tag="refusal"):
+    """Turns a learner session or a publish away."""
+
+    session: Count
+    code: RejectCode
+    reason: Text
+
+
+class Want(Message, frozen=True, tag="want"):
+    """Answers an offer: which frames the session is to publish, if any.
+
+    A session that collects and trains in turn asks for leases only after this answer and its
+    publish, so that what it is leased is judged against the weights that it will train.
+    """
+
+    session: Count
+    number: Count
+    weights: bool
+    policy: bool
+
+
+class Lease(Message, frozen=True, tag="lease"):
+    """One batch for a session, numbered from 1; the payload is the actor's, untouched.
+
+    Attributes:
+        attempt: 1, or more when an earlier session ended without confirming it.
+        policy_lag: published versions since the batch's own, None across epochs.
+    """
+
+    payload_count: ClassVar[int] = 1
+
+    session: Count
+    number: Annotated[int, msgspec.Meta(ge=1)]
+    actor: Name
+    incarnation: Count
+    seq: Count
+    version: PolicyVersion
+    env_steps: Count
+    attempt: Count = 1
+    policy_lag: Count | None = None
+    purpose: Purpose = "train"
+    task: Name | None = None
+
+
+class FleetReport(Message, frozen=True, tag="fleet_report"):
+    """Answers each pull: how the fleet and the queue stand."""
+
+    session: Count
+    queue_env_steps: Count
+    actors: Count
+    ledger: Ledger
+    steps_per_s: Seconds = 0.0
+
+
+IngestMessage = Hello | Alive | Goodbye | Trajectories
+ControlMessage = Delivery | Reject | Beacon
+WeightsMessage = Weights | Snapshot
+FromLearner = LearnerHello | Pull | Offer | Publish | LearnerGoodbye
+ToLearner = Welcome | Refusal | Want | Lease | FleetReport

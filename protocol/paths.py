@@ -1,0 +1,24 @@
+"""Names for the leaves of nested observations and infos: `obs/camera/left`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+
+def flatten_paths(value: Any, root: str) -> dict[str, Any]:
+    """Returns the leaves of nested maps and tuples by path, maps in the order of their sorted keys.
+
+    A value that is not nested is its own only leaf, under `root`. The order is that of dm-tree,
+    which RLlib flattens with.
+    """
+    if isinstance(value, Mapping):
+        members = [(str(key), value[key]) for key in sorted(value)]
+    elif isinstance(value, tuple):
+        members = [(str(index), member) for index, member in enumerate(value)]
+    else:
+        return {root: value}
+    leaves: dict[str, Any] = {}
+    for name, member in members:
+        leaves.update(flatten_paths(member, f"{root}/{name}"))
+    return leaves
