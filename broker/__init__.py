@@ -1,0 +1,1 @@
+"""The broker: a pure router inside a thin poll loop."""

@@ -1,0 +1,170 @@
+"""What actors say, and what they are answered."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import assert_never
+
+from headrace.broker.books import BrokerBooks
+from headrace.broker.effects import PublishControl
+from headrace.broker.fleet import ActorRecord
+from headrace.protocol.errors import RejectCode, RemoteProtocolError
+from headrace.protocol.flow import Outcome, Verdict
+from headrace.protocol.headers import Frame
+from headrace.protocol.messages import (
+    Alive,
+    Goodbye,
+    Hello,
+    IngestMessage,
+    Presence,
+    Reject,
+    Trajectories,
+)
+from headrace.protocol.topics import delivery_topic
+from headrace.protocol.trajectory import unpack_batch
+from headrace.protocol.validation import find_batch_fault
+
+
+class ActorDesk:
+    """Handles the ingest endpoint."""
+
+    def __init__(self, books: BrokerBooks) -> None:
+        self._books = books
+        self._marks: dict[tuple[str, int], int] = {}
+        self.accepts_batches = True
+        self.rejects: Counter[RejectCode] = Counter()
+        self.duplicates = 0
+
+    def handle(self, message: IngestMessage, payloads: tuple[Frame, ...], now_s: float) -> None:
+        """Handles one message.
+
+        Raises:
+            RemoteProtocolError: it is legal by itself but not from this actor now.
+        """
+        origin = (message.actor, message.incarnation)
+        if self._books.fleet.has_ended(origin):
+            if not isinstance(message, Goodbye):
+                self.reject(origin, RejectCode.SUPERSEDED, "a later process uses this actor id")
+            return
+        match message:
+            case Hello() | Alive():
+                self._note_presence(message, now_s)
+            case Trajectories():
+                self._take_batch(message, payloads[0], now_s)
+            case Goodbye():
+                self._end(message)
+            case _:
+                assert_never(message)
+
+    def reject(
+        self, origin: tuple[str, int], code: RejectCode, reason: str, seq: int | None = None
+    ) -> None:
+        """Counts a reject, and tells the actor why."""
+        self.rejects[code] += 1
+        self._books.outbox.add(
+            PublishControl(
+                delivery_topic(origin[0]),
+                Reject(incarnation=origin[1], code=code, reason=reason[:4000], seq=seq),
+            )
+        )
+        record = self._books.fleet.find(origin)
+        if record is not None:
+            record.last_reject = reason
+
+    def remember_mark(self, origin: tuple[str, int], seq: int) -> None:
+        """Notes what a learner took from an incarnation, for now or for when it says hello."""
+        self._marks[origin] = max(seq, self._marks.get(origin, 0))
+        record = self._books.fleet.find(origin)
+        if record is not None:
+            self._apply_mark(record)
+
+    def _note_presence(self, presence: Presence, now_s: float) -> None:
+        books = self._books
+        origin = (presence.actor, presence.incarnation)
+        record = books.fleet.current(origin)
+        if record is None:
+            former = books.fleet.end(presence.actor)
+            if former is not None:
+                books.leave_credit(former)
+                books.outbox.note(f"actor {presence.actor} was superseded by a later process")
+            record = books.fleet.admit(presence, now_s)
+            books.outbox.note(
+                f"actor {presence.actor} joined from {record.host or 'an old broker'}"
+            )
+        record.presence = presence
+        record.last_heard_s = now_s
+        books.remove_queued(
+            origin, record.receiver.take_books(presence.acknowledged, presence.totals)
+        )
+        self._apply_mark(record)
+        if presence.version is not None:
+            books.hear_epoch(presence.version.epoch, now_s)
+        books.join_credit(record)
+        books.send_snapshot_if_behind(presence, now_s)
+        books.outbox.tell(origin)
+
+    def _apply_mark(self, record: ActorRecord) -> None:
+        mark = self._marks.pop(record.origin, 0)
+        if mark > record.receiver.acknowledged:
+            self._books.remove_queued(record.origin, record.receiver.take_mark(mark))
+            self._books.outbox.tell(record.origin)
+
+    def _take_batch(self, header: Trajectories, payload: Frame, now_s: float) -> None:
+        books = self._books
+        origin = (header.actor, header.incarnation)
+        record = books.fleet.current(origin)
+        if record is None:
+            return  # the beacon makes it say hello again; it keeps the batch until then
+        record.last_heard_s = now_s
+        if header.seq > record.receiver.accepted and not self._has_room(header, payload):
+            record.waits_for = (header.env_steps, len(payload))
+            return
+        verdict = record.receiver.arrive(header.seq)
+        if verdict is Verdict.GAP:
+            if record.receiver.should_answer_gap():
+                books.outbox.tell(origin, gap=True)
+            return
+        books.outbox.tell(origin)
+        if verdict is Verdict.DUPLICATE:
+            self.duplicates += 1
+            return
+        record.steps.add(header.env_steps, now_s)
+        if books.credit is not None:
+            books.credit.arrived(origin, header.seq, header.env_steps)
+        try:
+            self._check(header, payload)
+        except RemoteProtocolError as error:
+            record.finish(header.seq, Outcome.REJECTED)
+            self.reject(origin, error.code, error.reason, header.seq)
+        else:
+            books.queue.append(header, payload)
+
+    def _has_room(self, header: Trajectories, payload: Frame) -> bool:
+        books = self._books
+        return (
+            self.accepts_batches
+            and books.policy.published is not None
+            and books.queue.has_room_for(header.env_steps, len(payload))
+        )
+
+    def _check(self, header: Trajectories, payload: Frame) -> None:
+        published = self._books.policy.published
+        if published is None or header.run != published.manifest.run:
+            raise RemoteProtocolError(
+                RejectCode.WRONG_RUN, f"run {header.run!r} is not what this broker serves now"
+            )
+        if header.purpose != "train":
+            raise RemoteProtocolError(
+                RejectCode.UNEXPECTED_PURPOSE, f"nobody asked for batches to {header.purpose}"
+            )
+        batch = unpack_batch(payload, self._books.config.limits)
+        fault = find_batch_fault(batch, published.manifest, header.env_steps)
+        if fault is not None:
+            raise RemoteProtocolError(RejectCode.INVALID_BATCH, fault)
+
+    def _end(self, goodbye: Goodbye) -> None:
+        record = self._books.fleet.current((goodbye.actor, goodbye.incarnation))
+        if record is not None:
+            self._books.leave_credit(record)
+            self._books.fleet.end(goodbye.actor)
+            self._books.outbox.note(f"actor {goodbye.actor} said goodbye")

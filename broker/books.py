@@ -1,0 +1,165 @@
+"""The state that both desks work on, and the steps that touch several parts of it."""
+
+from __future__ import annotations
+
+from headrace.broker.config import RouterConfig
+from headrace.broker.credit import CreditControl, Origin
+from headrace.broker.effects import PublishWeights, SendToLearner
+from headrace.broker.fleet import ActorRecord, Fleet
+from headrace.broker.outbox import Outbox
+from headrace.broker.policy import PolicyDesk, Published
+from headrace.broker.queue import QueuedBatch, TrajectoryQueue
+from headrace.broker.sessions import LearnerSession, LearnerSessions
+from headrace.broker.snapshots import SnapshotDesk
+from headrace.protocol.errors import RemoteProtocolError
+from headrace.protocol.flow import Outcome
+from headrace.protocol.messages import Ledger, Presence, Snapshot, Weights, Welcome
+from headrace.protocol.topics import snapshot_topic, weights_topic
+from headrace.protocol.trajectory import unpack_batch
+from headrace.protocol.validation import find_batch_fault
+
+
+class BrokerBooks:
+    """Fleet, queue, sessions, policy and credit of one broker incarnation."""
+
+    def __init__(self, config: RouterConfig, incarnation: int) -> None:
+        self.config = config
+        self.incarnation = incarnation
+        self.outbox = Outbox()
+        self.fleet = Fleet()
+        self.queue = TrajectoryQueue(config.queue_env_steps, config.queue_bytes)
+        self.sessions = LearnerSessions(config.session_timeout_s)
+        self.policy = PolicyDesk(config.limits)
+        self.snapshots = SnapshotDesk(config.snapshot_repeat_s)
+        self.credit: CreditControl | None = None
+
+    # ---------------------------------------------------------------- credit and the queue
+
+    def join_credit(self, record: ActorRecord) -> None:
+        """Lets a live actor take part in credit."""
+        record.is_live = True
+        if self.credit is not None:
+            begun = max(record.presence.last_seq, record.granted)
+            self.credit.join(record.origin, begun, record.receiver.accepted)
+
+    def leave_credit(self, record: ActorRecord) -> None:
+        """Takes an actor that ended or fell silent out of credit."""
+        record.is_live = False
+        if self.credit is not None:
+            credit = self.credit.credit_of(record.origin)
+            record.granted = credit.up_to if credit is not None else record.granted
+            self.credit.leave(record.origin)
+
+    def finish(self, batch: QueuedBatch, outcome: Outcome) -> None:
+        """Ends a batch that was taken from the queue or from a session."""
+        record = self.fleet.find(batch.origin)
+        if record is None or batch.header.seq <= record.receiver.acknowledged:
+            return
+        record.finish(batch.header.seq, outcome)
+        self.fleet.close_if_finished(record)
+        self.outbox.tell(batch.origin)
+
+    def remove_queued(self, origin: Origin, seqs: list[int]) -> None:
+        """Takes batches that have ended elsewhere out of the queue and the sessions."""
+        if not seqs:
+            return
+        ended = set(seqs)
+        self.queue.remove_if(lambda batch: batch.origin == origin and batch.header.seq in ended)
+        for session in self.sessions:
+            for number, batch in list(session.leases.items()):
+                if batch.origin == origin and batch.header.seq in ended:
+                    del session.leases[number]
+
+    def ledger(self) -> Ledger:
+        """Returns the books of the whole fleet."""
+        leased = sum(len(session.leases) for session in self.sessions)
+        return self.fleet.ledger(len(self.queue) + leased)
+
+    # ---------------------------------------------------------------- policy
+
+    def welcome(self, session: LearnerSession) -> SendToLearner:
+        """Returns the message that tells a session its epoch."""
+        return SendToLearner(
+            session.routing_id,
+            Welcome(
+                broker=self.incarnation, session=session.hello.session, epoch=self.policy.epoch
+            ),
+        )
+
+    def hear_epoch(self, epoch: int, now_s: float) -> None:
+        """Moves above an epoch that an actor knows from an earlier broker."""
+        policy = self.policy
+        policy.newest_epoch_heard = max(policy.newest_epoch_heard, epoch)
+        if policy.learner_run is None or epoch <= policy.epoch:
+            return
+        policy.begin_epoch()
+        for session in self.sessions:
+            self.outbox.add(self.welcome(session))
+        published = policy.republish(now_s)
+        if published is not None:
+            self.announce(published, is_new_policy=False, now_s=now_s)
+
+    def announce(self, published: Published, *, is_new_policy: bool, now_s: float) -> None:
+        """Sends a version to all actors, and begins the next update with it."""
+        if self.credit is None:
+            self.credit = CreditControl(published.manifest.flow)
+        elif is_new_policy:
+            self.credit.adopt(published.manifest.flow)
+        self.credit.published(published.version, now_s)
+        if is_new_policy:
+            self._drop_what_no_longer_fits(published)
+            for actor in self.snapshots.listening:
+                self.send_snapshot(actor, now_s)
+        else:
+            self.outbox.add(
+                PublishWeights(
+                    weights_topic(published.manifest.run),
+                    Weights(
+                        run=published.manifest.run,
+                        version=published.version,
+                        policy_digest=published.digest,
+                    ),
+                    (published.weights_frame,),
+                )
+            )
+        for record in self.fleet:
+            if record.is_live:
+                self.join_credit(record)
+                self.outbox.tell(record.origin)
+
+    def send_snapshot(self, actor: str, now_s: float) -> None:
+        """Sends an actor that listens the newest snapshot, if there is one."""
+        published = self.policy.published
+        if published is None:
+            return
+        message = Snapshot(
+            run=published.manifest.run, version=published.version, policy_digest=published.digest
+        )
+        payloads = (published.policy_frame, published.weights_frame)
+        self.outbox.add(PublishWeights(snapshot_topic(actor), message, payloads))
+        self.snapshots.mark_sent(actor, now_s)
+
+    def send_snapshot_if_behind(self, presence: Presence, now_s: float) -> None:
+        """Repeats the snapshot for an actor that should have got it by now."""
+        published = self.policy.published
+        if published is None:
+            return
+        settled = self.policy.settled_version(now_s)
+        if self.snapshots.is_due(presence, published.digest, settled, now_s):
+            self.send_snapshot(presence.actor, now_s)
+
+    def _drop_what_no_longer_fits(self, published: Published) -> None:
+        """Ends queued batches that the new manifest cannot use."""
+
+        def is_unfit(batch: QueuedBatch) -> bool:
+            if batch.header.run != published.manifest.run:
+                return True
+            try:
+                trajectories = unpack_batch(batch.payload, self.config.limits)
+            except RemoteProtocolError:
+                return True
+            fault = find_batch_fault(trajectories, published.manifest, batch.header.env_steps)
+            return fault is not None
+
+        for batch in self.queue.remove_if(is_unfit):
+            self.finish(batch, Outcome.DROPPED)

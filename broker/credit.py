@@ -1,0 +1,214 @@
+"""The credit rule: how many env steps may be under way at once, and whose turn it is.
+
+A PUSH socket hides batches in buffers, and every hidden batch is stale data. So permission is given
+to *begin* a batch, for as many env steps as the learner will take while they are fresh:
+
+    window W = steps still missing for this update (while collecting) + overlap * B
+    grant while  queued + reserved < W
+
+where B is the env steps per update. A reservation ends when its batch arrives, when it expires
+(a dead actor must not starve the learner), or with its actor's incarnation; credits never shrink.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass, field
+
+from headrace.broker.meters import MovingAverage
+from headrace.protocol.identity import PolicyVersion
+from headrace.protocol.manifest import OnPolicyFlow
+from headrace.protocol.messages import Credit
+
+Origin = tuple[str, int]
+"""An actor and its incarnation."""
+
+MAX_UNARRIVED = 4
+_MIN_FRAGMENT_STEPS = 16
+_ASSUMED_ROUND_TRIP_S = 0.05
+
+
+def _clamp(value: float, low: float, high: float) -> float:
+    return max(low, min(value, high))
+
+
+class OnPolicyWindow:
+    """How much may be under way for a learner that collects, trains and publishes."""
+
+    def __init__(self, flow: OnPolicyFlow) -> None:
+        self._flow = flow
+        self._delivered = 0
+        self._published_at_s: float | None = None
+        self._update_s = MovingAverage()
+
+    @property
+    def missing_steps(self) -> int:
+        """Env steps that the learner still takes before it trains; 0 while it trains."""
+        return max(0, self._flow.train_batch_env_steps - self._delivered)
+
+    @property
+    def target_steps(self) -> float:
+        """W: env steps that may be queued or reserved."""
+        return self.missing_steps + self._flow.overlap * self._flow.train_batch_env_steps
+
+    def fragment_steps(self, live_actors: int) -> int:
+        """F: several fragments per actor and update, and never a large part of one update."""
+        batch = self._flow.train_batch_env_steps
+        share = max(self._flow.overlap, 0.5) * batch / (4 * max(live_actors, 1))
+        return int(_clamp(share, min(_MIN_FRAGMENT_STEPS, batch), max(batch / 16, 1)))
+
+    @property
+    def fragment_s(self) -> float:
+        """The time limit of a batch: a tenth of an update, so that slow actors stay fresh."""
+        return _clamp(0.1 * (self._update_s.value or 1.0), 0.02, 5.0)
+
+    def needed_number(self, newest: int, outstanding_steps: float) -> int:
+        """The oldest policy number that is not stale when a batch begun now is delivered."""
+        version_at_delivery = newest if outstanding_steps < self.missing_steps else newest + 1
+        lag = self._flow.max_policy_lag
+        return 0 if lag is None else min(newest, max(0, version_at_delivery - lag))
+
+    def delivered(self, env_steps: int) -> None:
+        """Counts env steps that a learner session was leased."""
+        self._delivered += env_steps
+
+    def published(self, now_s: float) -> None:
+        """Begins the next update."""
+        if self._published_at_s is not None:
+            self._update_s.add(now_s - self._published_at_s)
+        self._published_at_s = now_s
+        self._delivered = 0
+
+
+@dataclass
+class _Account:
+    """Credit of one live incarnation: `granted` - `arrived` batches are still to come."""
+
+    granted: int
+    arrived: int
+    batch_steps: MovingAverage = field(default_factory=MovingAverage)
+    reserved: dict[int, tuple[int, float]] = field(default_factory=dict)
+
+    @property
+    def unarrived(self) -> int:
+        return self.granted - self.arrived
+
+
+class CreditControl:
+    """Grants credit to live actors in turn; call `grant` after anything else has changed."""
+
+    def __init__(self, flow: OnPolicyFlow) -> None:
+        self.window = OnPolicyWindow(flow)
+        self._accounts: dict[Origin, _Account] = {}
+        # Accounts by the number of unarrived credits; in each, the one ready longest comes first.
+        self._turns: list[OrderedDict[Origin, None]] = [
+            OrderedDict() for _ in range(MAX_UNARRIVED + 1)
+        ]
+        self._newest = PolicyVersion(0, 0)
+        self._min_version = PolicyVersion(0, 0)
+        self.reserved_steps = 0
+
+    def adopt(self, flow: OnPolicyFlow) -> None:
+        """Goes on under the flow of another manifest; credits that were granted stay."""
+        self.window = OnPolicyWindow(flow)
+
+    def join(self, origin: Origin, begun: int, arrived: int) -> None:
+        """Opens an account for a live actor that has begun batches up to `begun` already."""
+        if origin not in self._accounts:
+            self._accounts[origin] = _Account(granted=max(begun, arrived), arrived=arrived)
+            self._queue_up(origin)
+
+    def leave(self, origin: Origin) -> None:
+        """Closes an account; what it reserved is free."""
+        account = self._accounts.pop(origin, None)
+        if account is not None:
+            self._dequeue(origin, account.unarrived)
+            for seq in list(account.reserved):
+                self._free(account, seq)
+
+    def arrived(self, origin: Origin, seq: int, env_steps: int) -> None:
+        """Notes an arrived batch of `origin`."""
+        account = self._accounts.get(origin)
+        if account is None:
+            return
+        before = account.unarrived
+        account.batch_steps.add(env_steps)
+        self._free(account, seq)
+        account.arrived = max(account.arrived, seq)
+        account.granted = max(account.granted, account.arrived)
+        self._dequeue(origin, before)
+        self._queue_up(origin)
+
+    def published(self, version: PolicyVersion, now_s: float) -> None:
+        """Notes a new version, with which the next update begins."""
+        self._newest = version
+        self.window.published(now_s)
+
+    def expire(self, now_s: float) -> None:
+        """Counts overdue reservations as 0 steps; their credits stay valid."""
+        limit_s = max(1.0, 4 * (self.window.fragment_s + _ASSUMED_ROUND_TRIP_S))
+        for account in self._accounts.values():
+            for seq, (_, reserved_at_s) in list(account.reserved.items()):
+                if now_s - reserved_at_s <= limit_s:
+                    break  # reservations are in the order of their times
+                self._free(account, seq)
+
+    def grant(self, queue_env_steps: int, now_s: float) -> list[Origin]:
+        """Grants what fits into the window; returns the actors whose credit grew."""
+        fragment = self.window.fragment_steps(len(self._accounts))
+        changed: dict[Origin, None] = {}
+        while (outstanding := queue_env_steps + self.reserved_steps) < self.window.target_steps:
+            origin = self._next_in_turn()
+            if origin is None:
+                break
+            account = self._accounts[origin]
+            number = self.window.needed_number(self._newest.number, outstanding)
+            needed = PolicyVersion(self._newest.epoch, number)
+            self._min_version = max(self._min_version, needed)
+            self._dequeue(origin, account.unarrived)
+            account.granted += 1
+            steps = round(min(fragment, account.batch_steps.value or fragment))
+            account.reserved[account.granted] = (steps, now_s)
+            self.reserved_steps += steps
+            self._queue_up(origin)
+            changed[origin] = None
+        return list(changed)
+
+    def credit_of(self, origin: Origin) -> Credit | None:
+        """Returns the credit to tell an actor, None if it has no account."""
+        account = self._accounts.get(origin)
+        if account is None:
+            return None
+        return Credit(
+            up_to=account.granted,
+            fragment_steps=self.window.fragment_steps(len(self._accounts)),
+            fragment_s=self.window.fragment_s,
+            min_version=self._min_version,
+        )
+
+    @property
+    def origins(self) -> list[Origin]:
+        """The incarnations that have an account."""
+        return list(self._accounts)
+
+    def unarrived_of(self, origin: Origin) -> int:
+        """Returns how many granted batches of an actor have not arrived."""
+        account = self._accounts.get(origin)
+        return 0 if account is None else account.unarrived
+
+    def _next_in_turn(self) -> Origin | None:
+        for waiting in self._turns[:MAX_UNARRIVED]:
+            if waiting:
+                return next(iter(waiting))
+        return None
+
+    def _queue_up(self, origin: Origin) -> None:
+        unarrived = self._accounts[origin].unarrived
+        self._turns[min(unarrived, MAX_UNARRIVED)][origin] = None
+
+    def _dequeue(self, origin: Origin, unarrived: int) -> None:
+        self._turns[min(unarrived, MAX_UNARRIVED)].pop(origin, None)
+
+    def _free(self, account: _Account, seq: int) -> None:
+        steps, _ = account.reserved.pop(seq, (0, 0.0))
+        self.reserved_steps -= steps

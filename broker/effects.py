@@ -1,0 +1,45 @@
+"""What the router wants done: the only way in which it acts on the world."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from headrace.protocol.headers import Frame
+from headrace.protocol.messages import ControlMessage, ToLearner, WeightsMessage
+
+
+@dataclass(frozen=True)
+class PublishControl:
+    """Publish on the control endpoint."""
+
+    topic: bytes
+    message: ControlMessage
+
+
+@dataclass(frozen=True)
+class PublishWeights:
+    """Publish on the weights endpoint."""
+
+    topic: bytes
+    message: WeightsMessage
+    payloads: tuple[Frame, ...]
+
+
+@dataclass(frozen=True)
+class SendToLearner:
+    """Send to one learner's socket."""
+
+    routing_id: bytes
+    message: ToLearner
+    payloads: tuple[Frame, ...] = ()
+
+
+@dataclass(frozen=True)
+class Note:
+    """Tell the operator."""
+
+    text: str
+    is_warning: bool = False
+
+
+Effect = PublishControl | PublishWeights | SendToLearner | Note

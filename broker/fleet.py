@@ -1,0 +1,153 @@
+"""The actors: who lives, what each delivered, and the books that add up over all of them."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import msgspec
+
+from headrace.broker.credit import Origin
+from headrace.broker.meters import RateMeter
+from headrace.protocol.flow import Outcome, Receiver
+from headrace.protocol.messages import Hello, Ledger, Presence
+
+_REMEMBERED_INCARNATIONS = 16
+_STALE_STREAK_TO_SHOW = 10
+
+
+@dataclass
+class ActorRecord:
+    """One incarnation of an actor.
+
+    Attributes:
+        presence: what it said of itself last.
+        is_live: whether it was heard of lately and may be granted credit.
+        waits_for: env steps and bytes of a batch that could not be accepted yet.
+        granted: the highest credit it was told, kept over a silence.
+        stale_streak: batches in a row that were stale.
+    """
+
+    origin: Origin
+    receiver: Receiver
+    presence: Presence
+    last_heard_s: float
+    client: str = ""
+    host: str = ""
+    is_live: bool = True
+    waits_for: tuple[int, int] | None = None
+    granted: int = 0
+    stale_streak: int = 0
+    last_reject: str = ""
+    steps: RateMeter = field(default_factory=RateMeter)
+
+    @property
+    def produced(self) -> int:
+        """Batches that it finished, as far as this broker knows."""
+        return max(self.presence.last_seq, self.receiver.accepted)
+
+    @property
+    def is_stale_by_nature(self) -> bool:
+        """Whether all of its latest batches were too old."""
+        return self.stale_streak >= _STALE_STREAK_TO_SHOW
+
+    def finish(self, seq: int, outcome: Outcome) -> None:
+        """Ends an accepted batch."""
+        self.receiver.finish(seq, outcome)
+        if outcome is Outcome.STALE:
+            self.stale_streak += 1
+        elif outcome is Outcome.CONSUMED:
+            self.stale_streak = 0
+
+
+class Fleet:
+    """All incarnations: the current one of each actor, and former ones with open batches."""
+
+    def __init__(self) -> None:
+        self._current: dict[str, ActorRecord] = {}
+        self._former: dict[Origin, ActorRecord] = {}
+        self._ended: dict[str, deque[int]] = {}
+        self._closed_books = Ledger()
+
+    def __iter__(self) -> Iterator[ActorRecord]:
+        return iter(list(self._current.values()))
+
+    def find(self, origin: Origin) -> ActorRecord | None:
+        """Returns the record of an incarnation, current or former."""
+        record = self.current(origin)
+        return record if record is not None else self._former.get(origin)
+
+    def current(self, origin: Origin) -> ActorRecord | None:
+        """Returns the record of an incarnation if it is its actor's current one."""
+        record = self._current.get(origin[0])
+        return record if record is not None and record.origin == origin else None
+
+    def has_ended(self, origin: Origin) -> bool:
+        """Returns whether a later incarnation superseded this one, or it said goodbye."""
+        return origin[1] in self._ended.get(origin[0], ())
+
+    def admit(self, hello: Presence, now_s: float) -> ActorRecord:
+        """Opens the record of a new incarnation, which supersedes an earlier one.
+
+        Raises:
+            RemoteProtocolError: the books in the hello do not add up.
+        """
+        receiver = Receiver(hello.acknowledged, hello.totals)
+        self.end(hello.actor)
+        record = ActorRecord((hello.actor, hello.incarnation), receiver, hello, now_s)
+        if isinstance(hello, Hello):
+            record.client, record.host = hello.client, hello.host
+        self._current[hello.actor] = record
+        return record
+
+    def end(self, actor: str) -> ActorRecord | None:
+        """Ends the current incarnation of an actor; what it never delivered counts as dropped."""
+        record = self._current.pop(actor, None)
+        if record is None:
+            return None
+        ended = self._ended.setdefault(actor, deque(maxlen=_REMEMBERED_INCARNATIONS))
+        ended.append(record.origin[1])
+        self._former[record.origin] = record
+        self.close_if_finished(record)
+        return record
+
+    def close_if_finished(self, record: ActorRecord) -> None:
+        """Moves the books of a former incarnation without open batches to the closed ones."""
+        if record.origin in self._former and not record.receiver.unfinished:
+            del self._former[record.origin]
+            self._closed_books = _add(self._closed_books, _books_of_former(record))
+
+    def ledger(self, open_batches: int) -> Ledger:
+        """Returns the books of all actors.
+
+        Args:
+            open_batches: accepted batches that wait or are leased, as the queue and the sessions
+                count them. They are counted there and not here, so that a slip shows as a ledger
+                that does not add up.
+        """
+        books = self._closed_books
+        for record in self._former.values():
+            books = _add(books, _books_of_former(record))
+        unaccepted = 0
+        for record in self._current.values():
+            books = _add(books, _books(record))
+            unaccepted += record.produced - record.receiver.accepted
+        return msgspec.structs.replace(books, held=open_batches + unaccepted)
+
+
+def _books(record: ActorRecord) -> Ledger:
+    ended = {outcome.value: record.receiver.ended_as(outcome) for outcome in Outcome}
+    return Ledger(produced=record.produced, **ended)
+
+
+def _books_of_former(record: ActorRecord) -> Ledger:
+    books = _books(record)
+    lost_with_actor = record.produced - record.receiver.accepted
+    return msgspec.structs.replace(books, dropped=books.dropped + lost_with_actor)
+
+
+def _add(one: Ledger, other: Ledger) -> Ledger:
+    return Ledger(
+        **{name: getattr(one, name) + getattr(other, name) for name in Ledger.__struct_fields__}
+    )

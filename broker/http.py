@@ -1,0 +1,72 @@
+"""Health and status over HTTP, read by people, probes and `headrace status`."""
+
+from __future__ import annotations
+
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import msgspec
+
+from headrace.broker.service import BrokerService
+from headrace.protocol.errors import ConfigError
+
+
+class StatusServer:
+    """Serves `/health` (200 while the poll loop answers) and `/status` (JSON) from threads."""
+
+    def __init__(self, address: str, service: BrokerService) -> None:
+        host, _, port = address.rpartition(":")
+        try:
+            self._server = ThreadingHTTPServer((host.strip("[]"), int(port)), _handler_of(service))
+        except (OSError, ValueError, OverflowError) as error:
+            raise ConfigError(
+                f"cannot serve status at {address!r}: {error}; "
+                "write host:port with --http, or --http '' for none"
+            ) from error
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, name="headrace-http", daemon=True
+        )
+
+    @property
+    def url(self) -> str:
+        """Where it listens."""
+        host, port = self._server.server_address[:2]
+        return f"http://{host!s}:{port}"
+
+    def start(self) -> None:
+        """Begins to serve."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stops serving."""
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+
+def _handler_of(service: BrokerService) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            if self.path not in ("/health", "/status"):
+                self._answer(404, {"error": "there are /health and /status"})
+                return
+            try:
+                status = service.status()
+            except TimeoutError:
+                self._answer(503, {"error": "the broker's loop does not answer"})
+                return
+            self._answer(200, status if self.path == "/status" else {"status": "ok"})
+
+        def _answer(self, code: int, body: object) -> None:
+            encoded = msgspec.json.encode(body)
+            self.send_response(code)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(encoded)))
+            self.end_headers()
+            self.wfile.write(encoded)
+
+        def log_message(self, format: str, *args: Any) -> None:
+            """Keeps probes out of the log."""
+
+    return Handler

@@ -1,0 +1,247 @@
+"""What learners say, and what they are leased."""
+
+from __future__ import annotations
+
+from typing import assert_never
+
+from headrace.broker.actor_desk import ActorDesk
+from headrace.broker.books import BrokerBooks
+from headrace.broker.effects import SendToLearner
+from headrace.broker.policy import OfferVerdict
+from headrace.broker.queue import QueuedBatch
+from headrace.broker.sessions import LearnerSession
+from headrace.protocol.errors import RejectCode, RemoteProtocolError
+from headrace.protocol.flow import Outcome
+from headrace.protocol.headers import Frame
+from headrace.protocol.messages import (
+    FleetReport,
+    FromLearner,
+    LearnerGoodbye,
+    LearnerHello,
+    Lease,
+    Offer,
+    Publish,
+    Pull,
+    Refusal,
+    ToLearner,
+    Want,
+)
+
+
+class LearnerDesk:
+    """Handles the learner endpoint, and leases batches to sessions."""
+
+    def __init__(self, books: BrokerBooks, actors: ActorDesk, started_at_s: float) -> None:
+        self._books = books
+        self._actors = actors
+        self._reclaim_until_s = started_at_s + books.config.reclaim_s
+
+    def handle(
+        self,
+        routing_id: bytes,
+        message: FromLearner,
+        payloads: tuple[Frame, ...],
+        now_s: float,
+    ) -> None:
+        """Handles one message."""
+        if isinstance(message, LearnerHello):
+            self._open(routing_id, message, now_s)
+            return
+        session = self._books.sessions.get(message.session)
+        if session is None:
+            if not isinstance(message, LearnerGoodbye):
+                self._refuse(
+                    routing_id, message.session, RejectCode.UNKNOWN_SESSION, "say hello again"
+                )
+            return
+        session.routing_id = routing_id
+        session.last_heard_s = now_s
+        match message:
+            case Pull():
+                self._take_pull(session, message, now_s)
+            case Offer():
+                self._take_offer(session, message)
+            case Publish():
+                self._take_publish(session, message, payloads, now_s)
+            case LearnerGoodbye():
+                self.end_session(session, "said goodbye")
+            case _:
+                assert_never(message)
+
+    def end_overdue_sessions(self, now_s: float) -> None:
+        """Ends the sessions that were silent for too long."""
+        for session in self._books.sessions.overdue(now_s):
+            self.end_session(session, "was silent for too long")
+
+    def end_session(self, session: LearnerSession, why: str) -> None:
+        """Ends a session; what it did not confirm goes back to the queue."""
+        books = self._books
+        unconfirmed = books.sessions.end(session)
+        poisonous = [b for b in unconfirmed if b.attempt >= books.config.max_attempts]
+        books.queue.put_back([b for b in unconfirmed if b.attempt < books.config.max_attempts])
+        for batch in poisonous:
+            self._actors.reject(
+                batch.origin,
+                RejectCode.POISON,
+                f"{batch.attempt} learner sessions ended without confirming this batch",
+                batch.header.seq,
+            )
+            books.finish(batch, Outcome.REJECTED)
+        books.outbox.note(f"learner {session.hello.worker_index} {why}")
+
+    def lease(self, now_s: float) -> None:
+        """Leases what waits to the sessions that take it, oldest first; drops what is stale."""
+        books = self._books
+        if not any(session.takes_more for session in books.sessions):
+            return
+        held_back: set[tuple[str, int]] = set()
+        for batch in list(books.queue):
+            if batch.origin in held_back:
+                continue
+            taker = books.sessions.taker_of(batch.origin)
+            may_be_taken_already = batch.header.sent_before and now_s < self._reclaim_until_s
+            if taker is None or not taker.takes_more or may_be_taken_already:
+                held_back.add(batch.origin)  # its later batches must not overtake it
+                continue
+            books.queue.remove(batch)
+            if self._is_stale(batch):
+                books.finish(batch, Outcome.STALE)
+            else:
+                self._lease_to(taker, batch)
+
+    # ---------------------------------------------------------------- sessions
+
+    def _open(self, routing_id: bytes, hello: LearnerHello, now_s: float) -> None:
+        books = self._books
+        known = books.sessions.get(hello.session)
+        if known is not None:
+            known.routing_id = routing_id  # its hello was repeated before the welcome arrived
+            self._welcome(known)
+            return
+        replaced = books.sessions.replaced_by(hello)
+        others = [s for s in replaced if s.hello.learner_run != hello.learner_run]
+        if others and not hello.takeover:
+            self._refuse(
+                routing_id,
+                hello.session,
+                RejectCode.LEARNER_EXISTS,
+                f"a learner from {others[0].hello.host or 'elsewhere'} trains run "
+                f"{others[0].hello.run!r} on this broker; stop it, or say takeover",
+            )
+            return
+        for mark in hello.marks:
+            self._actors.remember_mark((mark.actor, mark.incarnation), mark.seq)
+        for session in replaced:
+            self.end_session(session, "was replaced")
+        books.policy.admit(hello.learner_run, hello.newest_epoch)
+        session = LearnerSession(hello, routing_id, now_s)
+        books.sessions.open(session)
+        books.outbox.note(f"learner {hello.worker_index} of run {hello.run} joined")
+        self._welcome(session)
+
+    def _take_pull(self, session: LearnerSession, pull: Pull, now_s: float) -> None:
+        books = self._books
+        session.lease_up_to_steps = max(session.lease_up_to_steps, pull.lease_up_to_steps)
+        session.progress = pull.progress or session.progress
+        for batch in session.confirm(pull.confirmed):
+            books.finish(batch, Outcome.CONSUMED)
+        live = [record for record in books.fleet if record.is_live]
+        self._send(
+            session.routing_id,
+            FleetReport(
+                session=pull.session,
+                queue_env_steps=books.queue.env_steps,
+                actors=len(live),
+                ledger=books.ledger(),
+                steps_per_s=sum(record.steps.per_s(now_s) for record in live),
+            ),
+        )
+
+    # ---------------------------------------------------------------- policy
+
+    def _take_offer(self, session: LearnerSession, offer: Offer) -> None:
+        policy = self._books.policy
+        verdict = policy.judge(offer)
+        if verdict is OfferVerdict.WENT_BACK:
+            policy.begin_epoch()
+            for other in self._books.sessions:
+                self._welcome(other)
+        self._send(
+            session.routing_id,
+            Want(
+                session=offer.session,
+                number=offer.number,
+                weights=verdict is not OfferVerdict.KNOWN,
+                policy=policy.lacks_policy(offer.policy_digest),
+            ),
+        )
+
+    def _take_publish(
+        self,
+        session: LearnerSession,
+        message: Publish,
+        payloads: tuple[Frame, ...],
+        now_s: float,
+    ) -> None:
+        books = self._books
+        if books.policy.judge(message) is OfferVerdict.KNOWN:
+            return  # another runner of the same learner was faster
+        is_new_policy = books.policy.lacks_policy(message.policy_digest)
+        try:
+            published = books.policy.publish(message, payloads[0], payloads[1], now_s)
+        except RemoteProtocolError as error:
+            self._refuse(session.routing_id, message.session, error.code, error.reason)
+            return
+        books.announce(published, is_new_policy=is_new_policy, now_s=now_s)
+
+    # ---------------------------------------------------------------- leases
+
+    def _policy_lag(self, batch: QueuedBatch) -> int | None:
+        published = self._books.policy.published
+        version = batch.header.version
+        if published is None or version.epoch != published.version.epoch:
+            return None
+        return max(0, published.version.number - version.number)
+
+    def _is_stale(self, batch: QueuedBatch) -> bool:
+        published = self._books.policy.published
+        limit = published.manifest.flow.max_policy_lag if published is not None else None
+        if limit is None:
+            return False
+        lag = self._policy_lag(batch)
+        return lag is None or lag > limit
+
+    def _lease_to(self, session: LearnerSession, batch: QueuedBatch) -> None:
+        header = batch.header
+        number = session.lease(batch)
+        if self._books.credit is not None:
+            self._books.credit.window.delivered(header.env_steps)
+        self._send(
+            session.routing_id,
+            Lease(
+                session=session.hello.session,
+                number=number,
+                actor=header.actor,
+                incarnation=header.incarnation,
+                seq=header.seq,
+                version=header.version,
+                env_steps=header.env_steps,
+                attempt=batch.attempt,
+                policy_lag=self._policy_lag(batch),
+                purpose=header.purpose,
+                task=header.task,
+            ),
+            (batch.payload,),
+        )
+
+    def _welcome(self, session: LearnerSession) -> None:
+        self._books.outbox.add(self._books.welcome(session))
+
+    def _refuse(self, routing_id: bytes, session: int, code: RejectCode, reason: str) -> None:
+        self._actors.rejects[code] += 1
+        self._send(routing_id, Refusal(session=session, code=code, reason=reason))
+
+    def _send(
+        self, routing_id: bytes, message: ToLearner, payloads: tuple[Frame, ...] = ()
+    ) -> None:
+        self._books.outbox.add(SendToLearner(routing_id, message, payloads))

@@ -1,0 +1,168 @@
+"""The broker as a pure function of messages and time: frames in, effects out.
+
+Nothing here opens a socket, reads a clock or raises because of what a peer sent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from headrace.broker.actor_desk import ActorDesk
+from headrace.broker.books import BrokerBooks
+from headrace.broker.config import RouterConfig
+from headrace.broker.effects import Effect, PublishControl
+from headrace.broker.learner_desk import LearnerDesk
+from headrace.broker.status import BrokerStatus, status_of
+from headrace.protocol.errors import RemoteProtocolError
+from headrace.protocol.headers import (
+    Frame,
+    from_learner_decoder,
+    ingest_decoder,
+    peek_sender,
+)
+from headrace.protocol.messages import Beacon, Delivery
+from headrace.protocol.topics import (
+    BEACON,
+    actor_of,
+    delivery_topic,
+    snapshot_topic,
+)
+
+
+class Router:
+    """Routes between actors and learners. After any number of `on_…` calls, call `take_effects`."""
+
+    def __init__(self, config: RouterConfig, incarnation: int, now_s: float) -> None:
+        self._books = BrokerBooks(config, incarnation)
+        self._actors = ActorDesk(self._books)
+        self._learners = LearnerDesk(self._books, self._actors, now_s)
+        self._decode_ingest = ingest_decoder(config.limits).decode
+        self._decode_learner = from_learner_decoder(config.limits).decode
+        self._beacon_due_s = now_s
+        self._started_at_s = now_s
+
+    def on_ingest(self, frames: Sequence[Frame], now_s: float) -> None:
+        """Takes a message that an actor pushed."""
+        try:
+            message, payloads = self._decode_ingest(frames)
+            self._actors.handle(message, tuple(payloads), now_s)
+        except RemoteProtocolError as error:
+            sender = peek_sender(frames[0]) if frames else None
+            if sender is None:
+                self._actors.rejects[error.code] += 1
+            else:
+                self._actors.reject(sender, error.code, error.reason)
+
+    def on_learner(self, frames: Sequence[Frame], now_s: float) -> None:
+        """Takes a message from a learner's socket; the first frame is the routing id."""
+        routing_id = bytes(frames[0])
+        try:
+            message, payloads = self._decode_learner(frames[1:])
+        except RemoteProtocolError as error:
+            self._actors.rejects[error.code] += 1
+            return
+        self._learners.handle(routing_id, message, tuple(payloads), now_s)
+
+    def on_control_subscription(self, event: bytes) -> None:
+        """Takes a subscription event of the control endpoint: 1 or 0, then the topic."""
+        actor = actor_of(event[1:], delivery_topic)
+        if actor is None or event[:1] != b"\1":
+            return
+        for record in self._books.fleet:
+            if record.origin[0] == actor:
+                self._books.outbox.tell(record.origin)
+
+    def on_weights_subscription(self, event: bytes, now_s: float) -> None:
+        """Takes a subscription event of the weights endpoint; a joiner gets its snapshot."""
+        actor = actor_of(event[1:], snapshot_topic)
+        if actor is None:
+            return
+        if event[:1] == b"\1":
+            self._books.snapshots.subscribe(actor)
+            self._books.send_snapshot(actor, now_s)
+        else:
+            self._books.snapshots.unsubscribe(actor)
+
+    def tick(self, now_s: float) -> None:
+        """Does what time alone asks for; call it at least every 100 ms."""
+        for record in self._books.fleet:
+            silent_s = now_s - record.last_heard_s
+            if record.is_live and silent_s > self._books.config.actor_timeout_s:
+                self._books.leave_credit(record)
+                self._books.outbox.note(f"actor {record.origin[0]} is silent", is_warning=True)
+        self._learners.end_overdue_sessions(now_s)
+        if self._books.credit is not None:
+            self._books.credit.expire(now_s)
+        if now_s >= self._beacon_due_s:
+            self._beacon_due_s = now_s + self._books.config.beacon_s
+            published = self._books.policy.published
+            self._books.outbox.add(
+                PublishControl(
+                    BEACON,
+                    Beacon(
+                        broker=self._books.incarnation,
+                        run=published.manifest.run if published else None,
+                        version=published.version if published else None,
+                    ),
+                )
+            )
+
+    def take_effects(self, now_s: float) -> list[Effect]:
+        """Leases and grants what the last messages made possible; returns all effects, once."""
+        books = self._books
+        self._learners.lease(now_s)
+        if books.credit is not None and self._actors.accepts_batches:
+            for origin in books.credit.grant(books.queue.env_steps, now_s):
+                books.outbox.tell(origin)
+        self._wake_waiting()
+        effects = books.outbox.take_effects()
+        effects += self._deliveries()
+        return effects
+
+    def drain(self) -> None:
+        """Accepts and grants nothing any more; what is queued may still be leased."""
+        self._actors.accepts_batches = False
+
+    @property
+    def is_drained(self) -> bool:
+        """Whether nothing is queued or leased."""
+        leased = any(session.leases for session in self._books.sessions)
+        return not leased and not len(self._books.queue)
+
+    def status(self, now_s: float) -> BrokerStatus:
+        """Returns how everything stands, for a person."""
+        return status_of(self._books, self._actors, now_s - self._started_at_s, now_s)
+
+    def _wake_waiting(self) -> None:
+        """Asks for the batches that could not be accepted, once there is room again."""
+        books = self._books
+        if not self._actors.accepts_batches or books.policy.published is None:
+            return
+        for record in books.fleet:
+            if record.waits_for is not None and books.queue.has_room_for(*record.waits_for):
+                record.waits_for = None
+                books.outbox.tell(record.origin, gap=True)
+
+    def _deliveries(self) -> list[Effect]:
+        books = self._books
+        deliveries: list[Effect] = []
+        for origin, gap in books.outbox.take_told().items():
+            record = books.fleet.find(origin)
+            if record is None:
+                continue
+            receiver = record.receiver
+            deliveries.append(
+                PublishControl(
+                    delivery_topic(origin[0]),
+                    Delivery(
+                        broker=books.incarnation,
+                        incarnation=origin[1],
+                        accepted=receiver.accepted,
+                        acknowledged=receiver.acknowledged,
+                        totals=receiver.totals,
+                        credit=books.credit.credit_of(origin) if books.credit else None,
+                        gap=gap,
+                    ),
+                )
+            )
+        return deliveries

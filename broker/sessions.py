@@ -1,0 +1,121 @@
+"""Learner sessions: who takes which actor's batches, and what each holds unconfirmed."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import OrderedDict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from headrace.broker.queue import QueuedBatch
+from headrace.protocol.messages import LearnerHello, LearnerProgress
+
+
+@dataclass
+class LearnerSession:
+    """One living session.
+
+    Attributes:
+        routing_id: the socket that spoke for it last.
+        lease_up_to_steps: env steps that it takes in all; cumulative.
+        leased_env_steps: env steps that it was leased so far.
+        leases: what it has not confirmed, by lease number.
+    """
+
+    hello: LearnerHello
+    routing_id: bytes
+    last_heard_s: float
+    lease_up_to_steps: int = 0
+    leased_env_steps: int = 0
+    last_lease: int = 0
+    progress: LearnerProgress | None = None
+    leases: OrderedDict[int, QueuedBatch] = field(default_factory=OrderedDict)
+
+    @property
+    def takes_more(self) -> bool:
+        """Whether it may be leased another batch."""
+        return self.leased_env_steps < self.lease_up_to_steps
+
+    def lease(self, batch: QueuedBatch) -> int:
+        """Notes a lease, and returns its number."""
+        self.last_lease += 1
+        self.leased_env_steps += batch.header.env_steps
+        self.leases[self.last_lease] = batch
+        return self.last_lease
+
+    def confirm(self, up_to: int) -> list[QueuedBatch]:
+        """Takes out, and returns, the leases up to a number."""
+        confirmed: list[QueuedBatch] = []
+        while self.leases and next(iter(self.leases)) <= up_to:
+            confirmed.append(self.leases.popitem(last=False)[1])
+        return confirmed
+
+
+class LearnerSessions:
+    """The living sessions of one learner run."""
+
+    def __init__(self, timeout_s: float) -> None:
+        self._timeout_s = timeout_s
+        self._by_id: dict[int, LearnerSession] = {}
+
+    def __len__(self) -> int:
+        return len(self._by_id)
+
+    def __iter__(self) -> Iterator[LearnerSession]:
+        return iter(list(self._by_id.values()))
+
+    def get(self, session: int) -> LearnerSession | None:
+        """Returns a living session."""
+        return self._by_id.get(session)
+
+    def open(self, session: LearnerSession) -> None:
+        """Adds a session."""
+        self._by_id[session.hello.session] = session
+
+    def end(self, session: LearnerSession) -> list[QueuedBatch]:
+        """Removes a session; returns what it leaves unconfirmed."""
+        del self._by_id[session.hello.session]
+        return list(session.leases.values())
+
+    def replaced_by(self, hello: LearnerHello) -> list[LearnerSession]:
+        """Returns the sessions that `hello` would end: the same runner's, or another run's."""
+        return [
+            session
+            for session in self._by_id.values()
+            if (session.hello.learner_run != hello.learner_run)
+            or session.hello.worker_index == hello.worker_index
+        ]
+
+    def overdue(self, now_s: float) -> list[LearnerSession]:
+        """Returns the sessions that were silent for too long."""
+        return [
+            session
+            for session in self._by_id.values()
+            if now_s - session.last_heard_s > self._timeout_s
+        ]
+
+    def leased_from(self, origin: tuple[str, int]) -> LearnerSession | None:
+        """Returns the session that holds unconfirmed batches of an actor's incarnation."""
+        for session in self._by_id.values():
+            if any(batch.origin == origin for batch in session.leases.values()):
+                return session
+        return None
+
+    def taker_of(self, origin: tuple[str, int]) -> LearnerSession | None:
+        """Returns the session that the next batch of an actor goes to.
+
+        The one that holds unconfirmed batches of the actor, so that order and continuity of
+        episodes hold; otherwise the highest random weight (rendezvous hashing, Thaler and
+        Ravishankar 1998), which moves few actors when a session ends or joins.
+        """
+        if len(self._by_id) <= 1:
+            return next(iter(self._by_id.values()), None)
+        holder = self.leased_from(origin)
+        if holder is not None:
+            return holder
+        return max(self._by_id.values(), key=lambda session: _weight(origin, session))
+
+
+def _weight(origin: tuple[str, int], session: LearnerSession) -> bytes:
+    key = f"{origin[0]} {origin[1]} {session.hello.session}".encode()
+    return hashlib.blake2b(key, digest_size=8).digest()

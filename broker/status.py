@@ -1,0 +1,147 @@
+"""How a broker stands, as data: the JSON of `/status`."""
+
+from __future__ import annotations
+
+import msgspec
+
+from headrace.broker.actor_desk import ActorDesk
+from headrace.broker.books import BrokerBooks
+from headrace.broker.fleet import ActorRecord
+from headrace.protocol.messages import LearnerProgress, Ledger
+
+
+class ActorStatus(msgspec.Struct, frozen=True):
+    """One actor.
+
+    Attributes:
+        policy_lag: published versions since the one it acts with, None if it has none.
+        unarrived: granted batches that are still to come.
+        advice: what a person should do about it, empty if nothing.
+    """
+
+    actor: str
+    host: str
+    client: str
+    is_live: bool
+    silent_s: float
+    steps_per_s: float
+    env_steps: int
+    unrecorded_env_steps: int
+    version: str | None
+    policy_lag: int | None
+    unarrived: int
+    produced: int
+    accepted: int
+    acknowledged: int
+    rejected: int
+    stale: int
+    last_reject: str
+    advice: str
+
+
+class LearnerStatus(msgspec.Struct, frozen=True):
+    """One learner session."""
+
+    worker_index: int
+    host: str
+    silent_s: float
+    leased_env_steps: int
+    unconfirmed: int
+    progress: LearnerProgress | None
+
+
+class BrokerStatus(msgspec.Struct, frozen=True):
+    """The whole broker."""
+
+    run: str | None
+    version: str | None
+    uptime_s: float
+    queue_batches: int
+    queue_env_steps: int
+    queue_bytes: int
+    reserved_env_steps: int
+    fragment_steps: int | None
+    fragment_s: float | None
+    actors: list[ActorStatus]
+    learners: list[LearnerStatus]
+    ledger: Ledger
+    rejects: dict[str, int]
+    duplicates: int
+
+
+def status_of(
+    books: BrokerBooks, actor_desk: ActorDesk, uptime_s: float, now_s: float
+) -> BrokerStatus:
+    """Returns the status of a broker."""
+    published = books.policy.published
+    credit = books.credit
+    live = sum(1 for record in books.fleet if record.is_live)
+    return BrokerStatus(
+        run=published.manifest.run if published else None,
+        version=str(published.version) if published else None,
+        uptime_s=uptime_s,
+        queue_batches=len(books.queue),
+        queue_env_steps=books.queue.env_steps,
+        queue_bytes=books.queue.bytes,
+        reserved_env_steps=credit.reserved_steps if credit else 0,
+        fragment_steps=credit.window.fragment_steps(live) if credit else None,
+        fragment_s=credit.window.fragment_s if credit else None,
+        actors=[_actor_status(books, record, now_s) for record in books.fleet],
+        learners=[
+            LearnerStatus(
+                worker_index=session.hello.worker_index,
+                host=session.hello.host,
+                silent_s=now_s - session.last_heard_s,
+                leased_env_steps=session.leased_env_steps,
+                unconfirmed=len(session.leases),
+                progress=session.progress,
+            )
+            for session in books.sessions
+        ],
+        ledger=books.ledger(),
+        rejects={code.value: count for code, count in actor_desk.rejects.items()},
+        duplicates=actor_desk.duplicates,
+    )
+
+
+def _actor_status(books: BrokerBooks, record: ActorRecord, now_s: float) -> ActorStatus:
+    version = record.presence.version
+    totals = record.receiver.totals
+    return ActorStatus(
+        actor=record.origin[0],
+        host=record.host,
+        client=record.client,
+        is_live=record.is_live,
+        silent_s=now_s - record.last_heard_s,
+        steps_per_s=record.steps.per_s(now_s),
+        env_steps=record.presence.env_steps,
+        unrecorded_env_steps=record.presence.unrecorded_env_steps,
+        version=str(version) if version else None,
+        policy_lag=_lag(books, record),
+        unarrived=books.credit.unarrived_of(record.origin) if books.credit else 0,
+        produced=record.produced,
+        accepted=record.receiver.accepted,
+        acknowledged=record.receiver.acknowledged,
+        rejected=totals.rejected,
+        stale=totals.stale,
+        last_reject=record.last_reject,
+        advice=_advice(record),
+    )
+
+
+def _lag(books: BrokerBooks, record: ActorRecord) -> int | None:
+    published, version = books.policy.published, record.presence.version
+    if published is None or version is None or version.epoch != published.version.epoch:
+        return None
+    return max(0, published.version.number - version.number)
+
+
+def _advice(record: ActorRecord) -> str:
+    if record.is_stale_by_nature:
+        return (
+            "its last batches were all stale: it is too slow or too far away for this learner; "
+            "give it a faster machine or link, or raise max_policy_lag"
+        )
+    if not record.is_live:
+        return "silent: is its process alive, and can it reach the ingest endpoint?"
+    return ""
