@@ -1,0 +1,1 @@
+"""What runs beside a simulator: the client, the policy and the collector."""

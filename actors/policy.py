@@ -1,0 +1,119 @@
+"""Acting with a policy graph: ONNX Runtime and a random generator, no Ray, no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import cast
+
+import numpy as np
+import onnxruntime
+
+from headrace.protocol.arrays import Array
+from headrace.protocol.errors import ConfigError, RejectCode, RemoteProtocolError
+from headrace.protocol.manifest import PolicyGraph, TensorSpec, numpy_dtype
+from headrace.protocol.policy_graph import EXPLORE, NOISE
+from headrace.protocol.trajectory import OBSERVATIONS, is_column
+
+
+@dataclass(frozen=True)
+class Acted:
+    """What a policy gave for n observations.
+
+    Attributes:
+        env_actions: [n, …], as the simulator expects them.
+        recorded: columns to record besides observations and rewards, [n, …] each.
+        observations: observations to record, [n, …] each.
+    """
+
+    env_actions: Array
+    recorded: dict[str, Array]
+    observations: dict[str, Array]
+
+
+class OnnxPolicy:
+    """One module's graph in a session of its own; `set_weights` before the first `act`."""
+
+    def __init__(self, graph: bytes, spec: PolicyGraph, rng: np.random.Generator) -> None:
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = 1
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 3
+        try:
+            self._session = onnxruntime.InferenceSession(
+                graph, options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:
+            raise RemoteProtocolError(
+                RejectCode.INVALID_POLICY, f"ONNX Runtime cannot load the policy graph: {error}"
+            ) from error
+        self._spec = spec
+        self._rng = rng
+        self._inputs = {entry.name for entry in self._session.get_inputs()}
+        self._feed: dict[str, Array] = {
+            name: np.array([value], np.float32) for name, value in spec.scalars.items()
+        }
+        self._observation_outputs = {
+            output: column
+            for output, column in spec.recorded.items()
+            if is_column(OBSERVATIONS, column)
+        }
+        self._recorded = {
+            output: column
+            for output, column in spec.recorded.items()
+            if output not in self._observation_outputs
+        }
+        self._outputs = [spec.env_action.name, *self._recorded, *self._observation_outputs]
+
+    def set_weights(self, weights: Mapping[str, Array]) -> None:
+        """Acts with these tensors from now on."""
+        self._feed.update({spec.name: weights[spec.name] for spec in self._spec.weights})
+
+    def act(self, observations: Mapping[str, Array], *, explore: bool = True) -> Acted:
+        """Returns actions for n observations, sampled, or the most likely ones."""
+        rows = len(next(iter(observations.values())))
+        feed = {**self._feed, **observations, EXPLORE: _FLAGS[explore]}
+        if self._spec.noise_size:
+            feed[NOISE] = self._rng.random((rows, self._spec.noise_size), np.float32)
+        values = self._session.run(
+            self._outputs, {name: value for name, value in feed.items() if name in self._inputs}
+        )
+        by_output = dict(zip(self._outputs, cast("list[Array]", values), strict=True))
+        return Acted(
+            by_output[self._spec.env_action.name],
+            {column: by_output[output] for output, column in self._recorded.items()},
+            {column: by_output[output] for output, column in self._observation_outputs.items()}
+            or dict(observations),
+        )
+
+    def observe(self, observations: Mapping[str, Array]) -> dict[str, Array]:
+        """Returns observations as they are recorded, without acting on them."""
+        if not self._observation_outputs:
+            return dict(observations)
+        return self.act(observations, explore=False).observations
+
+    def check_observations(self, observations: Mapping[str, Array]) -> None:
+        """Compares a simulator's observations with what the graph expects.
+
+        Raises:
+            ConfigError: they differ; the sentence names the first difference.
+        """
+        wanted = {spec.name: spec for spec in self._spec.observations}
+        if observations.keys() != wanted.keys():
+            raise ConfigError(
+                f"the simulator's observation has {sorted(observations)}, the learner's policy "
+                f"wants {sorted(wanted)}: do both use the same environment?"
+            )
+        for name, spec in wanted.items():
+            _check_rows(name, observations[name], spec)
+
+
+_FLAGS = {flag: np.array([float(flag)], np.float32) for flag in (False, True)}
+
+
+def _check_rows(name: str, rows: Array, spec: TensorSpec) -> None:
+    if rows.shape[1:] != spec.shape or rows.dtype != numpy_dtype(spec):
+        raise ConfigError(
+            f"the simulator's {name!r} is {rows.dtype} of shape {rows.shape[1:]}, the learner's "
+            f"policy wants {spec.dtype} of shape {spec.shape}: do both use the same environment?"
+        )

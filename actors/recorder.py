@@ -1,0 +1,239 @@
+"""Assembles columnar trajectory batches from environments that step together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from headrace.protocol.arrays import Array
+from headrace.protocol.errors import LocalProtocolError
+from headrace.protocol.manifest import DEFAULT_MODULE
+from headrace.protocol.trajectory import (
+    DEFAULT_AGENT,
+    EPISODE_ID_BYTES,
+    REWARDS,
+    ChunkTable,
+    ModuleTrajectories,
+    TrajectoryBatch,
+)
+
+Clock = Callable[[], float]
+Columns = Mapping[str, Array]
+"""Arrays with one row per environment, by column name."""
+
+
+@dataclass(frozen=True)
+class Transition:
+    """One step of all environments; n is the number of environments.
+
+    Attributes:
+        observations: what was acted on, as it is recorded, [n, …] each.
+        outputs: recorded outputs of the policy, [n, …] each: `actions`, `action_logp`, ….
+        rewards: [n].
+        terminated, truncated: [n].
+        final_observations: for environments that were reset in this very step, by index, the last
+            observation of the episode that ended, without the leading n.
+        is_reset_step: [n] whether an environment ignored its action and was reset instead;
+            such a step is not part of any episode. None means no environment.
+    """
+
+    observations: Columns
+    outputs: Columns
+    rewards: Array
+    terminated: Array
+    truncated: Array
+    final_observations: Mapping[int, Mapping[str, Array]]
+    is_reset_step: Array | None = None
+
+
+@dataclass
+class _Episode:
+    episode_id: bytes
+    started_at_s: float
+    t: int = 0
+    total_reward: float = 0.0
+
+
+@dataclass(frozen=True)
+class _Segment:
+    """Rows [start, stop) of one environment: a chunk in the making."""
+
+    environment: int
+    start: int
+    stop: int
+    episode: _Episode
+    t_started: int
+    terminated: bool
+    truncated: bool
+    seconds: float
+    final: Mapping[str, Array] | None
+
+
+class BatchRecorder:
+    """Records steps of n environments and cuts them into batches of chunks.
+
+    Call `record` after each step, and `take_batch` whenever a batch should end; episodes go on
+    across batches.
+    """
+
+    def __init__(self, environments: int, rng: np.random.Generator, clock: Clock) -> None:
+        self._environments = environments
+        self._rng = rng
+        self._clock = clock
+        self.restart()
+
+    def restart(self) -> None:
+        """Starts over with freshly reset environments; what was not taken is forgotten."""
+        self._steps: list[Transition] = []
+        self._segments: list[_Segment] = []
+        self._starts = [0] * self._environments
+        self._episodes = [self._new_episode() for _ in range(self._environments)]
+        self.env_steps = 0
+
+    def record(self, step: Transition) -> None:
+        """Takes one step of all environments."""
+        row = len(self._steps)
+        self._steps.append(step)
+        rewards = step.rewards.tolist()
+        terminated, truncated = step.terminated.tolist(), step.truncated.tolist()
+        for index, episode in enumerate(self._episodes):
+            if step.is_reset_step is not None and step.is_reset_step[index]:
+                self._starts[index] = row + 1
+                continue
+            episode.t += 1
+            episode.total_reward += rewards[index]
+            self.env_steps += 1
+            if terminated[index] or truncated[index]:
+                self._end_episode(index, row + 1, step)
+
+    def take_batch(self, observations: Columns) -> tuple[TrajectoryBatch, int]:
+        """Returns what was recorded since the last batch, and its env steps.
+
+        Args:
+            observations: what the next step will act on, as it is recorded, [n, …] each.
+
+        Raises:
+            LocalProtocolError: nothing was recorded.
+        """
+        if not self.env_steps:
+            raise LocalProtocolError("a batch needs at least one step")
+        row = len(self._steps)
+        segments = list(self._segments)
+        for index, episode in enumerate(self._episodes):
+            if self._starts[index] < row:
+                segments.append(self._segment(index, row, episode))
+        batch = TrajectoryBatch(
+            {
+                DEFAULT_MODULE: ModuleTrajectories(
+                    _chunk_table(segments), self._columns(segments, observations)
+                )
+            }
+        )
+        env_steps = self.env_steps
+        self._segments = []
+        self._starts = [max(0, start - row) for start in self._starts]
+        self._steps = []
+        self.env_steps = 0
+        return batch, env_steps
+
+    def _end_episode(self, index: int, stop: int, step: Transition) -> None:
+        self._segments.append(
+            self._segment(
+                index,
+                stop,
+                self._episodes[index],
+                terminated=bool(step.terminated[index]),
+                truncated=bool(step.truncated[index]),
+                final=step.final_observations.get(index),
+            )
+        )
+        self._starts[index] = stop
+        self._episodes[index] = self._new_episode()
+
+    def _segment(
+        self,
+        index: int,
+        stop: int,
+        episode: _Episode,
+        *,
+        terminated: bool = False,
+        truncated: bool = False,
+        final: Mapping[str, Array] | None = None,
+    ) -> _Segment:
+        start = self._starts[index]
+        return _Segment(
+            index,
+            start,
+            stop,
+            episode,
+            t_started=episode.t - (stop - start),
+            terminated=terminated,
+            truncated=truncated,
+            seconds=self._clock() - episode.started_at_s,
+            final=final,
+        )
+
+    def _columns(self, segments: list[_Segment], last: Columns) -> dict[str, Array]:
+        columns: dict[str, Array] = {}
+        for name in last:
+            values = np.stack([*(step.observations[name] for step in self._steps), last[name]])
+            pieces: list[Array] = []
+            for segment in segments:
+                rows = values[segment.start : segment.stop + 1, segment.environment]
+                if segment.final is not None:
+                    rows = np.concatenate([rows[:-1], segment.final[name][None]])
+                pieces.append(rows)
+            columns[name] = np.concatenate(pieces)
+        for name in self._steps[0].outputs:
+            columns[name] = _cut(np.stack([step.outputs[name] for step in self._steps]), segments)
+        rewards = np.stack([step.rewards for step in self._steps]).astype(np.float32)
+        columns[REWARDS] = _cut(rewards, segments)
+        return columns
+
+    def _new_episode(self) -> _Episode:
+        return _Episode(self._rng.bytes(EPISODE_ID_BYTES), self._clock())
+
+
+def _cut(values: Array, segments: list[_Segment]) -> Array:
+    pieces = [values[part.start : part.stop, part.environment] for part in segments]
+    cut: Array = np.concatenate(pieces)
+    return cut
+
+
+def _chunk_table(segments: list[_Segment]) -> ChunkTable:
+    done = [part.terminated or part.truncated for part in segments]
+    t_started = np.array([part.t_started for part in segments], np.int64)
+    return ChunkTable(
+        agents=(DEFAULT_AGENT,),
+        agent=np.zeros(len(segments), np.int32),
+        episode_id=np.frombuffer(
+            b"".join(part.episode.episode_id for part in segments), np.uint8
+        ).reshape(-1, EPISODE_ID_BYTES),
+        env_t_started=t_started,
+        t_started=t_started,
+        length=np.array([part.stop - part.start for part in segments], np.int32),
+        lookback=np.zeros(len(segments), np.int32),
+        terminated=np.array([part.terminated for part in segments]),
+        truncated=np.array([part.truncated for part in segments]),
+        episode_return=np.array(
+            [
+                part.episode.total_reward if is_done else np.nan
+                for part, is_done in zip(segments, done, strict=True)
+            ]
+        ),
+        episode_length=np.array(
+            [
+                part.episode.t if is_done else 0
+                for part, is_done in zip(segments, done, strict=True)
+            ],
+            np.int64,
+        ),
+        episode_s=np.array(
+            [
+                part.seconds if is_done else np.nan
+                for part, is_done in zip(segments, done, strict=True)
+            ]
+        ),
+    )
