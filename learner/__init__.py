@@ -1,0 +1,1 @@
+"""What runs inside RLlib: the env runner, the policy export and the training loop."""

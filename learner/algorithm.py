@@ -1,0 +1,115 @@
+"""From the sections of a run file to an RLlib AlgorithmConfig."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any, cast
+
+import msgspec
+from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
+from ray.rllib.connectors.env_to_module import FlattenObservations
+from ray.rllib.core.rl_module.default_model_config import DefaultModelConfig
+
+from headrace.learner.config import LearnerRun, RunnerConfig
+from headrace.learner.env_runner import CONFIG_KEY, BrokerEnvRunner
+from headrace.learner.spaces import space_of
+from headrace.protocol.errors import ConfigError
+from headrace.protocol.spelling import nearest
+
+
+def build_config(run: LearnerRun, *, newest_epoch: int = 0) -> AlgorithmConfig:
+    """Returns the config of a run's algorithm, with BrokerEnvRunner as its runner.
+
+    Raises:
+        ConfigError: RLlib does not know the algorithm, or a key; the sentence names the nearest.
+    """
+    section = run.learner
+    config = _config_class(section.algorithm)()
+    _set_environment(config, run, newest_epoch)
+    _apply(config.env_runners, section.env_runners, "env_runners")
+    config.env_runners(
+        env_runner_cls=BrokerEnvRunner,
+        num_env_runners=section.env_runners.get("num_env_runners", 0),
+    )
+    if section.flatten_observations:
+        config.env_runners(env_to_module_connector=_flatten_observations)
+    if section.model:
+        config.rl_module(model_config=_model_config(section.model))
+    _apply(config.training, section.training, "training")
+    _apply(config.learners, section.learners, "learners")
+    _apply(config.fault_tolerance, section.fault_tolerance, "fault_tolerance")
+    config.debugging(seed=run.run.seed, log_level="ERROR")
+    return config
+
+
+def _flatten_observations(_env: Any, _spaces: Any = None, _device: Any = None) -> Any:
+    return FlattenObservations()
+
+
+def _config_class(algorithm: str) -> Callable[[], AlgorithmConfig]:
+    # Imported by name: RLlib's own registry loads every algorithm, with what each depends on.
+    try:
+        module = importlib.import_module(f"ray.rllib.algorithms.{algorithm.lower()}")
+        return cast("Callable[[], AlgorithmConfig]", getattr(module, f"{algorithm}Config"))
+    except (ImportError, AttributeError) as error:
+        known = ("APPO", "DQN", "IMPALA", "PPO", "SAC")
+        raise ConfigError(
+            f"[learner] algorithm = {algorithm!r} is not in RLlib; {nearest(algorithm, known)}"
+        ) from error
+
+
+def _set_environment(config: AlgorithmConfig, run: LearnerRun, newest_epoch: int) -> None:
+    environment = run.environment
+    runner = RunnerConfig(
+        address=run.address,
+        run=run.run.name,
+        pull_timeout_s=run.learner.pull_timeout_s,
+        takeover=run.resume,
+        newest_epoch=newest_epoch,
+    )
+    env_config = {**environment.config, CONFIG_KEY: msgspec.to_builtins(runner)}
+    if environment.observation_space is not None and environment.action_space is not None:
+        config.environment(
+            observation_space=space_of(environment.observation_space),
+            action_space=space_of(environment.action_space),
+            env_config=env_config,
+        )
+    elif environment.id is not None:
+        config.environment(environment.id, env_config=env_config)
+    else:
+        raise ConfigError(
+            "[environment] names neither an id nor both observation_space and action_space"
+        )
+
+
+def _apply(method: Callable[..., Any], settings: Mapping[str, Any], section: str) -> None:
+    known = _keywords(method)
+    for key in settings:
+        if key not in known:
+            raise ConfigError(f"unknown key {key!r} in [learner.{section}]; {nearest(key, known)}")
+    method(**settings)
+
+
+def _keywords(method: Callable[..., Any]) -> set[str]:
+    """Returns the keywords that a config method takes, those of the classes above it included."""
+    owner = cast("Any", method).__self__
+    names: set[str] = set()
+    for base in type(owner).__mro__:
+        override = base.__dict__.get(method.__name__)
+        if override is not None:
+            names |= {
+                parameter.name
+                for parameter in inspect.signature(override).parameters.values()
+                if parameter.kind is inspect.Parameter.KEYWORD_ONLY
+            }
+    return names
+
+
+def _model_config(settings: Mapping[str, Any]) -> DefaultModelConfig:
+    known = inspect.signature(DefaultModelConfig).parameters
+    for key in settings:
+        if key not in known:
+            raise ConfigError(f"unknown key {key!r} in [learner.model]; {nearest(key, known)}")
+    return DefaultModelConfig(**settings)

@@ -1,0 +1,145 @@
+"""What a run file and an RLlib script may set on a learner. Importable without Ray and torch."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import msgspec
+
+from headrace.protocol.endpoints import DEFAULT_ADDRESS
+from headrace.protocol.identity import Count, Name
+
+Positive = Annotated[float, msgspec.Meta(gt=0)]
+
+
+class RunnerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Settings of `BrokerEnvRunner`, given as `env_config={"headrace": {…}}`.
+
+    Attributes:
+        address: see `BrokerAddress.parse`.
+        run: the run's id, shown in `headrace status`.
+        pull_timeout_s: `sample()` returns what there is after this long without enough data; keep
+            it at or below half of RLlib's `sample_timeout_s`.
+        takeover: end another learner on the same broker instead of being refused.
+        newest_epoch: the newest epoch that a restored run has published under.
+    """
+
+    address: str = DEFAULT_ADDRESS
+    run: Name = "rllib"
+    pull_timeout_s: Positive = 30.0
+    takeover: bool = False
+    newest_epoch: Count = 0
+
+
+class StopSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """When a run ends: at the first criterion that is met.
+
+    Attributes:
+        episode_return_mean: mean return of RLlib's window of episodes.
+        env_steps: env steps trained on.
+        wall_s: seconds since the learner started.
+    """
+
+    episode_return_mean: float | None = None
+    env_steps: Annotated[int, msgspec.Meta(gt=0)] | None = None
+    wall_s: Positive | None = None
+
+
+class RunSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`[run]`.
+
+    Attributes:
+        name: also the folder's name under `runs/`.
+        checkpoint_every_s: seconds between checkpoints; there is one at the end in any case.
+    """
+
+    name: Name
+    stop: StopSection = StopSection()
+    seed: int | None = None
+    checkpoint_every_s: Positive = 60.0
+
+
+class BoxSpace(
+    msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="box", tag_field="type"
+):
+    """A Gymnasium Box; bounds are one number or one per element."""
+
+    shape: tuple[int, ...]
+    low: float | list[Any] = float("-inf")
+    high: float | list[Any] = float("inf")
+    dtype: str = "float32"
+
+
+class DiscreteSpace(
+    msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="discrete", tag_field="type"
+):
+    """A Gymnasium Discrete."""
+
+    n: Annotated[int, msgspec.Meta(ge=1)]
+
+
+class DictSpace(
+    msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="dict", tag_field="type"
+):
+    """A Gymnasium Dict."""
+
+    spaces: dict[str, SpaceSection]
+
+
+SpaceSection = BoxSpace | DiscreteSpace | DictSpace
+
+
+class EnvironmentSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`[environment]`: a Gymnasium id, or the spaces of a simulator that has none.
+
+    Attributes:
+        id: what actors make, and what the learner asks for its spaces.
+        config: keyword arguments for it.
+        observation_space, action_space: for a simulator that plugs in by itself, such as
+            `{ type = "box", shape = [4] }` and `{ type = "discrete", n = 2 }`.
+    """
+
+    id: str | None = None
+    config: dict[str, str | int | float | bool | None] = {}
+    observation_space: SpaceSection | None = None
+    action_space: SpaceSection | None = None
+
+
+class LearnerSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`[learner]`: an RLlib algorithm, and what its config's methods of these names take.
+
+    Attributes:
+        algorithm: name of an RLlib algorithm, such as PPO.
+        training, env_runners, learners, rl_module, fault_tolerance: keyword arguments of
+            `AlgorithmConfig.training()` and so on.
+        flatten_observations: put RLlib's FlattenObservations before the module.
+        model: keyword arguments of RLlib's DefaultModelConfig, such as fcnet_hiddens.
+        pull_timeout_s: see `RunnerConfig`.
+    """
+
+    algorithm: str = "PPO"
+    training: dict[str, Any] = {}
+    env_runners: dict[str, Any] = {}
+    learners: dict[str, Any] = {}
+    fault_tolerance: dict[str, Any] = {}
+    model: dict[str, Any] = {}
+    flatten_observations: bool = False
+    pull_timeout_s: Positive = 30.0
+
+
+class LearnerRun(msgspec.Struct, frozen=True):
+    """All that a learner needs to know of a run.
+
+    Attributes:
+        address: of the broker.
+        folder: where checkpoints, metrics and pictures go.
+        resume: go on from the newest checkpoint in `folder`, and take over from a learner that
+            may still be connected.
+    """
+
+    run: RunSection
+    environment: EnvironmentSection
+    learner: LearnerSection
+    address: str
+    folder: str
+    resume: bool = False

@@ -1,0 +1,223 @@
+"""The thread that keeps a learner session: alive, prefetching what was asked for, publishing."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import secrets
+import threading
+import time
+from collections.abc import Callable
+
+import zmq
+
+from headrace.learner.session import (
+    LearnerIdentity,
+    LearnerSession,
+    LeasedBatch,
+    OfferedWeights,
+)
+from headrace.protocol.endpoints import BrokerAddress
+from headrace.protocol.errors import HeadraceError, RemoteProtocolError
+from headrace.protocol.identity import MAX_SAFE_INTEGER
+from headrace.protocol.messages import FleetReport, LearnerProgress
+
+_LOG = logging.getLogger("headrace.learner")
+_LONGEST_POLL_MS = 1000
+_EXPLAIN_EVERY_S = 10.0
+_GOODBYE_LINGER_MS = 500
+
+Clock = Callable[[], float]
+
+
+class LearnerStopping(HeadraceError):
+    """Raised out of `sample()` when the training loop was asked to stop."""
+
+
+class BrokerLink:
+    """A learner's connection to a broker, which need not be there yet and may come back.
+
+    The DEALER socket has no high-water mark for receiving: what may arrive is bounded by the env
+    steps that were requested.
+    """
+
+    def __init__(
+        self,
+        address: str,
+        identity: LearnerIdentity,
+        context: zmq.Context[zmq.Socket[bytes]],
+        clock: Clock = time.monotonic,
+    ) -> None:
+        self._address = BrokerAddress.parse(address).learner
+        self._clock = clock
+        self._session = LearnerSession(identity, lambda: secrets.randbelow(MAX_SAFE_INTEGER) + 1)
+        self._changed = threading.Condition()
+        self._interrupted = False
+        self._failure: Exception | None = None
+        self._closing = False
+        self._wake_receive, self._wake_send = context.socket(zmq.PAIR), context.socket(zmq.PAIR)
+        wake = f"inproc://headrace-link-{secrets.token_hex(8)}"
+        self._wake_receive.bind(wake)
+        self._wake_send.set(zmq.SNDHWM, 8)
+        self._wake_send.connect(wake)
+        self._dealer = context.socket(zmq.DEALER)
+        self._dealer.set(zmq.RCVHWM, 0)
+        self._dealer.set(zmq.IPV6, int("[" in self._address))
+        self._dealer.set(zmq.TCP_KEEPALIVE, 1)
+        self._dealer.set(zmq.RECONNECT_IVL, 100)
+        self._dealer.set(zmq.RECONNECT_IVL_MAX, 1000)
+        self._dealer.connect(self._address)
+        self._thread = threading.Thread(target=self._serve, name="headrace-learner", daemon=True)
+        self._thread.start()
+
+    # ---------------------------------------------------------------- for the EnvRunner
+
+    def take(self, env_steps: int, timeout_s: float) -> list[LeasedBatch]:
+        """Returns batches of at least so many env steps together, or what came in time.
+
+        Raises:
+            LearnerStopping: `interrupt` was called.
+            RefusedError: the broker will not serve this learner.
+        """
+        deadline_s = self._clock() + timeout_s
+        with self._changed:
+            self._session.request(env_steps)
+            self._wake()
+            self._wait_for_steps(env_steps, deadline_s)
+            taken: list[LeasedBatch] = []
+            steps = 0
+            while steps < env_steps and (batch := self._session.take()) is not None:
+                taken.append(batch)
+                steps += batch.lease.env_steps
+            return taken
+
+    def confirm(self) -> None:
+        """Confirms what was taken before: it has been handed to training."""
+        with self._changed:
+            self._session.confirm()
+            self._wake()
+
+    def offer(self, weights: OfferedWeights) -> None:
+        """Makes weights ready to be published."""
+        with self._changed:
+            self._session.offer(weights)
+            self._wake()
+
+    def tell(self, progress: LearnerProgress) -> None:
+        """Tells how training stands, with the next pull."""
+        with self._changed:
+            self._session.progress = progress
+
+    @property
+    def report(self) -> FleetReport | None:
+        """The newest report on fleet and queue."""
+        return self._session.report
+
+    @property
+    def epoch(self) -> int:
+        """The epoch that the broker granted, 0 before it did."""
+        return self._session.epoch
+
+    @property
+    def duplicates(self) -> int:
+        """Batches that came again, and were dropped here."""
+        return self._session.duplicates
+
+    def fresh_report(self, timeout_s: float) -> FleetReport | None:
+        """Returns a report that was made after this call, or the newest if none comes in time."""
+        with self._changed:
+            seen = self._session.report_count
+            self._session.request(0)
+            self._wake()
+            self._changed.wait_for(lambda: self._session.report_count > seen, timeout_s)
+            return self._session.report
+
+    def interrupt(self) -> None:
+        """Makes the present and every later `take` raise LearnerStopping; from any thread."""
+        with self._changed:
+            self._interrupted = True
+            self._changed.notify_all()
+
+    def close(self) -> None:
+        """Says goodbye and disconnects; what was not confirmed goes back to the broker's queue."""
+        with self._changed:
+            if self._closing:
+                return
+            self._closing = True
+            self._wake()
+        self._thread.join()
+        self._wake_send.close(linger=0)
+
+    def _wait_for_steps(self, env_steps: int, deadline_s: float) -> None:
+        session = self._session
+        while session.ready_env_steps < env_steps and session.refusal is None:
+            left_s = deadline_s - self._clock()
+            if left_s <= 0 or self._interrupted or self._failure is not None:
+                break
+            if not self._changed.wait(min(left_s, _EXPLAIN_EVERY_S)):
+                self._explain(env_steps)
+        if self._interrupted:
+            raise LearnerStopping("the learner was asked to stop")
+        if session.refusal is not None:
+            raise session.refusal
+        if self._failure is not None:
+            raise HeadraceError("the learner's thread ended") from self._failure
+
+    def _explain(self, env_steps: int) -> None:
+        session = self._session
+        if not session.is_joined:
+            _LOG.warning("waiting for a broker at %s", self._address)
+            return
+        actors = session.report.actors if session.report else 0
+        _LOG.warning(
+            "waiting for data: %d of %d env steps; %d actors are connected to the broker",
+            session.ready_env_steps,
+            env_steps,
+            actors,
+        )
+
+    def _wake(self) -> None:
+        """Wakes the thread; the caller holds the lock, which makes the socket's use safe."""
+        with contextlib.suppress(zmq.Again):
+            self._wake_send.send(b"", zmq.NOBLOCK)
+
+    # ---------------------------------------------------------------- the thread
+
+    def _serve(self) -> None:
+        try:
+            self._serve_until_closed()
+        except Exception as error:  # whoever waits must hear of it, and it is raised there
+            with self._changed:
+                self._failure = error
+                self._changed.notify_all()
+            raise
+
+    def _serve_until_closed(self) -> None:
+        poller = zmq.Poller()
+        poller.register(self._dealer, zmq.POLLIN)
+        poller.register(self._wake_receive, zmq.POLLIN)
+        while not self._closing:
+            wait_ms = (self._session.next_event_at_s() - self._clock()) * 1000 + 1
+            poller.poll(int(max(0.0, min(_LONGEST_POLL_MS, wait_ms))))
+            with self._changed:
+                self._receive()
+                for frames in self._session.outgoing(self._clock()):
+                    with contextlib.suppress(zmq.Again):  # repeated, or a new session repairs it
+                        self._dealer.send_multipart(frames, zmq.NOBLOCK, copy=False)
+                self._changed.notify_all()
+        with contextlib.suppress(zmq.Again):
+            self._dealer.send_multipart(self._session.goodbye(), zmq.NOBLOCK)
+        self._dealer.close(linger=_GOODBYE_LINGER_MS)
+        self._wake_receive.close(linger=0)
+
+    def _receive(self) -> None:
+        with contextlib.suppress(zmq.Again):
+            while True:
+                self._wake_receive.recv(zmq.NOBLOCK)
+        with contextlib.suppress(zmq.Again):
+            while True:
+                frames = self._dealer.recv_multipart(zmq.NOBLOCK)
+                try:
+                    self._session.on_message(frames, self._clock())
+                except RemoteProtocolError as error:
+                    _LOG.warning("dropped a message from the broker: %s", error)

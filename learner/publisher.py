@@ -1,0 +1,123 @@
+"""From the module's parameters to weights that are ready to be published."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
+from ray.rllib.core.rl_module.torch import TorchRLModule
+
+from headrace.learner.config import RunnerConfig
+from headrace.learner.connectors import ModuleSpaces
+from headrace.learner.export import ExportedModule, actor_weights, export_module
+from headrace.learner.link import BrokerLink
+from headrace.learner.session import OfferedWeights
+from headrace.protocol.arrays import Array
+from headrace.protocol.errors import ConfigError
+from headrace.protocol.manifest import (
+    DEFAULT_MODULE,
+    Manifest,
+    OnPolicyFlow,
+    Policy,
+    encode_policy,
+    policy_digest,
+)
+from headrace.protocol.payload import encode_payload
+
+_LOG = logging.getLogger("headrace.learner")
+_ON_POLICY = ("PPO",)
+
+
+class WeightsPublisher:
+    """Offers each version of the weights once; exports the policy graph before the first."""
+
+    def __init__(
+        self,
+        module: TorchRLModule,
+        spaces: ModuleSpaces,
+        config: AlgorithmConfig,
+        runner_config: RunnerConfig,
+    ) -> None:
+        self._module = module
+        self._spaces = spaces
+        self._config = config
+        self._runner_config = runner_config
+        self._exported: ExportedModule | None = None
+        self._policy_frame = b""
+        self._offered: tuple[int, str] | None = None
+
+    def publish_if_newer(self, link: BrokerLink, number: int) -> None:
+        """Offers the module's weights as version `number`, unless they were offered already.
+
+        Raises:
+            ConfigError: the module cannot be exported; the sentence says why.
+        """
+        if self._exported is None:
+            self._exported = self._export()
+        if self._offered is not None and self._offered[0] == number:
+            return
+        names = [spec.name for spec in self._exported.manifest.graph.weights]
+        weights = actor_weights(self._module, names)
+        digest = weights_digest(weights)
+        link.offer(
+            OfferedWeights(
+                number=number,
+                weights_digest=digest,
+                policy_digest=policy_digest(self._policy_frame),
+                policy_frame=self._policy_frame,
+                weights_frame=encode_payload({DEFAULT_MODULE: weights}),
+            )
+        )
+        self._offered = (number, digest)
+
+    def _export(self) -> ExportedModule:
+        exported = export_module(self._module, self._spaces, self._config)
+        manifest = Manifest(
+            run=self._runner_config.run,
+            flow=flow_of(self._config),
+            modules={DEFAULT_MODULE: exported.manifest},
+            environment=self._config.env if isinstance(self._config.env, str) else None,
+            environment_config=_plain(self._config.env_config),
+        )
+        self._policy_frame = encode_policy(Policy(manifest, {DEFAULT_MODULE: exported.graph}))
+        _LOG.info(
+            "exported the policy graph: %d bytes, largest error %.1e",
+            len(exported.graph),
+            exported.manifest.graph.max_error,
+        )
+        return exported
+
+
+def weights_digest(weights: Mapping[str, Array]) -> str:
+    """Returns the name of a set of weights, equal for equal values."""
+    digest = hashlib.blake2b(digest_size=16)
+    for name, array in weights.items():
+        digest.update(name.encode())
+        digest.update(array.tobytes())
+    return digest.hexdigest()
+
+
+def flow_of(config: AlgorithmConfig) -> OnPolicyFlow:
+    """Returns the flow control that suits an algorithm.
+
+    Raises:
+        ConfigError: the algorithm is not supported.
+    """
+    name = type(config).__name__.removesuffix("Config")
+    if name not in _ON_POLICY:
+        raise ConfigError(
+            f"{name} cannot be trained through the broker yet; supported: {', '.join(_ON_POLICY)}"
+        )
+    return OnPolicyFlow(train_batch_env_steps=config.total_train_batch_size)
+
+
+def _plain(env_config: Mapping[str, Any]) -> dict[str, str | int | float | bool | None]:
+    """Keeps what a manifest can carry: the rest is for the learner's own machine."""
+    return {
+        key: value
+        for key, value in env_config.items()
+        if isinstance(value, str | int | float | bool | None)
+    }

@@ -1,0 +1,141 @@
+"""The folder of a run: config, checkpoints, metrics, TensorBoard events, picture, summary."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from tensorboardX import SummaryWriter
+
+from headrace.protocol.errors import ConfigError
+from headrace.protocol.messages import Ledger
+
+_KEPT_CHECKPOINTS = 3
+_STATE_FILE = "headrace.json"
+
+
+class IterationMetrics(msgspec.Struct, frozen=True, kw_only=True):
+    """One line of `metrics.jsonl`."""
+
+    iteration: int
+    env_steps: int
+    wall_s: float
+    episode_return_mean: float | None
+    episode_len_mean: float | None
+    policy_lag_mean: float | None
+    queue_env_steps: int
+    wait_s: float
+    update_s: float
+    batches: Ledger
+
+
+class Summary(msgspec.Struct, frozen=True, kw_only=True):
+    """`summary.json`.
+
+    Attributes:
+        episode_return_mean: of the last iteration.
+        wall_s: from the learner's start to its end.
+        policy_lag_mean, policy_lag_p99: over all env steps that were trained on.
+        waiting_share: share of `wall_s`, from the first data on, in which `sample()` waited.
+        batches: the fleet's ledger at the end.
+        stopped_by: the criterion that ended the run, or "request".
+    """
+
+    name: str
+    episode_return_mean: float | None
+    env_steps: int
+    wall_s: float
+    policy_lag_mean: float | None
+    policy_lag_p99: int | None
+    waiting_share: float
+    batches: Ledger
+    stopped_by: str
+
+
+class CheckpointState(msgspec.Struct, frozen=True):
+    """What headrace keeps beside RLlib's checkpoint."""
+
+    iteration: int
+    env_steps: int
+    wall_s: float
+    epoch: int
+
+
+class RunFolder:
+    """Writes a run's files; every file that replaces another one does so at once or not at all."""
+
+    def __init__(self, path: Path, *, resume: bool) -> None:
+        self.path = path
+        self._metrics = path / "metrics.jsonl"
+        if self._metrics.exists() and not resume:
+            raise ConfigError(
+                f"{path} holds a run already; go on with it (--resume), remove it, or choose "
+                "another [run] name"
+            )
+        path.mkdir(parents=True, exist_ok=True)
+        self._tensorboard = SummaryWriter(str(path / "tensorboard"), flush_secs=5)
+
+    def write_config(self, config: Mapping[str, Any]) -> None:
+        """Writes the config as it is used, as JSON."""
+        encoded = msgspec.json.format(msgspec.json.encode(config), indent=2)
+        _replace(self.path / "config.json", encoded)
+
+    def add_metrics(self, metrics: IterationMetrics) -> None:
+        """Appends an iteration to `metrics.jsonl` and the TensorBoard events."""
+        with self._metrics.open("ab") as file:
+            file.write(msgspec.json.encode(metrics) + b"\n")
+        for name, value in msgspec.to_builtins(metrics).items():
+            if isinstance(value, int | float):
+                self._tensorboard.add_scalar(f"headrace/{name}", value, metrics.env_steps)
+
+    def read_metrics(self) -> list[IterationMetrics]:
+        """Returns all iterations so far, those before a resume included."""
+        if not self._metrics.exists():
+            return []
+        return msgspec.json.Decoder(IterationMetrics).decode_lines(self._metrics.read_bytes())
+
+    def write_summary(self, summary: Summary) -> None:
+        """Writes `summary.json`."""
+        encoded = msgspec.json.format(msgspec.json.encode(summary), indent=2)
+        _replace(self.path / "summary.json", encoded)
+
+    def new_checkpoint(self, state: CheckpointState) -> tuple[Path, Path]:
+        """Returns a temporary folder to save to, and what `keep_checkpoint` renames it to."""
+        final = self.path / "checkpoints" / f"{state.iteration:06d}"
+        temporary = final.with_name(f".{final.name}.part")
+        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir(parents=True)
+        (temporary / _STATE_FILE).write_bytes(msgspec.json.encode(state))
+        return temporary, final
+
+    def keep_checkpoint(self, temporary: Path, final: Path) -> None:
+        """Makes a finished checkpoint the newest one, and removes the oldest."""
+        shutil.rmtree(final, ignore_errors=True)
+        os.replace(temporary, final)
+        for old in self._checkpoints()[:-_KEPT_CHECKPOINTS]:
+            shutil.rmtree(old)
+
+    def newest_checkpoint(self) -> tuple[Path, CheckpointState] | None:
+        """Returns the newest checkpoint and its state, None if there is none."""
+        checkpoints = self._checkpoints()
+        if not checkpoints:
+            return None
+        encoded = (checkpoints[-1] / _STATE_FILE).read_bytes()
+        return checkpoints[-1], msgspec.json.decode(encoded, type=CheckpointState)
+
+    def close(self) -> None:
+        """Closes the TensorBoard events."""
+        self._tensorboard.close()
+
+    def _checkpoints(self) -> list[Path]:
+        return sorted((self.path / "checkpoints").glob("[0-9]*"))
+
+
+def _replace(path: Path, content: bytes) -> None:
+    temporary = path.with_name(f".{path.name}.part")
+    temporary.write_bytes(content)
+    os.replace(temporary, path)

@@ -1,0 +1,272 @@
+"""A learner's side of the conversation with a broker, as a pure state machine.
+
+Feed it what the DEALER socket receives, and send what `outgoing` returns.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from headrace.protocol.errors import RefusedError, RejectCode
+from headrace.protocol.headers import Frame, encode_header, to_learner_decoder
+from headrace.protocol.limits import DEFAULT_LIMITS, DecodeLimits
+from headrace.protocol.messages import (
+    FleetReport,
+    LearnerGoodbye,
+    LearnerHello,
+    LearnerProgress,
+    Lease,
+    Mark,
+    Message,
+    Offer,
+    Publish,
+    Pull,
+    Refusal,
+    ToLearner,
+    Want,
+    Welcome,
+)
+
+_REMEMBERED_MARKS = 20_000
+_PULL_EVERY_S = 1.0
+_HELLO_EVERY_S = 1.0
+
+
+@dataclass(frozen=True)
+class LearnerIdentity:
+    """Who a session belongs to."""
+
+    learner_run: str
+    worker_index: int
+    run: str
+    host: str
+    takeover: bool = False
+    newest_epoch: int = 0
+
+
+@dataclass(frozen=True)
+class LeasedBatch:
+    """A batch that is this session's to train on."""
+
+    lease: Lease
+    payload: Frame
+
+
+@dataclass(frozen=True)
+class OfferedWeights:
+    """Weights that are ready to be published."""
+
+    number: int
+    weights_digest: str
+    policy_digest: str
+    policy_frame: bytes
+    weights_frame: bytes
+
+
+class LearnerSession:
+    """Sessions with one broker after another; a new one begins whenever the old one is lost."""
+
+    def __init__(
+        self,
+        identity: LearnerIdentity,
+        new_session_id: Callable[[], int],
+        limits: DecodeLimits = DEFAULT_LIMITS,
+    ) -> None:
+        self._identity = identity
+        self._new_session_id = new_session_id
+        self._decode = to_learner_decoder(limits).decode
+        self._marks: OrderedDict[tuple[str, int], int] = OrderedDict()
+        self._offered: OfferedWeights | None = None
+        self._offer_is_open = False
+        self._taken = 0
+        self._confirmed = 0
+        self._wanted_steps = 0
+        self._out: list[tuple[Message, tuple[Frame, ...]]] = []
+        self._hello_due_s = float("-inf")
+        self._pull_due_s = float("-inf")
+        self._has_joined = False
+        self._ever_joined = False
+        self.ready: deque[LeasedBatch] = deque()
+        self.ready_env_steps = 0
+        self.epoch = identity.newest_epoch
+        self.duplicates = 0
+        self.report: FleetReport | None = None
+        self.report_count = 0
+        self.progress: LearnerProgress | None = None
+        self.refusal: RefusedError | None = None
+        self.published_number: int | None = None
+        self._begin()
+
+    @property
+    def is_joined(self) -> bool:
+        """Whether the broker welcomed the present session."""
+        return self._has_joined
+
+    def on_message(self, frames: Sequence[Frame], now_s: float) -> None:
+        """Takes a message from the broker.
+
+        Raises:
+            RemoteProtocolError: it is not a legal message; drop it and go on.
+        """
+        message, payloads = self._decode(frames)
+        if message.session == self._session:
+            self._take(message, payloads, now_s)
+
+    def request(self, env_steps: int) -> None:
+        """Asks for leases until so many env steps are ready or on their way."""
+        self._wanted_steps = env_steps
+        self._pull_due_s = float("-inf")
+
+    def take(self) -> LeasedBatch | None:
+        """Returns the next ready batch; it is handed to training, and confirmed by `confirm`."""
+        if not self.ready:
+            return None
+        batch = self.ready.popleft()
+        self.ready_env_steps -= batch.lease.env_steps
+        self._wanted_steps = max(0, self._wanted_steps - batch.lease.env_steps)
+        if batch.lease.session == self._session:
+            self._taken = batch.lease.number
+        return batch
+
+    def confirm(self) -> None:
+        """Confirms every batch that `take` returned so far."""
+        if self._taken > self._confirmed:
+            self._confirmed = self._taken
+            self._pull_due_s = float("-inf")
+
+    def offer(self, weights: OfferedWeights) -> None:
+        """Offers weights; they are sent when the broker asks for them."""
+        self._offered = weights
+        if self._has_joined:
+            self._send_offer(weights)
+
+    def outgoing(self, now_s: float) -> list[list[Frame]]:
+        """Returns, once, the messages that are due."""
+        if not self._has_joined and now_s >= self._hello_due_s and self.refusal is None:
+            self._hello_due_s = now_s + _HELLO_EVERY_S
+            self._out.append((self._hello(), ()))
+        if self._has_joined and now_s >= self._pull_due_s:
+            self._pull_due_s = now_s + _PULL_EVERY_S
+            self._out.append((self._pull(), ()))
+        due, self._out = self._out, []
+        return [[encode_header(message), *payloads] for message, payloads in due]
+
+    def next_event_at_s(self) -> float:
+        """When something becomes due by time alone."""
+        if self.refusal is not None:
+            return float("inf")
+        return self._pull_due_s if self._has_joined else self._hello_due_s
+
+    def goodbye(self) -> list[Frame]:
+        """Returns the message that ends the session."""
+        return [encode_header(LearnerGoodbye(session=self._session))]
+
+    # ---------------------------------------------------------------- inside
+
+    def _begin(self) -> None:
+        """Starts a new session; what is ready stays, and its marks tell the broker so."""
+        self._session = self._new_session_id()
+        self._has_joined = False
+        self._hello_due_s = float("-inf")
+        self._last_lease = 0
+        self._leased_steps = 0
+        self._taken = 0
+        self._confirmed = 0
+
+    def _take(self, message: ToLearner, payloads: Sequence[Frame], now_s: float) -> None:
+        match message:
+            case Welcome():
+                self._join(message)
+            case Lease():
+                self._take_lease(message, payloads[0])
+            case Want():
+                self._publish(message)
+            case FleetReport():
+                self.report = message
+                self.report_count += 1
+            case Refusal(code=RejectCode.UNKNOWN_SESSION):
+                self._begin()
+            case Refusal():
+                self.refusal = RefusedError(message.code, message.reason)
+
+    def _join(self, welcome: Welcome) -> None:
+        self.epoch = welcome.epoch
+        if self._has_joined:
+            return
+        self._has_joined = self._ever_joined = True
+        self._pull_due_s = float("-inf")
+        if self._offered is not None:
+            self._send_offer(self._offered)
+
+    def _take_lease(self, lease: Lease, payload: Frame) -> None:
+        if lease.number != self._last_lease + 1:
+            self._begin()  # one was lost with its connection; the broker takes all of them back
+            return
+        self._last_lease = lease.number
+        self._leased_steps += lease.env_steps
+        origin = (lease.actor, lease.incarnation)
+        if lease.seq <= self._marks.get(origin, 0):
+            self.duplicates += 1
+            return
+        self._marks[origin] = lease.seq
+        self._marks.move_to_end(origin)
+        if len(self._marks) > _REMEMBERED_MARKS:
+            self._marks.popitem(last=False)
+        self.ready.append(LeasedBatch(lease, payload))
+        self.ready_env_steps += lease.env_steps
+
+    def _publish(self, want: Want) -> None:
+        offered = self._offered
+        if offered is None or offered.number != want.number:
+            return
+        self._offer_is_open = False
+        self._pull_due_s = float("-inf")
+        if not want.weights:
+            return
+        message = Publish(
+            session=self._session,
+            number=offered.number,
+            weights_digest=offered.weights_digest,
+            policy_digest=offered.policy_digest,
+        )
+        policy_frame = offered.policy_frame if want.policy else b""
+        self._out.append((message, (policy_frame, offered.weights_frame)))
+        self.published_number = offered.number
+
+    def _send_offer(self, weights: OfferedWeights) -> None:
+        self._offer_is_open = True
+        message = Offer(
+            session=self._session,
+            number=weights.number,
+            weights_digest=weights.weights_digest,
+            policy_digest=weights.policy_digest,
+        )
+        self._out.append((message, ()))
+
+    def _hello(self) -> LearnerHello:
+        identity = self._identity
+        return LearnerHello(
+            session=self._session,
+            learner_run=identity.learner_run,
+            worker_index=identity.worker_index,
+            run=identity.run,
+            # A learner that was taken over must not take its place back.
+            takeover=identity.takeover and not self._ever_joined,
+            newest_epoch=self.epoch,
+            marks=tuple(Mark(*origin, seq) for origin, seq in self._marks.items()),
+            host=identity.host,
+        )
+
+    def _pull(self) -> Pull:
+        # Leases wait for the answer to an open offer: what is leased is judged against the newest
+        # published weights, and counts towards the update that they begin.
+        wanted = 0 if self._offer_is_open else self._wanted_steps
+        missing = max(0, wanted - self.ready_env_steps)
+        return Pull(
+            session=self._session,
+            lease_up_to_steps=self._leased_steps + missing,
+            confirmed=self._confirmed,
+            progress=self.progress,
+        )

@@ -1,0 +1,101 @@
+"""Gymnasium spaces as tensors and columns of the wire, and back to RLlib's nested structures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+
+from headrace.learner.config import BoxSpace, DictSpace, DiscreteSpace, SpaceSection
+from headrace.protocol.errors import ConfigError
+from headrace.protocol.manifest import ColumnSpec, TensorSpec
+from headrace.protocol.trajectory import OBSERVATIONS
+
+
+def space_of(section: SpaceSection) -> gym.Space[Any]:
+    """Returns the space that a run file describes.
+
+    Raises:
+        ConfigError: Gymnasium does not take the numbers.
+    """
+    try:
+        match section:
+            case BoxSpace():
+                dtype = np.dtype(section.dtype).type
+                low, high = np.asarray(section.low, dtype), np.asarray(section.high, dtype)
+                return gym.spaces.Box(
+                    np.broadcast_to(low, section.shape),
+                    np.broadcast_to(high, section.shape),
+                    section.shape,
+                    dtype,
+                )
+            case DiscreteSpace():
+                return gym.spaces.Discrete(section.n)
+            case DictSpace():
+                return gym.spaces.Dict(
+                    {name: space_of(member) for name, member in section.spaces.items()}
+                )
+    except (TypeError, ValueError, AssertionError) as error:
+        raise ConfigError(f"{section} is not a space: {error}") from error
+
+
+def leaf_spaces(space: gym.Space[Any], root: str) -> dict[str, gym.Space[Any]]:
+    """Returns the leaves of a nested space by path, in the order of `flatten_paths`."""
+    if isinstance(space, gym.spaces.Dict):
+        members = [(key, space.spaces[key]) for key in sorted(space.spaces)]
+    elif isinstance(space, gym.spaces.Tuple):
+        members = [(str(index), member) for index, member in enumerate(space.spaces)]
+    else:
+        return {root: space}
+    leaves: dict[str, gym.Space[Any]] = {}
+    for name, member in members:
+        leaves.update(leaf_spaces(member, f"{root}/{name}"))
+    return leaves
+
+
+def tensor_of(name: str, space: gym.Space[Any]) -> TensorSpec:
+    """Returns dtype and shape of one element of a space without members.
+
+    Raises:
+        ConfigError: its elements are not arrays.
+    """
+    if space.shape is None or space.dtype is None:
+        raise ConfigError(f"{name!r} is {space}, whose elements are not arrays of numbers")
+    return TensorSpec(name, np.dtype(space.dtype).name, tuple(space.shape))
+
+
+def column_of(name: str, space: gym.Space[Any]) -> ColumnSpec:
+    """Returns the recorded column of a space; only spaces of indices have bounds.
+
+    A Box's bounds are not enforced: simulators overshoot them, and learning survives that, while an
+    index outside its range ends a learner.
+    """
+    tensor = tensor_of(name, space)
+    low: float | None = None
+    high: float | None = None
+    if isinstance(space, gym.spaces.Discrete):
+        low, high = float(space.start), float(int(space.start) + int(space.n) - 1)
+    elif isinstance(space, gym.spaces.MultiBinary):
+        low, high = 0.0, 1.0
+    elif isinstance(space, gym.spaces.MultiDiscrete):
+        low, high = 0.0, float(space.nvec.max() - 1)
+    return ColumnSpec(tensor.name, tensor.dtype, tensor.shape, low, high)
+
+
+def nest_observations(space: gym.Space[Any], columns: Mapping[str, Any]) -> Any:
+    """Returns columns by path as the nested structure that RLlib keeps for a space."""
+    return _nest(space, columns, OBSERVATIONS)
+
+
+def _nest(space: gym.Space[Any], columns: Mapping[str, Any], path: str) -> Any:
+    if isinstance(space, gym.spaces.Dict):
+        return {
+            key: _nest(member, columns, f"{path}/{key}") for key, member in space.spaces.items()
+        }
+    if isinstance(space, gym.spaces.Tuple):
+        return tuple(
+            _nest(member, columns, f"{path}/{index}") for index, member in enumerate(space.spaces)
+        )
+    return columns[path]

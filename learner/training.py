@@ -1,0 +1,241 @@
+"""The loop behind `headrace learner`: train, record, checkpoint, stop."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol, cast
+
+import msgspec
+import ray
+from ray.rllib.algorithms.algorithm import Algorithm
+
+from headrace.learner.algorithm import build_config
+from headrace.learner.config import LearnerRun, StopSection
+from headrace.learner.curve import draw_curve
+from headrace.learner.env_runner import BrokerEnvRunner
+from headrace.learner.link import LearnerStopping
+from headrace.learner.run_folder import (
+    CheckpointState,
+    IterationMetrics,
+    RunFolder,
+    Summary,
+)
+from headrace.protocol.messages import LearnerProgress, Ledger
+
+_LOG = logging.getLogger("headrace.learner")
+_REPORT_TIMEOUT_S = 2.0
+
+Clock = Callable[[], float]
+
+
+class ProgressView(Protocol):
+    """Where a person watches a run."""
+
+    def show(self, metrics: IterationMetrics) -> None:
+        """Shows the newest iteration."""
+        ...
+
+
+class Training:
+    """One run of one learner process; `run` once, `stop` from anywhere.
+
+    `started_s` is when the process began, on the same clock: loading torch and Ray is part of what
+    a run takes.
+    """
+
+    def __init__(
+        self,
+        plan: LearnerRun,
+        view: ProgressView,
+        *,
+        started_s: float,
+        clock: Clock = time.monotonic,
+    ) -> None:
+        self._plan = plan
+        self._view = view
+        self._clock = clock
+        self._started_s = started_s
+        self._folder = RunFolder(Path(plan.folder), resume=plan.resume)
+        self._stop_reason: str | None = None
+        self._stopping = threading.Event()
+        self._algorithm: Algorithm | None = None
+        self._before = CheckpointState(iteration=0, env_steps=0, wall_s=0.0, epoch=0)
+        self._waited_s = 0.0
+        self._first_data_s: float | None = None
+        self._checkpointed_s = self._started_s
+
+    def stop(self, reason: str = "request") -> None:
+        """Ends the run after a checkpoint, also while `train()` waits for data."""
+        self._stop_reason = self._stop_reason or reason
+        self._stopping.set()
+
+    def run(self) -> Summary:
+        """Trains until a criterion of the run file is met, or until `stop`.
+
+        Raises:
+            ConfigError: the run file cannot work.
+            RefusedError: the broker serves another learner.
+        """
+        watchdog = threading.Thread(target=self._watch, name="headrace-watchdog", daemon=True)
+        restored = self._folder.newest_checkpoint() if self._plan.resume else None
+        if restored is not None:
+            self._before = restored[1]
+        config = build_config(self._plan, newest_epoch=self._before.epoch)
+        self._folder.write_config(msgspec.to_builtins(self._plan))
+        ray.init(include_dashboard=False, log_to_driver=False, ignore_reinit_error=True)
+        try:
+            self._algorithm = config.build_algo()
+            if restored is not None:
+                _LOG.info("resuming from %s", restored[0])
+                self._algorithm.restore_from_path(restored[0].absolute())
+            watchdog.start()
+            metrics = self._train(self._algorithm)
+            return self._finish(self._algorithm, metrics)
+        finally:
+            self._stopping.set()
+            if self._algorithm is not None:
+                self._algorithm.stop()
+            ray.shutdown()
+            self._folder.close()
+
+    # ---------------------------------------------------------------- the loop
+
+    def _train(self, algorithm: Algorithm) -> IterationMetrics | None:
+        newest: IterationMetrics | None = None
+        while not self._stopping.is_set():
+            try:
+                result = algorithm.train()
+            except LearnerStopping:
+                break
+            metrics = self._metrics(result)
+            if metrics.env_steps == (newest.env_steps if newest else self._before.env_steps):
+                continue  # RLlib gave up waiting for data for a while
+            newest = metrics
+            self._record(algorithm, metrics)
+            reason = met_criterion(self._plan.run.stop, metrics)
+            if reason is not None:
+                self.stop(reason)
+            elif self._clock() - self._checkpointed_s >= self._plan.run.checkpoint_every_s:
+                self._checkpoint(algorithm, metrics)
+        return newest
+
+    def _record(self, algorithm: Algorithm, metrics: IterationMetrics) -> None:
+        if self._first_data_s is None:
+            self._first_data_s = self._clock()  # what it waited for the fleet to start is no share
+        else:
+            self._waited_s += metrics.wait_s
+        self._folder.add_metrics(metrics)
+        self._view.show(metrics)
+        _runner_of(algorithm).link.tell(
+            LearnerProgress(metrics.env_steps, metrics.iteration, metrics.episode_return_mean)
+        )
+
+    def _watch(self) -> None:
+        """Interrupts a `train()` that waits for data when the run is to stop."""
+        limit_s = self._plan.run.stop.wall_s
+        left_s = None if limit_s is None else limit_s - (self._clock() - self._started_s)
+        if not self._stopping.wait(left_s):
+            self.stop("wall_s")
+        if self._algorithm is not None and self._stop_reason in ("request", "wall_s"):
+            _runner_of(self._algorithm).interrupt()
+
+    # ---------------------------------------------------------------- records
+
+    def _metrics(self, result: dict[str, Any]) -> IterationMetrics:
+        sampled = result["env_runners"]
+        own = sampled.get("headrace", {})
+        batches = own.get("batches", {})
+        lag = own.get("policy_lag_mean")
+        return IterationMetrics(
+            iteration=self._before.iteration + int(result["training_iteration"]),
+            env_steps=int(sampled.get("num_env_steps_sampled_lifetime", 0)),
+            wall_s=self._before.wall_s + self._clock() - self._started_s,
+            episode_return_mean=_number(sampled.get("episode_return_mean")),
+            episode_len_mean=_number(sampled.get("episode_len_mean")),
+            policy_lag_mean=_number(lag),
+            queue_env_steps=int(own.get("queue_env_steps", 0)),
+            wait_s=float(own.get("wait_s", 0.0)),
+            update_s=float(result.get("timers", {}).get("learner_update_timer", 0.0)),
+            batches=Ledger(**{name: int(count) for name, count in batches.items()}),
+        )
+
+    def _checkpoint(self, algorithm: Algorithm, metrics: IterationMetrics) -> None:
+        state = CheckpointState(
+            iteration=metrics.iteration,
+            env_steps=metrics.env_steps,
+            wall_s=metrics.wall_s,
+            epoch=_runner_of(algorithm).link.epoch,
+        )
+        temporary, final = self._folder.new_checkpoint(state)
+        algorithm.save_to_path(temporary.absolute())
+        self._folder.keep_checkpoint(temporary, final)
+        self._checkpointed_s = self._clock()
+        _LOG.info("checkpoint %s", final)
+
+    def _finish(self, algorithm: Algorithm, newest: IterationMetrics | None) -> Summary:
+        runner = _runner_of(algorithm)
+        if newest is not None:
+            self._checkpoint(algorithm, newest)
+        runner.link.confirm()
+        report = runner.link.fresh_report(_REPORT_TIMEOUT_S)
+        lags = runner.steps_by_lag
+        now_s = self._clock()
+        trained_s = now_s - (self._first_data_s or now_s)
+        summary = Summary(
+            name=self._plan.run.name,
+            episode_return_mean=newest.episode_return_mean if newest else None,
+            env_steps=newest.env_steps if newest else self._before.env_steps,
+            wall_s=self._before.wall_s + now_s - self._started_s,
+            policy_lag_mean=_mean(lags),
+            policy_lag_p99=_percentile(lags, 0.99),
+            waiting_share=self._waited_s / trained_s if trained_s > 0 else 0.0,
+            batches=report.ledger if report else Ledger(),
+            stopped_by=self._stop_reason or "request",
+        )
+        self._folder.write_summary(summary)
+        draw_curve(
+            self._plan.run.name, self._folder.read_metrics(), self._folder.path / "curve.png"
+        )
+        return summary
+
+
+def _runner_of(algorithm: Algorithm) -> BrokerEnvRunner:
+    return cast("BrokerEnvRunner", algorithm.env_runner)
+
+
+def met_criterion(stop: StopSection, metrics: IterationMetrics) -> str | None:
+    """Returns the name of the first criterion that an iteration meets."""
+    reached = {
+        "episode_return_mean": metrics.episode_return_mean,
+        "env_steps": metrics.env_steps,
+        "wall_s": metrics.wall_s,
+    }
+    for name, value in reached.items():
+        limit = getattr(stop, name)
+        if limit is not None and value is not None and value >= limit:
+            return name
+    return None
+
+
+def _number(value: Any) -> float | None:
+    """RLlib gives NaN where no episode ended."""
+    return None if value is None or value != value else float(value)
+
+
+def _mean(counts: Counter[int]) -> float | None:
+    total = counts.total()
+    return sum(value * count for value, count in counts.items()) / total if total else None
+
+
+def _percentile(counts: Counter[int], share: float) -> int | None:
+    reached = 0
+    for value in sorted(counts):
+        reached += counts[value]
+        if reached >= share * counts.total():
+            return value
+    return None
