@@ -1,0 +1,5 @@
+"""`python -m headrace.deploy` is the `headrace` command."""
+
+from headrace.deploy.cli import main
+
+main()

@@ -1,0 +1,85 @@
+"""`headrace actor`."""
+
+from __future__ import annotations
+
+import json
+import threading
+from typing import Any
+
+import click
+
+from headrace.actors.client import Client
+from headrace.actors.collector import Collector
+from headrace.actors.environments import make_environment
+from headrace.deploy import options
+from headrace.deploy.process import configure_logging, on_stop_signal
+from headrace.protocol.errors import ConfigError
+
+
+@click.command()
+@options.broker_address
+@click.option("--env", "env_id", help="A Gymnasium id; default: the one the learner names.")
+@click.option("--env-config", help="Keyword arguments for it, as JSON.")
+@click.option(
+    "--environments",
+    default=1,
+    show_default=True,
+    type=click.IntRange(1, 4096),
+    help="Environments to step together.",
+)
+@click.option("--id", "actor_id", help="A name that no other actor has; default: host-pid-random.")
+@click.option("--seed", type=int, help="Seed of environments and exploration.")
+@options.stop_on_eof
+@options.verbose
+def command(  # noqa: PLR0913 - one parameter per option
+    address: str,
+    env_id: str | None,
+    env_config: str | None,
+    environments: int,
+    actor_id: str | None,
+    seed: int | None,
+    stop_on_eof: bool,
+    is_verbose: bool,
+) -> None:
+    """Steps a Gymnasium environment with the learner's newest policy.
+
+    Waits for broker and learner if they are not there yet, and again if they go away.
+    """
+    configure_logging(is_verbose=is_verbose)
+    stop = threading.Event()
+    on_stop_signal(stop.set, stop_on_eof=stop_on_eof)
+    config = _parse_config(env_config)
+    with Client(address, actor=actor_id) as client:
+        if env_id is None:
+            found = _environment_of_run(client, stop)
+            if found is None:
+                return
+            env_id, config = found[0], {**found[1], **config}
+        environment = make_environment(env_id, environments, config)
+        try:
+            Collector(client, environment, seed=seed).run(stop)
+        finally:
+            environment.close()
+
+
+def _parse_config(env_config: str | None) -> dict[str, Any]:
+    try:
+        config = json.loads(env_config or "{}")
+    except json.JSONDecodeError as error:
+        raise ConfigError(f"--env-config is not JSON: {error}") from error
+    if not isinstance(config, dict):
+        raise ConfigError('--env-config is not a JSON object; write {"key": value}')
+    return config
+
+
+def _environment_of_run(client: Client, stop: threading.Event) -> tuple[str, dict[str, Any]] | None:
+    """Waits for a manifest, and returns the environment that it names."""
+    while not stop.is_set():
+        update = client.policy_update(timeout_s=0.2)
+        if update is None:
+            continue
+        manifest = update.policy.manifest
+        if manifest.environment is None:
+            raise ConfigError("this run's learner names no environment; say which one with --env")
+        return manifest.environment, dict(manifest.environment_config)
+    return None

@@ -1,0 +1,111 @@
+"""`headrace broker`."""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import logging
+import os
+import re
+from pathlib import Path
+
+import click
+import zmq
+
+from headrace.broker.config import BrokerConfig
+from headrace.broker.http import StatusServer
+from headrace.broker.service import BrokerService
+from headrace.deploy import options
+from headrace.deploy.process import configure_logging, on_stop_signal
+from headrace.protocol.endpoints import DEFAULT_ADDRESS, BrokerAddress
+from headrace.protocol.errors import ConfigError
+
+_LOG = logging.getLogger("headrace.broker")
+
+
+@click.command()
+@click.option(
+    "--address",
+    default=DEFAULT_ADDRESS,
+    show_default=True,
+    help="Where to listen: a base address (four consecutive ports; port 0: any), or all four.",
+)
+@click.option(
+    "--http",
+    "http_address",
+    default="127.0.0.1:5560",
+    show_default=True,
+    help="host:port of /health and /status; '' for none.",
+)
+@click.option(
+    "--announce",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Write the bound addresses to this JSON file once they are bound.",
+)
+@click.option(
+    "--drain-s",
+    default=5.0,
+    show_default=True,
+    help="After SIGTERM, how long the learner may still take what is queued.",
+)
+@click.option(
+    "--insecure",
+    is_flag=True,
+    help="Listen beyond this machine although nothing is encrypted or authenticated.",
+)
+@options.stop_on_eof
+@options.verbose
+def command(
+    address: str,
+    http_address: str,
+    announce: Path | None,
+    drain_s: float,
+    insecure: bool,
+    stop_on_eof: bool,
+    is_verbose: bool,
+) -> None:
+    """Routes trajectories from actors to a learner, and weights back."""
+    configure_logging(is_verbose=is_verbose)
+    if not insecure:
+        _require_loopback(BrokerAddress.parse(address))
+    config = BrokerConfig(address=address, http_address=http_address, drain_s=drain_s)
+    service = BrokerService(config, zmq.Context())
+    on_stop_signal(service.stop, stop_on_eof=stop_on_eof)
+    http = StatusServer(http_address, service) if http_address else None
+    if http is not None:
+        http.start()
+    _LOG.info("listening at %s", service.address)
+    if announce is not None:
+        _announce(announce, service.address, http.url if http else None)
+    service.run()
+    if http is not None:
+        http.close()
+    _LOG.info("stopped")
+
+
+def _require_loopback(address: BrokerAddress) -> None:
+    endpoints = (address.ingest, address.control, address.weights, address.learner)
+    open_to_others = [endpoint for endpoint in endpoints if not _is_local(endpoint)]
+    if open_to_others:
+        raise ConfigError(
+            f"{open_to_others[0]} can be reached from other machines, and nothing on it is "
+            "encrypted or authenticated: listen on 127.0.0.1, or accept that with --insecure"
+        )
+
+
+def _is_local(endpoint: str) -> bool:
+    if endpoint.startswith("ipc://"):
+        return True
+    host = re.sub(r"^tcp://\[?([^\]]*?)\]?:\d+$", r"\1", endpoint)
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _announce(path: Path, address: BrokerAddress, http_url: str | None) -> None:
+    temporary = path.with_name(f".{path.name}.part")
+    temporary.write_text(json.dumps({"address": str(address), "http": http_url}))
+    os.replace(temporary, path)

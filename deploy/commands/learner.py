@@ -1,0 +1,81 @@
+"""`headrace learner`."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import click
+import msgspec
+
+from headrace.deploy import options
+from headrace.deploy.exit_codes import ExitCode
+from headrace.deploy.process import configure_logging, on_stop_signal
+from headrace.deploy.progress import make_progress_view
+from headrace.deploy.run_file import RunFile, read_run_file
+from headrace.learner.config import LearnerRun
+
+
+@click.command()
+@click.argument("run_file", type=click.Path(path_type=Path, dir_okay=False))
+@click.option("--broker", "address", help="The broker's address; default: [broker] address.")
+@click.option("--seed", type=int, help="Seed of the learner; default: [run] seed.")
+@click.option(
+    "--runs",
+    default="runs",
+    show_default=True,
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Where the run's folder is.",
+)
+@click.option(
+    "--resume", is_flag=True, help="Go on from the newest checkpoint in the run's folder."
+)
+@options.stop_on_eof
+@options.verbose
+def command(
+    run_file: Path,
+    address: str | None,
+    seed: int | None,
+    runs: Path,
+    resume: bool,
+    stop_on_eof: bool,
+    is_verbose: bool,
+) -> None:
+    """Trains the run of a TOML file on what the broker delivers.
+
+    Ctrl-C or SIGTERM ends it after a checkpoint, from which --resume goes on.
+    """
+    started_s = time.monotonic()
+    configure_logging(is_verbose=is_verbose)
+    plan = plan_of(read_run_file(run_file), address, seed, runs, resume=resume)
+    # Imported here, so that a mistake in the file is told before torch and Ray are loaded.
+    from headrace.learner.training import Training
+
+    view = make_progress_view()
+    training = Training(plan, view, started_s=started_s)
+    on_stop_signal(training.stop, stop_on_eof=stop_on_eof)
+    with view:
+        summary = training.run()
+    goal = plan.run.stop.episode_return_mean
+    click.echo(
+        f"{summary.name}: stopped by {summary.stopped_by} after {summary.env_steps} env steps, "
+        f"{summary.wall_s:.0f} s, mean return {summary.episode_return_mean or float('nan'):.1f}; "
+        f"see {plan.folder}"
+    )
+    missed = goal is not None and summary.stopped_by in ("env_steps", "wall_s")
+    raise SystemExit(ExitCode.GOAL_MISSED if missed else ExitCode.OK)
+
+
+def plan_of(
+    run: RunFile, address: str | None, seed: int | None, runs: Path, *, resume: bool
+) -> LearnerRun:
+    """Returns what the learner needs of a run file, with the command line's say on top."""
+    section = run.run if seed is None else msgspec.structs.replace(run.run, seed=seed)
+    return LearnerRun(
+        run=section,
+        environment=run.environment,
+        learner=run.learner,
+        address=address or run.broker.address,
+        folder=str(runs / section.name),
+        resume=resume,
+    )

@@ -1,0 +1,45 @@
+"""What every command does as a process: logs, and stops when it is told to."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from types import FrameType
+
+STOP_ON_EOF_OPTION = "--stop-on-eof"
+
+
+def configure_logging(*, is_verbose: bool) -> None:
+    """Logs to standard error, one line per event."""
+    logging.basicConfig(
+        level=logging.DEBUG if is_verbose else logging.INFO,
+        format="%(asctime)s %(levelname).1s %(name)s: %(message)s",
+        stream=sys.stderr,
+    )
+
+
+def on_stop_signal(stop: Callable[[], None], *, stop_on_eof: bool = False) -> None:
+    """Calls `stop` at SIGINT and SIGTERM, and, if asked to, when standard input ends.
+
+    The latter ties a child to its parent on every platform: however the parent ends, its end of the
+    pipe is closed.
+    """
+
+    def handle(_signum: int, _frame: FrameType | None) -> None:
+        stop()
+
+    signal.signal(signal.SIGINT, handle)
+    signal.signal(signal.SIGTERM, handle)
+    if stop_on_eof:
+        threading.Thread(target=_wait_for_eof, args=(stop,), daemon=True).start()
+
+
+def _wait_for_eof(stop: Callable[[], None]) -> None:
+    # Not through sys.stdin: its lock, held by a daemon thread, aborts the interpreter's shutdown.
+    while os.read(0, 4096):
+        pass
+    stop()

@@ -1,0 +1,73 @@
+"""The TOML file that describes a run, read by every command."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+
+from headrace.learner.config import EnvironmentSection, LearnerSection, RunSection
+from headrace.protocol.endpoints import DEFAULT_ADDRESS
+from headrace.protocol.errors import ConfigError
+from headrace.protocol.spelling import nearest
+
+
+class BrokerSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`[broker]`: where it listens."""
+
+    address: str = DEFAULT_ADDRESS
+    http: str = "127.0.0.1:5560"
+
+
+class ActorsSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`[actors]`: what `headrace up` starts.
+
+    Attributes:
+        count: processes.
+        environments: environments that each process steps together.
+    """
+
+    count: Annotated[int, msgspec.Meta(ge=0, le=1024)] = 1
+    environments: Annotated[int, msgspec.Meta(ge=1, le=4096)] = 1
+
+
+class RunFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A whole run."""
+
+    run: RunSection
+    environment: EnvironmentSection
+    learner: LearnerSection = LearnerSection()
+    broker: BrokerSection = BrokerSection()
+    actors: ActorsSection = ActorsSection()
+
+
+def read_run_file(path: Path) -> RunFile:
+    """Returns the run that a TOML file describes.
+
+    Raises:
+        ConfigError: it cannot be read, or a key or value is wrong; names the nearest known key.
+    """
+    try:
+        tree = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError(f"cannot read {path}: {error}") from error
+    _check_keys(tree, RunFile, str(path))
+    try:
+        return msgspec.convert(tree, RunFile)
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"{path}: {error}") from error
+
+
+def _check_keys(tree: dict[str, Any], kind: type[msgspec.Struct], where: str) -> None:
+    fields = {field.name: field.type for field in msgspec.structs.fields(kind)}
+    for key, value in tree.items():
+        if key not in fields:
+            raise ConfigError(f"{where}: unknown key {key!r}; {nearest(key, fields)}")
+        if isinstance(value, dict) and _is_struct(fields[key]):
+            _check_keys(value, fields[key], f"{where} [{key}]")
+
+
+def _is_struct(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, msgspec.Struct)
