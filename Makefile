@@ -26,7 +26,7 @@ check: $(VENV)/.dev
 	$(BIN)/pyright
 
 vectors: $(VENV)/.dev
-	$(BIN)/python -m tests.vectors
+	PYTHONPATH=tests $(BIN)/python -m support.vectors
 
 clean:
 	rm -rf $(VENV) build dist runs

@@ -19,7 +19,7 @@ import zmq
 from headrace.actors.config import ClientConfig
 from headrace.actors.session import ActorSession, PolicyUpdate, PushedBatch
 from headrace.protocol.endpoints import DEFAULT_ADDRESS, BrokerAddress
-from headrace.protocol.errors import HeadraceError, RemoteProtocolError
+from headrace.protocol.errors import HeadraceError, LocalProtocolError, RemoteProtocolError
 from headrace.protocol.identity import MAX_SAFE_INTEGER, PolicyVersion
 from headrace.protocol.messages import Credit
 from headrace.protocol.topics import BEACON, delivery_topic, snapshot_topic, weights_topic
@@ -158,6 +158,11 @@ class Client:
             RefusedError: the broker will not serve this actor.
         """
         payload = pack_batch(batch)
+        if len(payload) > self._config.limits.max_payload_bytes:
+            raise LocalProtocolError(
+                f"a batch of {len(payload)} bytes; the limit is "
+                f"{self._config.limits.max_payload_bytes}: record fewer steps per batch"
+            )
         with self._changed:
             self._raise_refusal()
             run = self._session.run or ""
@@ -175,7 +180,7 @@ class Client:
         if self._stopping.is_set():
             return
         with self._changed:
-            if self._session.refusal is None:
+            with contextlib.suppress(HeadraceError):  # who is refused has nothing to deliver
                 self._wait(lambda: self._session.unaccepted == 0, self._config.flush_s)
             self._stopping.set()
             self._wake()

@@ -24,6 +24,8 @@ from headrace.protocol.topics import delivery_topic
 from headrace.protocol.trajectory import unpack_batch
 from headrace.protocol.validation import find_batch_fault
 
+_REMEMBERED_MARKS = 20_000
+
 
 class ActorDesk:
     """Handles the ingest endpoint."""
@@ -73,7 +75,9 @@ class ActorDesk:
 
     def remember_mark(self, origin: tuple[str, int], seq: int) -> None:
         """Notes what a learner took from an incarnation, for now or for when it says hello."""
-        self._marks[origin] = max(seq, self._marks.get(origin, 0))
+        self._marks[origin] = max(seq, self._marks.pop(origin, 0))
+        if len(self._marks) > _REMEMBERED_MARKS:
+            del self._marks[next(iter(self._marks))]
         record = self._books.fleet.find(origin)
         if record is not None:
             self._apply_mark(record)
@@ -83,31 +87,38 @@ class ActorDesk:
         origin = (presence.actor, presence.incarnation)
         record = books.fleet.current(origin)
         if record is None:
-            former = books.fleet.end(presence.actor)
+            record, former = books.fleet.admit(presence, now_s)
             if former is not None:
                 books.leave_credit(former)
                 books.outbox.note(f"actor {presence.actor} was superseded by a later process")
-            record = books.fleet.admit(presence, now_s)
             books.outbox.note(
                 f"actor {presence.actor} joined from {record.host or 'an old broker'}"
             )
         record.presence = presence
+        record.last_seq = max(record.last_seq, presence.last_seq)
         record.last_heard_s = now_s
-        books.remove_queued(
-            origin, record.receiver.take_books(presence.acknowledged, presence.totals)
-        )
+        ended = record.receiver.take_books(presence.acknowledged, presence.totals)
+        self._forget(record, ended)
         self._apply_mark(record)
         if presence.version is not None:
-            books.hear_epoch(presence.version.epoch, now_s)
+            books.hear_version(presence.version, now_s)
         books.join_credit(record)
         books.send_snapshot_if_behind(presence, now_s)
         books.outbox.tell(origin)
 
     def _apply_mark(self, record: ActorRecord) -> None:
-        mark = self._marks.pop(record.origin, 0)
+        # More than an actor produced cannot have been taken from it.
+        mark = min(self._marks.pop(record.origin, 0), record.produced)
         if mark > record.receiver.acknowledged:
-            self._books.remove_queued(record.origin, record.receiver.take_mark(mark))
+            self._forget(record, record.receiver.take_mark(mark))
             self._books.outbox.tell(record.origin)
+            self._books.fleet.close_if_finished(record)
+
+    def _forget(self, record: ActorRecord, ended: list[int]) -> None:
+        """Drops batches that ended elsewhere, and no longer waits for those that did."""
+        self._books.remove_queued(record.origin, ended)
+        if self._books.credit is not None:
+            self._books.credit.caught_up(record.origin, record.receiver.accepted)
 
     def _take_batch(self, header: Trajectories, payload: Frame, now_s: float) -> None:
         books = self._books
@@ -117,7 +128,7 @@ class ActorDesk:
             return  # the beacon makes it say hello again; it keeps the batch until then
         record.last_heard_s = now_s
         if header.seq > record.receiver.accepted and not self._has_room(header, payload):
-            record.waits_for = (header.env_steps, len(payload))
+            books.waiting[origin] = (header.env_steps, len(payload))
             return
         verdict = record.receiver.arrive(header.seq)
         if verdict is Verdict.GAP:
@@ -165,6 +176,7 @@ class ActorDesk:
     def _end(self, goodbye: Goodbye) -> None:
         record = self._books.fleet.current((goodbye.actor, goodbye.incarnation))
         if record is not None:
+            record.last_seq = max(record.last_seq, goodbye.last_seq)
             self._books.leave_credit(record)
             self._books.fleet.end(goodbye.actor)
             self._books.outbox.note(f"actor {goodbye.actor} said goodbye")

@@ -13,6 +13,7 @@ from headrace.broker.sessions import LearnerSession, LearnerSessions
 from headrace.broker.snapshots import SnapshotDesk
 from headrace.protocol.errors import RemoteProtocolError
 from headrace.protocol.flow import Outcome
+from headrace.protocol.identity import PolicyVersion
 from headrace.protocol.messages import Ledger, Presence, Snapshot, Weights, Welcome
 from headrace.protocol.topics import snapshot_topic, weights_topic
 from headrace.protocol.trajectory import unpack_batch
@@ -32,6 +33,8 @@ class BrokerBooks:
         self.policy = PolicyDesk(config.limits)
         self.snapshots = SnapshotDesk(config.snapshot_repeat_s)
         self.credit: CreditControl | None = None
+        self.waiting: dict[Origin, tuple[int, int]] = {}
+        """Env steps and bytes of a batch that could not be accepted yet, longest wait first."""
 
     # ---------------------------------------------------------------- credit and the queue
 
@@ -39,7 +42,7 @@ class BrokerBooks:
         """Lets a live actor take part in credit."""
         record.is_live = True
         if self.credit is not None:
-            begun = max(record.presence.last_seq, record.granted)
+            begun = max(record.last_seq, record.granted)
             self.credit.join(record.origin, begun, record.receiver.accepted)
 
     def leave_credit(self, record: ActorRecord) -> None:
@@ -53,7 +56,7 @@ class BrokerBooks:
     def finish(self, batch: QueuedBatch, outcome: Outcome) -> None:
         """Ends a batch that was taken from the queue or from a session."""
         record = self.fleet.find(batch.origin)
-        if record is None or batch.header.seq <= record.receiver.acknowledged:
+        if record is None or not record.receiver.is_open(batch.header.seq):
             return
         record.finish(batch.header.seq, outcome)
         self.fleet.close_if_finished(record)
@@ -64,11 +67,13 @@ class BrokerBooks:
         if not seqs:
             return
         ended = set(seqs)
-        self.queue.remove_if(lambda batch: batch.origin == origin and batch.header.seq in ended)
+
+        def is_meant(batch: QueuedBatch) -> bool:
+            return batch.origin == origin and batch.header.seq in ended
+
+        self.queue.remove_if(is_meant)
         for session in self.sessions:
-            for number, batch in list(session.leases.items()):
-                if batch.origin == origin and batch.header.seq in ended:
-                    del session.leases[number]
+            session.remove_if(is_meant)
 
     def ledger(self) -> Ledger:
         """Returns the books of the whole fleet."""
@@ -86,11 +91,14 @@ class BrokerBooks:
             ),
         )
 
-    def hear_epoch(self, epoch: int, now_s: float) -> None:
-        """Moves above an epoch that an actor knows from an earlier broker."""
+    def hear_version(self, version: PolicyVersion, now_s: float) -> None:
+        """Moves to an epoch above a version that an actor has, if that one is not ours.
+
+        Raises:
+            RemoteProtocolError: the epoch is beyond belief.
+        """
         policy = self.policy
-        policy.newest_epoch_heard = max(policy.newest_epoch_heard, epoch)
-        if policy.learner_run is None or epoch <= policy.epoch:
+        if not policy.is_foreign(version):
             return
         policy.begin_epoch()
         for session in self.sessions:
@@ -105,7 +113,7 @@ class BrokerBooks:
             self.credit = CreditControl(published.manifest.flow)
         elif is_new_policy:
             self.credit.adopt(published.manifest.flow)
-        self.credit.published(published.version, now_s)
+        self.credit.published(published.version, self.queue.env_steps, now_s)
         if is_new_policy:
             self._drop_what_no_longer_fits(published)
             for actor in self.snapshots.listening:

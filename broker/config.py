@@ -16,6 +16,7 @@ class RouterConfig:
         queue_env_steps, queue_bytes: bounds of the queue; above them batches are not accepted and
             stay with their actors.
         actor_timeout_s: an actor that was silent for so long gets no credit.
+        forget_s: an actor that was silent for so long has died; what it held is lost with it.
         session_timeout_s: a learner session that was silent for so long has ended.
         reclaim_s: how long after its start a broker holds back retransmitted batches for the
             learner session that may already have taken them.
@@ -28,6 +29,7 @@ class RouterConfig:
     queue_env_steps: int = 2_000_000
     queue_bytes: int = 1024 * MIB
     actor_timeout_s: float = 5.0
+    forget_s: float = 600.0
     session_timeout_s: float = 10.0
     reclaim_s: float = 3.0
     max_attempts: int = 3

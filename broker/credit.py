@@ -139,10 +139,28 @@ class CreditControl:
         self._dequeue(origin, before)
         self._queue_up(origin)
 
-    def published(self, version: PolicyVersion, now_s: float) -> None:
-        """Notes a new version, with which the next update begins."""
+    def caught_up(self, origin: Origin, accepted: int) -> None:
+        """Notes that batches up to `accepted` need not arrive: a learner has them already."""
+        account = self._accounts.get(origin)
+        if account is None or accepted <= account.arrived:
+            return
+        before = account.unarrived
+        for seq in [seq for seq in account.reserved if seq <= accepted]:
+            self._free(account, seq)
+        account.arrived = accepted
+        account.granted = max(account.granted, accepted)
+        self._dequeue(origin, before)
+        self._queue_up(origin)
+
+    def published(self, version: PolicyVersion, queue_env_steps: int, now_s: float) -> None:
+        """Notes a new version, with which the next update begins.
+
+        Credits that were granted before need it too, unless what they begin is still delivered
+        within the lag that is allowed.
+        """
         self._newest = version
         self.window.published(now_s)
+        self._need(queue_env_steps + self.reserved_steps)
 
     def expire(self, now_s: float) -> None:
         """Counts overdue reservations as 0 steps; their credits stay valid."""
@@ -162,9 +180,7 @@ class CreditControl:
             if origin is None:
                 break
             account = self._accounts[origin]
-            number = self.window.needed_number(self._newest.number, outstanding)
-            needed = PolicyVersion(self._newest.epoch, number)
-            self._min_version = max(self._min_version, needed)
+            self._need(outstanding)
             self._dequeue(origin, account.unarrived)
             account.granted += 1
             steps = round(min(fragment, account.batch_steps.value or fragment))
@@ -195,6 +211,10 @@ class CreditControl:
         """Returns how many granted batches of an actor have not arrived."""
         account = self._accounts.get(origin)
         return 0 if account is None else account.unarrived
+
+    def _need(self, outstanding_steps: int) -> None:
+        number = self.window.needed_number(self._newest.number, outstanding_steps)
+        self._min_version = max(self._min_version, PolicyVersion(self._newest.epoch, number))
 
     def _next_in_turn(self) -> Origin | None:
         for waiting in self._turns[:MAX_UNARRIVED]:

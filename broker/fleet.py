@@ -14,6 +14,7 @@ from headrace.protocol.flow import Outcome, Receiver
 from headrace.protocol.messages import Hello, Ledger, Presence
 
 _REMEMBERED_INCARNATIONS = 16
+_REMEMBERED_ACTORS = 20_000
 _STALE_STREAK_TO_SHOW = 10
 
 
@@ -24,7 +25,7 @@ class ActorRecord:
     Attributes:
         presence: what it said of itself last.
         is_live: whether it was heard of lately and may be granted credit.
-        waits_for: env steps and bytes of a batch that could not be accepted yet.
+        last_seq: the newest batch that it said it finished.
         granted: the highest credit it was told, kept over a silence.
         stale_streak: batches in a row that were stale.
     """
@@ -36,7 +37,7 @@ class ActorRecord:
     client: str = ""
     host: str = ""
     is_live: bool = True
-    waits_for: tuple[int, int] | None = None
+    last_seq: int = 0
     granted: int = 0
     stale_streak: int = 0
     last_reject: str = ""
@@ -45,7 +46,7 @@ class ActorRecord:
     @property
     def produced(self) -> int:
         """Batches that it finished, as far as this broker knows."""
-        return max(self.presence.last_seq, self.receiver.accepted)
+        return max(self.last_seq, self.receiver.accepted)
 
     @property
     def is_stale_by_nature(self) -> bool:
@@ -85,29 +86,32 @@ class Fleet:
 
     def has_ended(self, origin: Origin) -> bool:
         """Returns whether a later incarnation superseded this one, or it said goodbye."""
-        return origin[1] in self._ended.get(origin[0], ())
+        return origin in self._former or origin[1] in self._ended.get(origin[0], ())
 
-    def admit(self, hello: Presence, now_s: float) -> ActorRecord:
-        """Opens the record of a new incarnation, which supersedes an earlier one.
+    def admit(self, hello: Presence, now_s: float) -> tuple[ActorRecord, ActorRecord | None]:
+        """Opens the record of a new incarnation; returns it, and the one that it supersedes.
 
         Raises:
             RemoteProtocolError: the books in the hello do not add up.
         """
         receiver = Receiver(hello.acknowledged, hello.totals)
-        self.end(hello.actor)
+        former = self.end(hello.actor)
         record = ActorRecord((hello.actor, hello.incarnation), receiver, hello, now_s)
         if isinstance(hello, Hello):
             record.client, record.host = hello.client, hello.host
         self._current[hello.actor] = record
-        return record
+        return record, former
 
     def end(self, actor: str) -> ActorRecord | None:
         """Ends the current incarnation of an actor; what it never delivered counts as dropped."""
         record = self._current.pop(actor, None)
         if record is None:
             return None
-        ended = self._ended.setdefault(actor, deque(maxlen=_REMEMBERED_INCARNATIONS))
+        ended = self._ended.pop(actor, None) or deque(maxlen=_REMEMBERED_INCARNATIONS)
         ended.append(record.origin[1])
+        self._ended[actor] = ended
+        if len(self._ended) > _REMEMBERED_ACTORS:
+            del self._ended[next(iter(self._ended))]
         self._former[record.origin] = record
         self.close_if_finished(record)
         return record

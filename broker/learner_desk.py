@@ -43,14 +43,18 @@ class LearnerDesk:
         payloads: tuple[Frame, ...],
         now_s: float,
     ) -> None:
-        """Handles one message."""
+        """Handles one message.
+
+        Raises:
+            RemoteProtocolError: it is legal by itself but not from this learner now.
+        """
         if isinstance(message, LearnerHello):
             self._open(routing_id, message, now_s)
             return
         session = self._books.sessions.get(message.session)
         if session is None:
             if not isinstance(message, LearnerGoodbye):
-                self._refuse(
+                self.refuse(
                     routing_id, message.session, RejectCode.UNKNOWN_SESSION, "say hello again"
                 )
             return
@@ -100,7 +104,7 @@ class LearnerDesk:
                 continue
             taker = books.sessions.taker_of(batch.origin)
             may_be_taken_already = batch.header.sent_before and now_s < self._reclaim_until_s
-            if taker is None or not taker.takes_more or may_be_taken_already:
+            if taker is None or may_be_taken_already:
                 held_back.add(batch.origin)  # its later batches must not overtake it
                 continue
             books.queue.remove(batch)
@@ -121,7 +125,7 @@ class LearnerDesk:
         replaced = books.sessions.replaced_by(hello)
         others = [s for s in replaced if s.hello.learner_run != hello.learner_run]
         if others and not hello.takeover:
-            self._refuse(
+            self.refuse(
                 routing_id,
                 hello.session,
                 RejectCode.LEARNER_EXISTS,
@@ -129,11 +133,11 @@ class LearnerDesk:
                 f"{others[0].hello.run!r} on this broker; stop it, or say takeover",
             )
             return
+        books.policy.admit(hello)
         for mark in hello.marks:
             self._actors.remember_mark((mark.actor, mark.incarnation), mark.seq)
         for session in replaced:
             self.end_session(session, "was replaced")
-        books.policy.admit(hello.learner_run, hello.newest_epoch)
         session = LearnerSession(hello, routing_id, now_s)
         books.sessions.open(session)
         books.outbox.note(f"learner {hello.worker_index} of run {hello.run} joined")
@@ -153,6 +157,7 @@ class LearnerDesk:
                 queue_env_steps=books.queue.env_steps,
                 actors=len(live),
                 ledger=books.ledger(),
+                last_lease=session.last_lease,
                 steps_per_s=sum(record.steps.per_s(now_s) for record in live),
             ),
         )
@@ -184,13 +189,13 @@ class LearnerDesk:
         now_s: float,
     ) -> None:
         books = self._books
-        if books.policy.judge(message) is OfferVerdict.KNOWN:
+        if books.policy.judge(message) is not OfferVerdict.NEWER:
             return  # another runner of the same learner was faster
         is_new_policy = books.policy.lacks_policy(message.policy_digest)
         try:
             published = books.policy.publish(message, payloads[0], payloads[1], now_s)
         except RemoteProtocolError as error:
-            self._refuse(session.routing_id, message.session, error.code, error.reason)
+            self.refuse(session.routing_id, message.session, error.code, error.reason)
             return
         books.announce(published, is_new_policy=is_new_policy, now_s=now_s)
 
@@ -237,9 +242,10 @@ class LearnerDesk:
     def _welcome(self, session: LearnerSession) -> None:
         self._books.outbox.add(self._books.welcome(session))
 
-    def _refuse(self, routing_id: bytes, session: int, code: RejectCode, reason: str) -> None:
+    def refuse(self, routing_id: bytes, session: int, code: RejectCode, reason: str) -> None:
+        """Counts a refusal, and tells the learner why."""
         self._actors.rejects[code] += 1
-        self._send(routing_id, Refusal(session=session, code=code, reason=reason))
+        self._send(routing_id, Refusal(session=session, code=code, reason=reason[:4000]))
 
     def _send(
         self, routing_id: bytes, message: ToLearner, payloads: tuple[Frame, ...] = ()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections import OrderedDict, deque
 from dataclasses import dataclass
 from enum import Enum, auto
@@ -9,10 +10,10 @@ from enum import Enum, auto
 from headrace.protocol.arrays import Array
 from headrace.protocol.errors import RejectCode, RemoteProtocolError
 from headrace.protocol.headers import Frame
-from headrace.protocol.identity import PolicyVersion
+from headrace.protocol.identity import NEWEST_EPOCH_OF_A_PEER, PolicyVersion
 from headrace.protocol.limits import DecodeLimits
 from headrace.protocol.manifest import Manifest, ModuleManifest, decode_policy, policy_digest
-from headrace.protocol.messages import Offer, Publish
+from headrace.protocol.messages import LearnerHello, Offer, Publish
 from headrace.protocol.payload import decode_payload
 
 _REMEMBERED_OFFERS = 256
@@ -25,6 +26,7 @@ class Published:
     version: PolicyVersion
     manifest: Manifest
     digest: str
+    weights_digest: str
     policy_frame: Frame
     weights_frame: Frame
 
@@ -42,35 +44,64 @@ class PolicyDesk:
 
     def __init__(self, limits: DecodeLimits) -> None:
         self._limits = limits
-        self._digest_by_number: OrderedDict[int, str] = OrderedDict()
+        self._offered: OrderedDict[int, str] = OrderedDict()
         self._history: deque[tuple[float, PolicyVersion]] = deque(maxlen=64)
+        self._epoch_is_older_than_broker = False
+        self._newest_epoch_heard = 0
         self.learner_run: str | None = None
         self.epoch = 0
-        self.newest_epoch_heard = 0
         self.published: Published | None = None
 
-    def admit(self, learner_run: str, newest_epoch: int) -> None:
-        """Grants a learner run its epoch, unless it has one already."""
-        self.newest_epoch_heard = max(self.newest_epoch_heard, newest_epoch)
-        if learner_run != self.learner_run:
-            self.learner_run = learner_run
+    def admit(self, hello: LearnerHello) -> None:
+        """Grants a learner run its epoch, unless it has one already.
+
+        Raises:
+            RemoteProtocolError: the learner claims an epoch beyond belief.
+        """
+        self._hear_epoch(max(hello.newest_epoch, hello.granted_epoch))
+        if hello.learner_run == self.learner_run:
+            return
+        self.learner_run = hello.learner_run
+        if hello.granted_epoch > self.epoch and hello.granted_epoch == self._newest_epoch_heard:
+            # Granted by an earlier incarnation of this broker: what actors recorded stays valid.
+            self.epoch = hello.granted_epoch
+            self._epoch_is_older_than_broker = True
+        else:
             self.begin_epoch()
 
     def begin_epoch(self) -> None:
         """Moves to an epoch above every one that was heard of."""
-        self.epoch = max(self.epoch, self.newest_epoch_heard) + 1
-        self.newest_epoch_heard = self.epoch
-        self._digest_by_number.clear()
+        self.epoch = self._newest_epoch_heard = max(self.epoch, self._newest_epoch_heard) + 1
+        self._epoch_is_older_than_broker = False
+        self._offered.clear()
+
+    def is_foreign(self, version: PolicyVersion) -> bool:
+        """Returns whether an actor's version was published neither here nor by the present learner.
+
+        Raises:
+            RemoteProtocolError: the epoch is beyond belief.
+        """
+        self._hear_epoch(version.epoch)
+        if self.learner_run is None or version.epoch < self.epoch:
+            return False
+        if version.epoch > self.epoch:
+            return True
+        if self._epoch_is_older_than_broker:
+            return self.published is not None and version > self.published.version
+        return self.published is None or version > self.published.version
 
     def judge(self, offer: Offer | Publish) -> OfferVerdict:
-        """Tells a new version from a repeated or late offer, and from a restored learner."""
-        known_digest = self._digest_by_number.get(offer.number)
-        if known_digest == offer.weights_digest:
+        """Tells a new version from a repeated or late one, and from a restored learner.
+
+        A restored learner offers a number that was passed, with weights that were never offered.
+        """
+        newest = self.published.version if self.published is not None else PolicyVersion(0, 0)
+        if newest.epoch != self.epoch or offer.number > newest.number:
+            self._remember(offer)
+            return OfferVerdict.NEWER
+        if self._offered.get(offer.number) == offer.weights_digest:
             return OfferVerdict.KNOWN
-        newest = max(self._digest_by_number, default=-1)
-        if known_digest is not None or offer.number < newest:
-            return OfferVerdict.WENT_BACK
-        return OfferVerdict.NEWER
+        return OfferVerdict.WENT_BACK
 
     def lacks_policy(self, digest: str) -> bool:
         """Returns whether the policy frame of that digest has to be published too."""
@@ -86,23 +117,25 @@ class PolicyDesk:
         """
         manifest, policy_frame = self._policy(message.policy_digest, policy_frame)
         _check_weights(manifest, decode_payload(weights_frame, self._limits))
-        self._digest_by_number[message.number] = message.weights_digest
-        while len(self._digest_by_number) > _REMEMBERED_OFFERS:
-            self._digest_by_number.popitem(last=False)
-        version = PolicyVersion(self.epoch, message.number)
         return self._store(
-            Published(version, manifest, message.policy_digest, policy_frame, weights_frame), now_s
+            Published(
+                PolicyVersion(self.epoch, message.number),
+                manifest,
+                message.policy_digest,
+                message.weights_digest,
+                policy_frame,
+                weights_frame,
+            ),
+            now_s,
         )
 
     def republish(self, now_s: float) -> Published | None:
         """Gives the newest weights a version in the present epoch."""
         if self.published is None:
             return None
-        old = self.published
-        version = PolicyVersion(self.epoch, old.version.number)
-        return self._store(
-            Published(version, old.manifest, old.digest, old.policy_frame, old.weights_frame), now_s
-        )
+        version = PolicyVersion(self.epoch, self.published.version.number)
+        self._offered[version.number] = self.published.weights_digest
+        return self._store(dataclasses.replace(self.published, version=version), now_s)
 
     def settled_version(self, now_s: float, age_s: float = 1.0) -> PolicyVersion | None:
         """Returns the newest version that is at least so old: what every actor should have."""
@@ -113,6 +146,16 @@ class PolicyDesk:
         self.published = published
         self._history.append((now_s, published.version))
         return published
+
+    def _remember(self, offer: Offer | Publish) -> None:
+        self._offered[offer.number] = offer.weights_digest
+        if len(self._offered) > _REMEMBERED_OFFERS:
+            self._offered.popitem(last=False)
+
+    def _hear_epoch(self, epoch: int) -> None:
+        if epoch > NEWEST_EPOCH_OF_A_PEER:
+            raise RemoteProtocolError(RejectCode.MALFORMED, f"epoch {epoch} is beyond belief")
+        self._newest_epoch_heard = max(self._newest_epoch_heard, epoch)
 
     def _policy(self, digest: str, frame: Frame) -> tuple[Manifest, Frame]:
         if not len(frame):

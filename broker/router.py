@@ -19,6 +19,7 @@ from headrace.protocol.headers import (
     from_learner_decoder,
     ingest_decoder,
     peek_sender,
+    peek_session,
 )
 from headrace.protocol.messages import Beacon, Delivery
 from headrace.protocol.topics import (
@@ -58,10 +59,13 @@ class Router:
         routing_id = bytes(frames[0])
         try:
             message, payloads = self._decode_learner(frames[1:])
+            self._learners.handle(routing_id, message, tuple(payloads), now_s)
         except RemoteProtocolError as error:
-            self._actors.rejects[error.code] += 1
-            return
-        self._learners.handle(routing_id, message, tuple(payloads), now_s)
+            session = peek_session(frames[1]) if len(frames) > 1 else None
+            if session is None:
+                self._actors.rejects[error.code] += 1
+            else:
+                self._learners.refuse(routing_id, session, error.code, error.reason)
 
     def on_control_subscription(self, event: bytes) -> None:
         """Takes a subscription event of the control endpoint: 1 or 0, then the topic."""
@@ -90,6 +94,8 @@ class Router:
             if record.is_live and silent_s > self._books.config.actor_timeout_s:
                 self._books.leave_credit(record)
                 self._books.outbox.note(f"actor {record.origin[0]} is silent", is_warning=True)
+            elif silent_s > self._books.config.forget_s:
+                self._books.fleet.end(record.origin[0])
         self._learners.end_overdue_sessions(now_s)
         if self._books.credit is not None:
             self._books.credit.expire(now_s)
@@ -138,10 +144,14 @@ class Router:
         books = self._books
         if not self._actors.accepts_batches or books.policy.published is None:
             return
-        for record in books.fleet:
-            if record.waits_for is not None and books.queue.has_room_for(*record.waits_for):
-                record.waits_for = None
-                books.outbox.tell(record.origin, gap=True)
+        steps = size_bytes = 0
+        for origin, (env_steps, payload_bytes) in list(books.waiting.items()):
+            steps += env_steps
+            size_bytes += payload_bytes
+            if not books.queue.has_room_for(steps, size_bytes):
+                return
+            del books.waiting[origin]
+            books.outbox.tell(origin, gap=True)
 
     def _deliveries(self) -> list[Effect]:
         books = self._books

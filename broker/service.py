@@ -52,6 +52,7 @@ class BrokerService:
         self._router = Router(config.router, secrets.randbelow(MAX_SAFE_INTEGER) + 1, clock())
         self._status_requests: queue.SimpleQueue[Future[BrokerStatus]] = queue.SimpleQueue()
         self._stop_at_s: float | None = None
+        self._tick_due_s = clock()
         self._poller = zmq.Poller()
         for socket in self._sockets.all:
             self._poller.register(socket, zmq.POLLIN)
@@ -111,7 +112,9 @@ class BrokerService:
             )
         if sockets.ingest in ready:
             _drain(sockets.ingest, lambda frames: self._router.on_ingest(frames, now_s))
-        self._router.tick(now_s)
+        if now_s >= self._tick_due_s:
+            self._tick_due_s = now_s + _TICK_MS / 1000
+            self._router.tick(now_s)
         for effect in self._router.take_effects(now_s):
             _perform(sockets, effect)
         while not self._status_requests.empty():

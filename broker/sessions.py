@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections import OrderedDict
-from collections.abc import Iterator
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
+from headrace.broker.credit import Origin
 from headrace.broker.queue import QueuedBatch
 from headrace.protocol.messages import LearnerHello, LearnerProgress
 
@@ -20,6 +21,7 @@ class LearnerSession:
         lease_up_to_steps: env steps that it takes in all; cumulative.
         leased_env_steps: env steps that it was leased so far.
         leases: what it has not confirmed, by lease number.
+        leased_by_origin: how many of these came from each actor's incarnation.
     """
 
     hello: LearnerHello
@@ -30,6 +32,7 @@ class LearnerSession:
     last_lease: int = 0
     progress: LearnerProgress | None = None
     leases: OrderedDict[int, QueuedBatch] = field(default_factory=OrderedDict)
+    leased_by_origin: Counter[Origin] = field(default_factory=Counter)
 
     @property
     def takes_more(self) -> bool:
@@ -41,14 +44,27 @@ class LearnerSession:
         self.last_lease += 1
         self.leased_env_steps += batch.header.env_steps
         self.leases[self.last_lease] = batch
+        self.leased_by_origin[batch.origin] += 1
         return self.last_lease
 
     def confirm(self, up_to: int) -> list[QueuedBatch]:
         """Takes out, and returns, the leases up to a number."""
         confirmed: list[QueuedBatch] = []
         while self.leases and next(iter(self.leases)) <= up_to:
-            confirmed.append(self.leases.popitem(last=False)[1])
+            confirmed.append(self._remove(next(iter(self.leases))))
         return confirmed
+
+    def remove_if(self, is_meant: Callable[[QueuedBatch], bool]) -> None:
+        """Takes out the leases for which `is_meant`."""
+        for number in [number for number, batch in self.leases.items() if is_meant(batch)]:
+            self._remove(number)
+
+    def _remove(self, number: int) -> QueuedBatch:
+        batch = self.leases.pop(number)
+        self.leased_by_origin[batch.origin] -= 1
+        if not self.leased_by_origin[batch.origin]:
+            del self.leased_by_origin[batch.origin]
+        return batch
 
 
 class LearnerSessions:
@@ -94,28 +110,21 @@ class LearnerSessions:
             if now_s - session.last_heard_s > self._timeout_s
         ]
 
-    def leased_from(self, origin: tuple[str, int]) -> LearnerSession | None:
-        """Returns the session that holds unconfirmed batches of an actor's incarnation."""
-        for session in self._by_id.values():
-            if any(batch.origin == origin for batch in session.leases.values()):
-                return session
-        return None
-
-    def taker_of(self, origin: tuple[str, int]) -> LearnerSession | None:
-        """Returns the session that the next batch of an actor goes to.
+    def taker_of(self, origin: Origin) -> LearnerSession | None:
+        """Returns the session that the next batch of an actor goes to, None if it has to wait.
 
         The one that holds unconfirmed batches of the actor, so that order and continuity of
-        episodes hold; otherwise the highest random weight (rendezvous hashing, Thaler and
-        Ravishankar 1998), which moves few actors when a session ends or joins.
+        episodes hold. Otherwise, of those that take more, the one with the highest random weight
+        (rendezvous hashing, Thaler and Ravishankar 1998), so that an actor mostly keeps its session
+        while sessions come and go.
         """
-        if len(self._by_id) <= 1:
-            return next(iter(self._by_id.values()), None)
-        holder = self.leased_from(origin)
-        if holder is not None:
-            return holder
-        return max(self._by_id.values(), key=lambda session: _weight(origin, session))
+        takers = [session for session in self._by_id.values() if session.takes_more]
+        for session in self._by_id.values():
+            if origin in session.leased_by_origin:
+                return session if session.takes_more else None
+        return max(takers, key=lambda session: _weight(origin, session), default=None)
 
 
-def _weight(origin: tuple[str, int], session: LearnerSession) -> bytes:
+def _weight(origin: Origin, session: LearnerSession) -> bytes:
     key = f"{origin[0]} {origin[1]} {session.hello.session}".encode()
     return hashlib.blake2b(key, digest_size=8).digest()

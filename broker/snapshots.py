@@ -25,6 +25,7 @@ class SnapshotDesk:
     def __init__(self, repeat_s: float) -> None:
         self._repeat_s = repeat_s
         self._subscribers: dict[str, _Subscriber] = {}
+        self.sent = 0
 
     def subscribe(self, actor: str) -> None:
         """Notes that `actor` listens, with nothing sent yet on this connection."""
@@ -45,6 +46,7 @@ class SnapshotDesk:
         if subscriber.sent_at_s is not None:
             subscriber.repeat_s *= 2
         subscriber.sent_at_s = now_s
+        self.sent += 1
 
     def is_due(
         self, presence: Presence, digest: str, settled: PolicyVersion | None, now_s: float

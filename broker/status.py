@@ -67,6 +67,7 @@ class BrokerStatus(msgspec.Struct, frozen=True):
     ledger: Ledger
     rejects: dict[str, int]
     duplicates: int
+    snapshots_sent: int
 
 
 def status_of(
@@ -101,6 +102,7 @@ def status_of(
         ledger=books.ledger(),
         rejects={code.value: count for code, count in actor_desk.rejects.items()},
         duplicates=actor_desk.duplicates,
+        snapshots_sent=books.snapshots.sent,
     )
 
 

@@ -29,9 +29,10 @@ from headrace.protocol.messages import (
     Welcome,
 )
 
-_REMEMBERED_MARKS = 20_000
+_REMEMBERED_MARKS = 4_000
 _PULL_EVERY_S = 1.0
 _HELLO_EVERY_S = 1.0
+_OFFER_EVERY_S = 5.0
 
 
 @dataclass(frozen=True)
@@ -86,17 +87,17 @@ class LearnerSession:
         self._out: list[tuple[Message, tuple[Frame, ...]]] = []
         self._hello_due_s = float("-inf")
         self._pull_due_s = float("-inf")
+        self._offer_due_s = float("inf")
         self._has_joined = False
         self._ever_joined = False
         self.ready: deque[LeasedBatch] = deque()
         self.ready_env_steps = 0
-        self.epoch = identity.newest_epoch
+        self.epoch = 0
         self.duplicates = 0
         self.report: FleetReport | None = None
         self.report_count = 0
         self.progress: LearnerProgress | None = None
         self.refusal: RefusedError | None = None
-        self.published_number: int | None = None
         self._begin()
 
     @property
@@ -139,8 +140,8 @@ class LearnerSession:
     def offer(self, weights: OfferedWeights) -> None:
         """Offers weights; they are sent when the broker asks for them."""
         self._offered = weights
-        if self._has_joined:
-            self._send_offer(weights)
+        self._offer_is_open = True
+        self._offer_due_s = float("-inf")
 
     def outgoing(self, now_s: float) -> list[list[Frame]]:
         """Returns, once, the messages that are due."""
@@ -150,6 +151,9 @@ class LearnerSession:
         if self._has_joined and now_s >= self._pull_due_s:
             self._pull_due_s = now_s + _PULL_EVERY_S
             self._out.append((self._pull(), ()))
+        if self._has_joined and self._offer_is_open and now_s >= self._offer_due_s:
+            self._offer_due_s = now_s + _OFFER_EVERY_S
+            self._send_offer()
         due, self._out = self._out, []
         return [[encode_header(message), *payloads] for message, payloads in due]
 
@@ -157,7 +161,9 @@ class LearnerSession:
         """When something becomes due by time alone."""
         if self.refusal is not None:
             return float("inf")
-        return self._pull_due_s if self._has_joined else self._hello_due_s
+        if not self._has_joined:
+            return self._hello_due_s
+        return min(self._pull_due_s, self._offer_due_s if self._offer_is_open else float("inf"))
 
     def goodbye(self) -> list[Frame]:
         """Returns the message that ends the session."""
@@ -186,6 +192,8 @@ class LearnerSession:
             case FleetReport():
                 self.report = message
                 self.report_count += 1
+                if message.last_lease > self._last_lease:
+                    self._begin()  # leases were lost with a connection; the broker takes them back
             case Refusal(code=RejectCode.UNKNOWN_SESSION):
                 self._begin()
             case Refusal():
@@ -197,8 +205,8 @@ class LearnerSession:
             return
         self._has_joined = self._ever_joined = True
         self._pull_due_s = float("-inf")
-        if self._offered is not None:
-            self._send_offer(self._offered)
+        self._offer_is_open = self._offered is not None
+        self._offer_due_s = float("-inf")
 
     def _take_lease(self, lease: Lease, payload: Frame) -> None:
         if lease.number != self._last_lease + 1:
@@ -221,9 +229,9 @@ class LearnerSession:
         offered = self._offered
         if offered is None or offered.number != want.number:
             return
-        self._offer_is_open = False
-        self._pull_due_s = float("-inf")
         if not want.weights:
+            self._offer_is_open = False
+            self._pull_due_s = float("-inf")
             return
         message = Publish(
             session=self._session,
@@ -233,15 +241,16 @@ class LearnerSession:
         )
         policy_frame = offered.policy_frame if want.policy else b""
         self._out.append((message, (policy_frame, offered.weights_frame)))
-        self.published_number = offered.number
+        self._offer_due_s = float("-inf")  # its answer says whether the publish arrived
 
-    def _send_offer(self, weights: OfferedWeights) -> None:
-        self._offer_is_open = True
+    def _send_offer(self) -> None:
+        if self._offered is None:
+            return
         message = Offer(
             session=self._session,
-            number=weights.number,
-            weights_digest=weights.weights_digest,
-            policy_digest=weights.policy_digest,
+            number=self._offered.number,
+            weights_digest=self._offered.weights_digest,
+            policy_digest=self._offered.policy_digest,
         )
         self._out.append((message, ()))
 
@@ -254,7 +263,8 @@ class LearnerSession:
             run=identity.run,
             # A learner that was taken over must not take its place back.
             takeover=identity.takeover and not self._ever_joined,
-            newest_epoch=self.epoch,
+            granted_epoch=self.epoch,
+            newest_epoch=identity.newest_epoch,
             marks=tuple(Mark(*origin, seq) for origin, seq in self._marks.items()),
             host=identity.host,
         )

@@ -228,6 +228,11 @@ class Receiver:
         """Returns how many batches ended as `outcome`, including any above `acknowledged`."""
         return self._counts[outcome] + self._ended.count(outcome)
 
+    def is_open(self, seq: int) -> bool:
+        """Returns whether a batch was accepted and has not ended."""
+        index = seq - self.acknowledged - 1
+        return 0 <= index < len(self._ended) and self._ended[index] is None
+
     def arrive(self, seq: int) -> Verdict:
         """Judges an arriving batch; ACCEPTED makes it this side's to finish."""
         if seq <= self.accepted:
@@ -255,10 +260,9 @@ class Receiver:
         Raises:
             LocalProtocolError: the batch was not accepted, or has ended already.
         """
-        index = seq - self.acknowledged - 1
-        if not 0 <= index < len(self._ended) or self._ended[index] is not None:
+        if not self.is_open(seq):
             raise LocalProtocolError(f"batch {seq} cannot end as {outcome.value}: it is not open")
-        self._ended[index] = outcome
+        self._ended[seq - self.acknowledged - 1] = outcome
         self._absorb()
 
     def take_mark(self, mark: int) -> list[int]:
@@ -268,10 +272,12 @@ class Receiver:
         whether it has arrived again or not.
         """
         was_open = [seq for seq in self._open_seqs() if seq <= mark]
-        while self.accepted < mark:
-            self.arrive(self.accepted + 1)
-        for seq in [seq for seq in self._open_seqs() if seq <= mark]:
+        for seq in was_open:
             self.finish(seq, Outcome.CONSUMED)
+        if mark > self.accepted:
+            # Everything that arrived has ended; the rest is counted, however much it is.
+            self._counts[Outcome.CONSUMED] += mark - self.accepted
+            self.accepted = self.acknowledged = mark
         return was_open
 
     def take_books(self, acknowledged: int, totals: Totals) -> list[int]:

@@ -39,6 +39,11 @@ class _Sender(msgspec.Struct):
     incarnation: Count
 
 
+class _Session(msgspec.Struct):
+    session: Count
+
+
+_SESSION = msgspec.msgpack.Decoder(_Session)
 _SENDER = msgspec.msgpack.Decoder(_Sender)
 _ENVELOPE = msgspec.msgpack.Decoder(_Envelope)
 
@@ -57,6 +62,9 @@ class MessageDecoder(Generic[AnyMessage]):
 
     def decode(self, frames: Sequence[Frame]) -> tuple[AnyMessage, Sequence[Frame]]:
         """Returns the message in a header frame, and the payload frames that follow it.
+
+        Payloads are neither decoded nor measured here: one that is too large still has a sequence
+        number that must not block its actor.
 
         Raises:
             RemoteProtocolError: any bytes that are not a legal message of this endpoint.
@@ -79,11 +87,6 @@ class MessageDecoder(Generic[AnyMessage]):
             raise RemoteProtocolError(
                 RejectCode.MALFORMED,
                 f"{len(payloads)} payload frames; this kind has {message.payload_count}",
-            )
-        if any(len(payload) > self._limits.max_payload_bytes for payload in payloads):
-            raise RemoteProtocolError(
-                RejectCode.OVERSIZED,
-                f"a payload frame above the limit of {self._limits.max_payload_bytes} bytes",
             )
         return message, payloads
 
@@ -117,6 +120,14 @@ def peek_sender(header: Frame) -> tuple[str, int] | None:
     except _UNREADABLE:
         return None
     return sender.actor, sender.incarnation
+
+
+def peek_session(header: Frame) -> int | None:
+    """Returns the session of a learner's header that could not be decoded, to answer it."""
+    try:
+        return _SESSION.decode(header).session
+    except _UNREADABLE:
+        return None
 
 
 def _wrong_version(theirs: int) -> RemoteProtocolError:

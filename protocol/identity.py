@@ -21,6 +21,17 @@ Digest = Annotated[str, msgspec.Meta(min_length=8, max_length=128, pattern="^[0-
 Count = Annotated[int, msgspec.Meta(ge=0, le=MAX_SAFE_INTEGER)]
 """A sequence number, a count, or a random identity such as an incarnation."""
 
+BatchCount = Annotated[int, msgspec.Meta(ge=0, le=2**40)]
+"""A batch's sequence number, or a count of batches of one actor."""
+
+FleetCount = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+"""A sum of such counts over a fleet."""
+
+Epoch = Annotated[int, msgspec.Meta(ge=0, le=2**32)]
+
+NEWEST_EPOCH_OF_A_PEER = 2**31
+"""A peer that claims to know a newer epoch than this is not believed: epochs go up by ones."""
+
 Seconds = Annotated[float, msgspec.Meta(ge=0)]
 
 
@@ -31,8 +42,8 @@ class PolicyVersion(msgspec.Struct, frozen=True, order=True, array_like=True):
     either side never makes a version go back. On the wire: `[epoch, number]`.
     """
 
-    epoch: Count
-    number: Count
+    epoch: Epoch
+    number: BatchCount
 
     def __str__(self) -> str:
         return f"{self.epoch}.{self.number}"

@@ -76,11 +76,6 @@ class ModuleManifest(msgspec.Struct, frozen=True):
     graph: PolicyGraph
     lookback: Annotated[int, msgspec.Meta(ge=0, le=65_536)] = 0
 
-    @property
-    def observation_columns(self) -> tuple[ColumnSpec, ...]:
-        """The columns that have one row more than steps."""
-        return tuple(column for column in self.columns if is_column(OBSERVATIONS, column.name))
-
 
 class OnPolicyFlow(msgspec.Struct, frozen=True, tag="on_policy", tag_field="strategy"):
     """Flow control for learners that collect a batch, train on it and publish (PPO).

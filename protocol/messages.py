@@ -12,7 +12,17 @@ from typing import Annotated, ClassVar, Literal
 import msgspec
 
 from headrace.protocol.errors import RejectCode
-from headrace.protocol.identity import Count, Digest, Name, PolicyVersion, Seconds, Text
+from headrace.protocol.identity import (
+    BatchCount,
+    Count,
+    Digest,
+    Epoch,
+    FleetCount,
+    Name,
+    PolicyVersion,
+    Seconds,
+    Text,
+)
 
 WIRE_VERSION = 0
 """The major version of the wire; peers of another one are refused with `unsupported_version`."""
@@ -23,21 +33,21 @@ Purpose = Literal["train", "evaluate"]
 class Totals(msgspec.Struct, frozen=True):
     """How the batches up to the acknowledged one ended; the four add up to `acknowledged`."""
 
-    consumed: Count = 0
-    stale: Count = 0
-    rejected: Count = 0
-    dropped: Count = 0
+    consumed: BatchCount = 0
+    stale: BatchCount = 0
+    rejected: BatchCount = 0
+    dropped: BatchCount = 0
 
 
 class Ledger(msgspec.Struct, frozen=True):
     """Every batch of every actor: produced = consumed + stale + rejected + dropped + held."""
 
-    produced: Count = 0
-    consumed: Count = 0
-    stale: Count = 0
-    rejected: Count = 0
-    dropped: Count = 0
-    held: Count = 0
+    produced: FleetCount = 0
+    consumed: FleetCount = 0
+    stale: FleetCount = 0
+    rejected: FleetCount = 0
+    dropped: FleetCount = 0
+    held: FleetCount = 0
 
 
 class Credit(msgspec.Struct, frozen=True):
@@ -50,7 +60,7 @@ class Credit(msgspec.Struct, frozen=True):
         min_version: begin only with weights at least this new; credit can overtake weights.
     """
 
-    up_to: Count
+    up_to: BatchCount
     fragment_steps: Annotated[int, msgspec.Meta(ge=1, le=2**31)]
     fragment_s: Annotated[float, msgspec.Meta(gt=0)]
     min_version: PolicyVersion
@@ -61,7 +71,7 @@ class Mark(msgspec.Struct, frozen=True, array_like=True):
 
     actor: Name
     incarnation: Count
-    seq: Count
+    seq: BatchCount
 
 
 class LearnerProgress(msgspec.Struct, frozen=True):
@@ -104,8 +114,8 @@ class Presence(ActorMessage, frozen=True):
 
     version: PolicyVersion | None = None
     policy_digest: Digest | None = None
-    last_seq: Count = 0
-    acknowledged: Count = 0
+    last_seq: BatchCount = 0
+    acknowledged: BatchCount = 0
     totals: Totals = Totals()
     env_steps: Count = 0
     unrecorded_env_steps: Count = 0
@@ -127,7 +137,7 @@ class Alive(Presence, frozen=True, tag="alive"):
 class Goodbye(ActorMessage, frozen=True, tag="goodbye"):
     """Ends an incarnation on purpose."""
 
-    last_seq: Count = 0
+    last_seq: BatchCount = 0
 
 
 class Trajectories(ActorMessage, frozen=True, tag="trajectories"):
@@ -142,7 +152,7 @@ class Trajectories(ActorMessage, frozen=True, tag="trajectories"):
 
     payload_count: ClassVar[int] = 1
 
-    seq: Annotated[int, msgspec.Meta(ge=1, le=2**53 - 1)]
+    seq: Annotated[int, msgspec.Meta(ge=1, le=2**40)]
     run: Name
     version: PolicyVersion
     env_steps: Annotated[int, msgspec.Meta(ge=1, le=2**31)]
@@ -167,8 +177,8 @@ class Delivery(Message, frozen=True, tag="delivery"):
 
     broker: Count
     incarnation: Count
-    accepted: Count
-    acknowledged: Count
+    accepted: BatchCount
+    acknowledged: BatchCount
     totals: Totals
     credit: Credit | None = None
     gap: bool = False
@@ -180,7 +190,7 @@ class Reject(Message, frozen=True, tag="reject"):
     incarnation: Count
     code: RejectCode
     reason: Text
-    seq: Count | None = None
+    seq: BatchCount | None = None
 
 
 class Beacon(Message, frozen=True, tag="beacon"):
@@ -233,8 +243,9 @@ class LearnerHello(LearnerMessage, frozen=True, tag="learner_hello"):
         worker_index: RLlib's; a new session of the same learner run and index ends the old one.
         run: the run's id, as in the manifest.
         takeover: end the sessions of another learner run instead of being refused.
-        newest_epoch: the newest epoch this learner knows of; the granted one is above it, unless
-            the broker already granted one to the same learner run.
+        granted_epoch: the epoch that an earlier broker incarnation granted to this learner run, 0
+            for none; it stays valid unless a newer one was heard of.
+        newest_epoch: the newest epoch known from a checkpoint; the granted one is above it.
         marks: what was taken from each actor so far; nothing up to there is delivered again.
     """
 
@@ -242,7 +253,8 @@ class LearnerHello(LearnerMessage, frozen=True, tag="learner_hello"):
     worker_index: Count
     run: Name
     takeover: bool = False
-    newest_epoch: Count = 0
+    granted_epoch: Epoch = 0
+    newest_epoch: Epoch = 0
     marks: tuple[Mark, ...] = ()
     wire_min: int = WIRE_VERSION
     wire_max: int = WIRE_VERSION
@@ -292,7 +304,7 @@ class Welcome(Message, frozen=True, tag="welcome"):
 
     broker: Count
     session: Count
-    epoch: Count
+    epoch: Epoch
 
 
 class Refusal(Message, frozen=True, tag="refusal"):
@@ -304,10 +316,10 @@ class Refusal(Message, frozen=True, tag="refusal"):
 
 
 class Want(Message, frozen=True, tag="want"):
-    """Answers an offer: which frames the session is to publish, if any.
+    """Answers an offer: which frames the session is to publish; none once it is published.
 
-    A session that collects and trains in turn asks for leases only after this answer and its
-    publish, so that what it is leased is judged against the weights that it will train.
+    A session repeats its offer until nothing is wanted, and asks for leases only then, so that what
+    it is leased is judged against the weights that it will train.
     """
 
     session: Count
@@ -327,7 +339,7 @@ class Lease(Message, frozen=True, tag="lease"):
     payload_count: ClassVar[int] = 1
 
     session: Count
-    number: Annotated[int, msgspec.Meta(ge=1)]
+    number: Annotated[int, msgspec.Meta(ge=1, le=2**53 - 1)]
     actor: Name
     incarnation: Count
     seq: Count
@@ -340,12 +352,18 @@ class Lease(Message, frozen=True, tag="lease"):
 
 
 class FleetReport(Message, frozen=True, tag="fleet_report"):
-    """Answers each pull: how the fleet and the queue stand."""
+    """Answers each pull: how the fleet and the queue stand.
+
+    Attributes:
+        last_lease: the newest lease that was sent before this message; a session that has not got
+            it lost it with a connection, and begins anew.
+    """
 
     session: Count
     queue_env_steps: Count
     actors: Count
     ledger: Ledger
+    last_lease: Count = 0
     steps_per_s: Seconds = 0.0
 
 

@@ -1,0 +1,33 @@
+"""Fixtures that own something: each ends only what it started."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+
+import pytest
+import zmq
+from support.running import BrokerThread
+
+
+@pytest.fixture
+def context() -> Iterator[zmq.Context[zmq.Socket[bytes]]]:
+    context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+    yield context
+    context.destroy(linger=0)
+
+
+@pytest.fixture
+def start_broker() -> Iterator[Callable[..., BrokerThread]]:
+    """Starts brokers in threads of this process, on ports that the system chooses."""
+    with ExitStack() as stack:
+
+        def start(address: str = "tcp://127.0.0.1:0", **router: object) -> BrokerThread:
+            return stack.enter_context(BrokerThread(address, **router))
+
+        yield start
+
+
+@pytest.fixture
+def broker(start_broker: Callable[..., BrokerThread]) -> BrokerThread:
+    return start_broker()

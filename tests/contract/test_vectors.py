@@ -1,0 +1,65 @@
+"""The bytes in protocol/vectors are what this code writes and reads: a change of the wire shows."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.vectors import Vector, all_vectors, vector_document
+
+from headrace.protocol.errors import RemoteProtocolError
+from headrace.protocol.headers import (
+    control_decoder,
+    from_learner_decoder,
+    ingest_decoder,
+    to_learner_decoder,
+    weights_decoder,
+)
+from headrace.protocol.messages import Message
+
+VECTORS = Path(__file__).parents[2] / "protocol" / "vectors"
+DECODERS: list[Any] = [
+    ingest_decoder(),
+    control_decoder(),
+    weights_decoder(),
+    from_learner_decoder(),
+    to_learner_decoder(),
+]
+
+
+def test_every_kind_of_message_has_a_vector() -> None:
+    def leaves(kind: type[Message]) -> list[type[Message]]:
+        below = kind.__subclasses__()
+        return [kind] if not below else [leaf for sub in below for leaf in leaves(sub)]
+
+    # `Presence` has children and is no message itself; the others without children are.
+    kinds = {str(kind.__struct_config__.tag) for kind in leaves(Message)}
+    assert kinds == set(all_vectors())
+
+
+@pytest.mark.parametrize(("name", "vector"), all_vectors().items())
+def test_a_vector_is_what_we_write(name: str, vector: Vector) -> None:
+    stored = json.loads((VECTORS / f"{name}.json").read_text())
+    assert stored == vector_document(vector), "the wire changed; `make vectors` writes it anew"
+
+
+@pytest.mark.parametrize(("name", "vector"), all_vectors().items())
+def test_a_vector_is_read_back_by_its_endpoint(name: str, vector: Vector) -> None:
+    stored = json.loads((VECTORS / f"{name}.json").read_text())
+    frames = [bytes.fromhex(frame) for frame in stored["frames"]]
+    read = [_try(decoder, frames) for decoder in DECODERS]
+    assert vector.message in read
+
+
+def _try(decoder: Any, frames: list[bytes]) -> Message | None:
+    try:
+        message: Message = decoder.decode(frames)[0]
+    except RemoteProtocolError:
+        return None
+    return message
+
+
+def test_no_vector_file_is_left_over() -> None:
+    assert {path.stem for path in VECTORS.glob("*.json")} == set(all_vectors())

@@ -1,0 +1,149 @@
+"""Rubbish on every real socket: counted, answered where possible, survived."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from contextlib import closing
+from typing import Any
+
+import msgpack
+import numpy as np
+import pytest
+import zmq
+from support.examples import RUN, make_payload
+from support.running import (
+    BrokerThread,
+    Context,
+    Learner,
+    connect,
+    first_policy,
+    push,
+    wait_until,
+)
+
+from headrace.protocol.endpoints import BrokerAddress
+from headrace.protocol.headers import control_decoder, encode_header
+from headrace.protocol.identity import PolicyVersion
+from headrace.protocol.messages import Delivery, Hello, Reject, Trajectories
+from headrace.protocol.topics import delivery_topic
+
+SEED = 20261122
+
+
+def hostile_frames(rng: random.Random) -> list[list[bytes]]:
+    print(f"seed {SEED}")
+    object_array = {b"nd": True, b"type": "|O", b"kind": b"O", b"shape": [1], b"data": b"cos\n"}
+    header = Trajectories(
+        actor="evil",
+        incarnation=1,
+        seq=1,
+        run=RUN,
+        version=PolicyVersion(1, 1),
+        env_steps=5,
+    )
+    payloads: list[Any] = [
+        msgpack.packb({"m": object_array}),
+        msgpack.packb({"m": {b"nd": True, b"type": "<f8", b"shape": [2**40], b"data": b""}}),
+        b"\x81" * 10_000,
+        b"\xdd\xff\xff\xff\xff",
+        b"\xc6\xff\xff\xff\xff",
+        make_payload()[:-3],
+    ]
+    crafted = [[encode_header(header), payload] for payload in payloads]
+    noise = [
+        [rng.randbytes(rng.randrange(200)) for _ in range(rng.randrange(1, 5))] for _ in range(200)
+    ]
+    return [*crafted, *noise, [b""], [b"\x00"], [b"\x01"]]
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "kind"),
+    [
+        ("ingest", zmq.PUSH),
+        ("learner", zmq.DEALER),
+        ("control", zmq.XSUB),
+        ("weights", zmq.XSUB),
+    ],
+)
+def test_rubbish_at_any_endpoint_leaves_the_broker_serving(
+    broker: BrokerThread, context: Context, endpoint: str, kind: int
+) -> None:
+    with Learner(context, broker.address) as learner, connect(broker, context, "a") as client:
+        learner.publish(1)
+        update = first_policy(client)
+        socket = context.socket(kind)
+        socket.connect(getattr(BrokerAddress.parse(broker.address), endpoint))
+        for frames in hostile_frames(random.Random(SEED)):
+            socket.send_multipart(frames)
+        push(client, update)
+        assert len(learner.take(5)) == 1
+        if endpoint in ("ingest", "learner"):
+            wait_until(lambda: broker.status.rejects.get("malformed", 0) > 100)
+        socket.close(linger=0)
+
+
+class RawActor:
+    """An actor that speaks the wire by hand, as one in another language would."""
+
+    def __init__(self, context: Context, address: str) -> None:
+        endpoints = BrokerAddress.parse(address)
+        self.push = context.socket(zmq.PUSH)
+        self.push.connect(endpoints.ingest)
+        self.control = context.socket(zmq.SUB)
+        self.control.subscribe(delivery_topic("raw"))
+        self.control.connect(endpoints.control)
+        self.control.set(zmq.RCVTIMEO, 5000)
+        self.push.send(encode_header(Hello(actor="raw", incarnation=5)))
+
+    def close(self) -> None:
+        self.push.close(linger=0)
+        self.control.close(linger=0)
+
+    def receive(self, wanted: Callable[[Delivery | Reject], bool]) -> Delivery | Reject:
+        while True:
+            message, _ = control_decoder().decode(self.control.recv_multipart()[1:])
+            assert isinstance(message, Delivery | Reject)
+            if wanted(message):
+                return message
+
+    def send(self, seq: int, payload: bytes, **header: object) -> None:
+        fields: dict[str, object] = {
+            "actor": "raw",
+            "incarnation": 5,
+            "run": RUN,
+            "version": PolicyVersion(1, 1),
+            "env_steps": 5,
+        }
+        message = Trajectories(seq=seq, **{**fields, **header})  # type: ignore[arg-type]
+        self.push.send_multipart([encode_header(message), payload])
+
+
+@pytest.mark.parametrize(
+    ("payload", "header", "reason"),
+    [
+        (make_payload(obs=np.zeros((7, 3), np.float32)), {}, "shape"),
+        (make_payload(rewards=np.full(5, np.inf, np.float32)), {}, "not finite"),
+        (make_payload(rewards=np.ones(4, np.float32)), {}, "rows"),
+        (make_payload(), {"run": "other"}, "other"),
+        (b"\xc1", {}, "msgpack"),
+    ],
+)
+def test_a_foreign_actor_is_told_why_its_batch_was_rejected(
+    broker: BrokerThread,
+    context: Context,
+    payload: bytes,
+    header: dict[str, object],
+    reason: str,
+) -> None:
+    actor = RawActor(context, broker.address)
+    with Learner(context, broker.address) as learner, closing(actor):
+        learner.publish(1)
+        actor.receive(lambda m: isinstance(m, Delivery) and m.credit is not None)
+        actor.send(1, payload, **header)
+        reject = actor.receive(lambda m: isinstance(m, Reject))
+        assert isinstance(reject, Reject)
+        assert reason in reject.reason
+        actor.send(2, make_payload())
+        actor.receive(lambda m: isinstance(m, Delivery) and m.accepted == 2)
+        assert [batch.lease.seq for batch in learner.take(5)] == [2]

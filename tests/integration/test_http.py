@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+import json
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+
+import pytest
+from support.running import BrokerThread, Context
+
+from headrace.broker.config import BrokerConfig
+from headrace.broker.http import StatusServer
+from headrace.broker.service import BrokerService
+from headrace.deploy.status_view import BrokerUnreachableError, fetch_status
+from headrace.protocol.errors import ConfigError
+
+
+@pytest.fixture
+def url(broker: BrokerThread) -> Iterator[str]:
+    server = StatusServer("127.0.0.1:0", broker.service)
+    server.start()
+    yield server.url
+    server.close()
+
+
+def get(url: str) -> tuple[int, dict[str, object]]:
+    try:
+        with urllib.request.urlopen(url, timeout=5) as answer:
+            return answer.status, json.loads(answer.read())
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, json.loads(error.read())
+
+
+def test_health_answers_while_the_loop_runs(url: str) -> None:
+    assert get(f"{url}/health") == (200, {"status": "ok"})
+
+
+def test_status_is_what_the_command_reads(url: str) -> None:
+    assert fetch_status(url).actors == []
+
+
+def test_other_paths_are_told_what_there_is(url: str) -> None:
+    code, body = get(f"{url}/metrics")
+    assert code == 404
+    assert "/status" in str(body)
+
+
+def test_a_loop_that_does_not_answer_is_not_healthy(context: Context) -> None:
+    service = BrokerService(BrokerConfig(address="tcp://127.0.0.1:0"), context)
+    server = StatusServer("127.0.0.1:0", service)
+    server.start()
+    assert get(f"{server.url}/health")[0] == 503
+    server.close()
+
+
+@pytest.mark.parametrize("address", ["nonsense", "127.0.0.1:99999", "127.0.0.1:x"])
+def test_an_address_that_cannot_be_served_says_what_to_write(
+    broker: BrokerThread, address: str
+) -> None:
+    with pytest.raises(ConfigError, match="--http"):
+        StatusServer(address, broker.service)
+
+
+def test_an_address_in_use_says_so(broker: BrokerThread) -> None:
+    with pytest.raises(ConfigError, match="another broker"):
+        BrokerThread(broker.address)
+
+
+def test_where_no_broker_answers_the_command_says_what_to_check() -> None:
+    with pytest.raises(BrokerUnreachableError, match="is it running"):
+        fetch_status("http://127.0.0.1:1")

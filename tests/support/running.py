@@ -1,0 +1,141 @@
+"""Real parts, running in threads of the test's process, and ways to wait for them."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, Self
+
+import zmq
+
+from headrace.actors.client import Client
+from headrace.actors.config import ClientConfig
+from headrace.actors.session import PolicyUpdate
+from headrace.broker.config import BrokerConfig, RouterConfig
+from headrace.broker.service import BrokerService
+from headrace.broker.status import BrokerStatus
+from headrace.learner.link import BrokerLink
+from headrace.learner.session import LearnerIdentity, LeasedBatch, OfferedWeights
+from headrace.protocol.errors import ConfigError
+from headrace.protocol.manifest import Manifest
+from support.examples import RUN, make_batch, make_policy_frame, make_weights_frame
+
+Context = zmq.Context[zmq.Socket[bytes]]
+DEADLINE_S = 15.0
+
+
+def wait_until(condition: Callable[[], Any], deadline_s: float = DEADLINE_S) -> None:
+    """Waits for a condition that another thread or process makes true."""
+    pause = threading.Event()
+    end_s = time.monotonic() + deadline_s
+    while not condition():
+        assert time.monotonic() < end_s, f"not within {deadline_s} s"
+        pause.wait(0.01)
+
+
+class BrokerThread:
+    """A broker service in a thread, with a context of its own: its end frees the ports."""
+
+    def __init__(self, address: str, **router: Any) -> None:
+        config = BrokerConfig(address=address, drain_s=0.2, router=RouterConfig(**router))
+        self._context: Context = zmq.Context()
+        try:
+            self.service = BrokerService(config, self._context)
+        except ConfigError:
+            self._context.destroy(linger=0)
+            raise
+        self.address = str(self.service.address)
+        self._thread = threading.Thread(target=self.service.run, name="broker")
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        self.service.stop()
+        self._thread.join(DEADLINE_S)
+        assert not self._thread.is_alive()
+        self._context.term()
+
+    @property
+    def status(self) -> BrokerStatus:
+        return self.service.status()
+
+
+def connect(broker: BrokerThread, context: Context, actor: str, **config: Any) -> Client:
+    """A client with short waits."""
+    return Client(
+        broker.address,
+        actor=actor,
+        context=context,
+        config=ClientConfig(presence_s=0.2, flush_s=2.0, **config),
+    )
+
+
+def push(client: Client, update: PolicyUpdate, **columns: Any) -> int:
+    """Pushes a batch of five steps once there is credit."""
+    assert client.wait_to_begin(DEADLINE_S)
+    return client.push(make_batch(**columns), update.version, env_steps=5)
+
+
+def first_policy(client: Client) -> PolicyUpdate:
+    update = client.policy_update(DEADLINE_S)
+    assert update is not None
+    return update
+
+
+class Learner:
+    """A learner without RLlib: takes batches, publishes weights."""
+
+    def __init__(self, context: Context, address: str, *, run: str = RUN, **who: Any) -> None:
+        fields: dict[str, Any] = {
+            "learner_run": "run-1",
+            "worker_index": 0,
+            "run": run,
+            "host": "test",
+        }
+        self.link = BrokerLink(address, LearnerIdentity(**{**fields, **who}), context)
+        self.taken: list[LeasedBatch] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.link.close()
+
+    def publish(self, number: int, manifest: Manifest | None = None) -> None:
+        frame, digest = make_policy_frame(manifest)
+        self.link.offer(
+            OfferedWeights(
+                number=number,
+                weights_digest=f"{number:08x}",
+                policy_digest=digest,
+                policy_frame=frame,
+                weights_frame=make_weights_frame(float(number)),
+            )
+        )
+
+    def take(self, env_steps: int, timeout_s: float = DEADLINE_S) -> list[LeasedBatch]:
+        self.link.confirm()
+        taken = self.link.take(env_steps, timeout_s)
+        self.taken += taken
+        return taken
+
+    @property
+    def seqs(self) -> list[tuple[str, int]]:
+        return [(batch.lease.actor, batch.lease.seq) for batch in self.taken]

@@ -1,0 +1,177 @@
+"""The test vectors of the wire: one legal example of every message, and its bytes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from headrace.protocol.errors import RejectCode
+from headrace.protocol.headers import encode_header
+from headrace.protocol.identity import PolicyVersion
+from headrace.protocol.messages import (
+    Alive,
+    Beacon,
+    Credit,
+    Delivery,
+    FleetReport,
+    Goodbye,
+    Hello,
+    LearnerGoodbye,
+    LearnerHello,
+    LearnerProgress,
+    Lease,
+    Ledger,
+    Mark,
+    Message,
+    Offer,
+    Publish,
+    Pull,
+    Refusal,
+    Reject,
+    Snapshot,
+    Totals,
+    Trajectories,
+    Want,
+    Weights,
+    Welcome,
+)
+from support.examples import make_payload, make_policy_frame, make_weights_frame
+
+
+@dataclass(frozen=True)
+class Vector:
+    """A message with the frames that encode it."""
+
+    message: Message
+    payloads: tuple[bytes, ...] = ()
+
+    @property
+    def frames(self) -> Sequence[bytes]:
+        return (encode_header(self.message), *self.payloads)
+
+
+def all_vectors() -> dict[str, Vector]:
+    """Every kind of message by its name; fields that may be empty are filled."""
+    version, digest = PolicyVersion(2, 17), make_policy_frame()[1]
+    policy, weights = make_policy_frame()[0], make_weights_frame()
+    ledger = Ledger(produced=10, consumed=4, stale=1, rejected=1, dropped=1, held=3)
+    offer: dict[str, Any] = {
+        "session": 9,
+        "number": 17,
+        "weights_digest": "0" * 32,
+        "policy_digest": digest,
+    }
+    who: dict[str, Any] = {"actor": "actor-1", "incarnation": 7}
+    presence: dict[str, Any] = {
+        "version": version,
+        "policy_digest": digest,
+        "last_seq": 5,
+        "acknowledged": 3,
+        "totals": Totals(2, 1, 0, 0),
+        "env_steps": 500,
+        "unrecorded_env_steps": 20,
+    }
+    published: dict[str, Any] = {"run": "run-1", "version": version, "policy_digest": digest}
+    vectors = [
+        Vector(Hello(**who, **presence, client="headrace cpp", host="sim-3")),
+        Vector(Alive(**who, **presence)),
+        Vector(Goodbye(**who, last_seq=5)),
+        Vector(
+            Trajectories(
+                **who,
+                seq=5,
+                run="run-1",
+                version=version,
+                env_steps=5,
+                task="task-1",
+                sent_before=True,
+            ),
+            (make_payload(),),
+        ),
+        Vector(
+            Delivery(
+                broker=3,
+                incarnation=7,
+                accepted=5,
+                acknowledged=3,
+                totals=Totals(2, 1, 0, 0),
+                credit=Credit(8, 250, 0.125, version),
+                gap=True,
+            )
+        ),
+        Vector(Reject(incarnation=7, code=RejectCode.INVALID_BATCH, reason="NaN reward", seq=4)),
+        Vector(Beacon(broker=3, run="run-1", version=version)),
+        Vector(Snapshot(**published), (policy, weights)),
+        Vector(Weights(**published), (weights,)),
+        Vector(
+            LearnerHello(
+                session=9,
+                learner_run="0123456789abcdef",
+                worker_index=1,
+                run="run-1",
+                takeover=True,
+                newest_epoch=2,
+                marks=(Mark("actor-1", 7, 5),),
+                host="gpu-1",
+            )
+        ),
+        Vector(
+            Pull(
+                session=9,
+                lease_up_to_steps=4000,
+                confirmed=12,
+                progress=LearnerProgress(64000, 16, 195.5),
+            )
+        ),
+        Vector(Offer(**offer)),
+        Vector(Publish(**offer), (policy, weights)),
+        Vector(LearnerGoodbye(session=9)),
+        Vector(Welcome(broker=3, session=9, epoch=2)),
+        Vector(Refusal(session=9, code=RejectCode.LEARNER_EXISTS, reason="one trains already")),
+        Vector(Want(session=9, number=17, weights=True, policy=False)),
+        Vector(
+            Lease(
+                **who,
+                session=9,
+                number=13,
+                seq=5,
+                version=version,
+                env_steps=5,
+                attempt=2,
+                policy_lag=1,
+                task="task-1",
+            ),
+            (make_payload(),),
+        ),
+        Vector(
+            FleetReport(
+                session=9, queue_env_steps=4000, actors=2, ledger=ledger, steps_per_s=1234.5
+            )
+        ),
+    ]
+    return {str(vector.message.__struct_config__.tag): vector for vector in vectors}
+
+
+def vector_document(vector: Vector) -> dict[str, Any]:
+    """A vector as it is kept in a file: the header in words, and all frames in hexadecimal."""
+    return {
+        "header": json.loads(msgspec.json.encode(vector.message)),
+        "frames": [frame.hex() for frame in vector.frames],
+    }
+
+
+def write_vectors(folder: Path) -> None:
+    """Writes one JSON file per kind of message."""
+    folder.mkdir(exist_ok=True)
+    for name, vector in all_vectors().items():
+        text = json.dumps(vector_document(vector), indent=2, sort_keys=True)
+        (folder / f"{name}.json").write_text(text + "\n")
+
+
+if __name__ == "__main__":
+    write_vectors(Path(__file__).parents[2] / "protocol" / "vectors")

@@ -1,0 +1,248 @@
+from __future__ import annotations
+
+from collections import deque
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from headrace.broker.credit import MAX_UNARRIVED, CreditControl, OnPolicyWindow
+from headrace.protocol.identity import PolicyVersion
+from headrace.protocol.manifest import OnPolicyFlow
+
+BATCH = 1000
+A, B = ("a", 1), ("b", 1)
+
+
+def make_control(**flow: float | None) -> CreditControl:
+    control = CreditControl(OnPolicyFlow(train_batch_env_steps=BATCH, **flow))  # type: ignore[arg-type]
+    control.published(PolicyVersion(1, 1), 0, 0.0)
+    return control
+
+
+class TestWindow:
+    def test_while_collecting_what_is_missing_and_the_overlap_may_be_under_way(self) -> None:
+        window = OnPolicyWindow(OnPolicyFlow(train_batch_env_steps=BATCH, overlap=0.5))
+        assert window.target_steps == 1500
+        window.delivered(400)
+        assert (window.missing_steps, window.target_steps) == (600, 1100)
+        window.delivered(800)
+        assert (window.missing_steps, window.target_steps) == (0, 500)
+        window.published(1.0)
+        assert window.target_steps == 1500
+
+    @pytest.mark.parametrize(("actors", "steps"), [(1, 62), (4, 62), (5, 50), (1000, 16)])
+    def test_fragments_shrink_with_the_fleet(self, actors: int, steps: int) -> None:
+        window = OnPolicyWindow(OnPolicyFlow(train_batch_env_steps=BATCH))
+        assert window.fragment_steps(actors) == steps
+
+    def test_an_update_below_the_smallest_fragment_is_one_fragment(self) -> None:
+        window = OnPolicyWindow(OnPolicyFlow(train_batch_env_steps=8))
+        assert window.fragment_steps(3) == 8
+
+    def test_the_time_limit_follows_the_updates(self) -> None:
+        window = OnPolicyWindow(OnPolicyFlow(train_batch_env_steps=BATCH))
+        window.published(0.0)
+        window.published(2.0)
+        assert window.fragment_s == pytest.approx(0.2)
+
+    def test_the_needed_version_never_exceeds_the_published_one(self) -> None:
+        strict = OnPolicyWindow(
+            OnPolicyFlow(train_batch_env_steps=BATCH, max_policy_lag=0, overlap=0.0)
+        )
+        assert strict.needed_number(newest=3, outstanding_steps=0) == 3
+        assert strict.needed_number(newest=3, outstanding_steps=5000) == 3
+        loose = OnPolicyWindow(OnPolicyFlow(train_batch_env_steps=BATCH, max_policy_lag=None))
+        assert loose.needed_number(newest=3, outstanding_steps=0) == 0
+        default = OnPolicyWindow(OnPolicyFlow(train_batch_env_steps=BATCH))
+        assert default.needed_number(newest=3, outstanding_steps=0) == 2
+        assert default.needed_number(newest=3, outstanding_steps=5000) == 3
+
+
+class TestControl:
+    def test_a_lone_actor_gets_as_many_credits_as_one_may_have(self) -> None:
+        control = make_control()
+        control.join(A, begun=0, arrived=0)
+        assert control.grant(0, 0.0) == [A]
+        credit = control.credit_of(A)
+        assert credit is not None
+        assert (credit.up_to, credit.fragment_steps) == (MAX_UNARRIVED, 62)
+
+    def test_actors_take_turns(self) -> None:
+        control = make_control(overlap=0.0)
+        for index in range(100):
+            control.join((f"actor-{index}", 1), 0, 0)
+        control.grant(0, 0.0)
+        granted = [control.unarrived_of((f"actor-{index}", 1)) for index in range(100)]
+        assert sum(granted) == pytest.approx(BATCH / 16, abs=1)
+        assert set(granted) == {0, 1}
+
+    def test_a_full_queue_stops_grants(self) -> None:
+        control = make_control()
+        control.join(A, 0, 0)
+        assert control.grant(2 * BATCH, 0.0) == []
+
+    def test_reserved_is_what_an_actor_really_sends(self) -> None:
+        control = make_control()
+        control.join(A, 0, 0)
+        control.grant(0, 0.0)
+        for seq in range(1, 5):
+            control.arrived(A, seq, env_steps=10)
+        assert control.reserved_steps == 0
+        control.grant(0, 0.0)
+        assert control.reserved_steps == 4 * 10
+
+    def test_a_dead_actors_reservations_expire_and_its_credit_stays(self) -> None:
+        control = make_control()
+        control.join(A, 0, 0)
+        control.grant(0, 0.0)
+        control.expire(0.9)
+        assert control.reserved_steps > 0
+        control.expire(1.1)
+        assert control.reserved_steps == 0
+        assert control.unarrived_of(A) == MAX_UNARRIVED
+
+    def test_an_actor_that_leaves_frees_what_it_reserved(self) -> None:
+        control = make_control()
+        control.join(A, 0, 0)
+        control.grant(0, 0.0)
+        control.leave(A)
+        assert (control.reserved_steps, control.credit_of(A)) == (0, None)
+        control.leave(A)
+        control.arrived(A, 1, 10)
+
+    def test_what_was_begun_before_is_covered_by_the_first_grant(self) -> None:
+        control = make_control()
+        control.join(A, begun=7, arrived=5)
+        control.grant(0, 0.0)
+        credit = control.credit_of(A)
+        assert credit is not None
+        assert credit.up_to == 9
+
+    def test_what_a_learner_has_already_is_no_longer_awaited(self) -> None:
+        control = make_control()
+        control.join(A, begun=10, arrived=6)
+        control.grant(0, 0.0)
+        assert control.unarrived_of(A) == MAX_UNARRIVED
+        control.caught_up(A, 10)
+        control.caught_up(A, 9)
+        control.caught_up(B, 3)
+        assert control.unarrived_of(A) == 0
+        assert control.grant(0, 0.0) == [A]
+
+    def test_a_publish_raises_the_version_that_unused_credit_needs(self) -> None:
+        control = make_control()
+        control.join(A, 0, 0)
+        control.grant(0, 0.0)
+        control.published(PolicyVersion(2, 1), 0, 1.0)
+        credit = control.credit_of(A)
+        assert credit is not None
+        assert credit.min_version == PolicyVersion(2, 0)
+        control.published(PolicyVersion(2, 5), 5000, 2.0)
+        credit = control.credit_of(A)
+        assert credit is not None
+        assert credit.min_version == PolicyVersion(2, 5)
+
+    def test_another_manifest_keeps_what_was_granted(self) -> None:
+        control = make_control()
+        control.join(A, 0, 0)
+        control.grant(0, 0.0)
+        control.adopt(OnPolicyFlow(train_batch_env_steps=50))
+        assert control.unarrived_of(A) == MAX_UNARRIVED
+        assert control.origins == [A]
+
+
+class CreditMachine(RuleBasedStateMachine):
+    """The invariants of the credit rule, under arrivals, joins, silence, expiry and publishes."""
+
+    @initialize(batch=st.integers(1, 5000), overlap=st.sampled_from([0.0, 0.5, 1.0]))
+    def start(self, batch: int, overlap: float) -> None:
+        flow = OnPolicyFlow(train_batch_env_steps=batch, overlap=overlap)
+        self.control = CreditControl(flow)
+        self.now_s = 0.0
+        self.number = 1
+        self.control.published(PolicyVersion(1, 1), 0, 0.0)
+        self.queue: deque[int] = deque()
+        self.arrived: dict[tuple[str, int], int] = {}
+        self.credits: dict[tuple[str, int], int] = {}
+        self.incarnations = 0
+
+    @rule()
+    def join(self) -> None:
+        self.incarnations += 1
+        origin = (f"actor-{self.incarnations}", self.incarnations)
+        self.arrived[origin] = 0
+        self.control.join(origin, 0, 0)
+        self.grant()
+
+    @precondition(lambda self: bool(getattr(self, "arrived", None)))
+    @rule(data=st.data(), steps=st.integers(1, 400))
+    def arrive(self, data: st.DataObject, steps: int) -> None:
+        origin = data.draw(st.sampled_from(sorted(self.arrived)))
+        credit = self.control.credit_of(origin)
+        assert credit is not None
+        if self.arrived[origin] < credit.up_to:
+            self.arrived[origin] += 1
+            self.queue.append(steps)
+            self.control.arrived(origin, self.arrived[origin], steps)
+        self.grant()
+
+    @precondition(lambda self: bool(getattr(self, "arrived", None)))
+    @rule(data=st.data())
+    def leave(self, data: st.DataObject) -> None:
+        origin = data.draw(st.sampled_from(sorted(self.arrived)))
+        del self.arrived[origin]
+        self.credits.pop(origin, None)
+        self.control.leave(origin)
+        self.grant()
+
+    @rule()
+    def lease(self) -> None:
+        if self.queue:
+            self.control.window.delivered(self.queue.popleft())
+        self.grant()
+
+    @rule(seconds=st.floats(0.0, 3.0))
+    def wait(self, seconds: float) -> None:
+        self.now_s += seconds
+        self.control.expire(self.now_s)
+        self.grant()
+
+    @rule()
+    def publish(self) -> None:
+        self.number += 1
+        self.control.published(PolicyVersion(1, self.number), sum(self.queue), self.now_s)
+        self.grant()
+
+    def grant(self) -> None:
+        queued = sum(self.queue)
+        before = queued + self.control.reserved_steps
+        self.control.grant(queued, self.now_s)
+        window = self.control.window
+        fragment = window.fragment_steps(len(self.arrived))
+        after = queued + self.control.reserved_steps
+        assert after <= max(before, window.target_steps + fragment)
+        if self.arrived and after < window.target_steps:
+            unarrived = [self.control.unarrived_of(origin) for origin in self.arrived]
+            assert min(unarrived) >= MAX_UNARRIVED, "an actor that could work was given nothing"
+
+    @invariant()
+    def credit_never_shrinks_and_needs_no_unpublished_version(self) -> None:
+        for origin in getattr(self, "arrived", {}):
+            credit = self.control.credit_of(origin)
+            assert credit is not None
+            assert credit.up_to >= self.credits.get(origin, 0)
+            assert credit.min_version <= PolicyVersion(1, self.number)
+            self.credits[origin] = credit.up_to
+
+    @invariant()
+    def reservations_are_exact(self) -> None:
+        if hasattr(self, "control"):
+            accounts = self.control._accounts.values()  # pyright: ignore[reportPrivateUsage]
+            reserved = sum(steps for account in accounts for steps, _ in account.reserved.values())
+            assert self.control.reserved_steps == reserved >= 0
+
+
+TestCredit = CreditMachine.TestCase
+TestCredit.settings = settings(max_examples=100, stateful_step_count=50, deadline=None)

@@ -1,0 +1,22 @@
+from __future__ import annotations
+
+import pytest
+
+from headrace.broker.meters import MovingAverage, RateMeter
+
+
+def test_a_rate_counts_what_came_within_its_window() -> None:
+    meter = RateMeter(window_s=5.0)
+    meter.add(100, 0.0)
+    meter.add(50, 3.0)
+    assert meter.per_s(4.0) == 30.0
+    assert meter.per_s(6.0) == 10.0
+    assert meter.per_s(60.0) == 0.0
+
+
+def test_an_average_begins_at_its_first_value_and_follows() -> None:
+    average = MovingAverage(weight=0.5)
+    assert average.value is None
+    average.add(4.0)
+    average.add(8.0)
+    assert average.value == pytest.approx(6.0)

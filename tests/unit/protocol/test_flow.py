@@ -1,0 +1,243 @@
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from headrace.protocol.errors import LocalProtocolError, RemoteProtocolError
+from headrace.protocol.flow import Outcome, Receiver, ResendPolicy, Sender, Verdict
+from headrace.protocol.identity import PolicyVersion
+from headrace.protocol.messages import Credit, Delivery, Totals
+
+V0, V1 = PolicyVersion(1, 0), PolicyVersion(1, 1)
+EXACT = ResendPolicy(first_s=2.0, longest_s=5.0, jitter=0.0)
+
+
+def make_sender() -> Sender[str]:
+    return Sender(random.Random(0), EXACT)
+
+
+def make_credit(up_to: int, min_version: PolicyVersion = V0) -> Credit:
+    return Credit(up_to=up_to, fragment_steps=10, fragment_s=1.0, min_version=min_version)
+
+
+def deliver(
+    sender: Sender[str],
+    accepted: int = 0,
+    acknowledged: int = 0,
+    *,
+    broker: int = 1,
+    credit: Credit | None = None,
+    gap: bool = False,
+    now_s: float = 0.0,
+) -> None:
+    totals = Totals(consumed=acknowledged)
+    message = Delivery(
+        broker=broker,
+        incarnation=1,
+        accepted=accepted,
+        acknowledged=acknowledged,
+        totals=totals,
+        credit=credit,
+        gap=gap,
+    )
+    sender.receive(message, now_s)
+
+
+def transmit(sender: Sender[str], now_s: float = 0.0) -> list[tuple[int, bool]]:
+    sent: list[tuple[int, bool]] = []
+    while (due := sender.next_due(now_s)) is not None:
+        sender.mark_sent(due.seq, now_s)
+        sent.append((due.seq, due.sent_before))
+    return sent
+
+
+class TestSender:
+    def test_without_credit_nothing_may_begin(self) -> None:
+        assert not make_sender().may_begin(V1)
+
+    def test_credit_lets_batches_begin_up_to_its_number(self) -> None:
+        sender = make_sender()
+        deliver(sender, credit=make_credit(1))
+        assert sender.may_begin(V0)
+        sender.enter("first")
+        assert not sender.may_begin(V0)
+
+    def test_credit_waits_for_the_weights_it_was_granted_for(self) -> None:
+        sender = make_sender()
+        deliver(sender, credit=make_credit(1, V1))
+        assert not sender.may_begin(V0)
+        assert sender.may_begin(V1)
+
+    def test_a_late_copy_of_an_older_grant_takes_nothing_back(self) -> None:
+        sender = make_sender()
+        deliver(sender, credit=make_credit(3, V1))
+        deliver(sender, credit=make_credit(2, V0))
+        assert sender.credit == make_credit(3, V1)
+
+    def test_each_batch_is_transmitted_once_in_order(self) -> None:
+        sender = make_sender()
+        for item in "abc":
+            sender.enter(item)
+        assert transmit(sender) == [(1, False), (2, False), (3, False)]
+        assert transmit(sender) == []
+
+    def test_what_is_not_accepted_in_time_is_sent_again_ever_less_often(self) -> None:
+        sender = make_sender()
+        sender.enter("a")
+        transmit(sender, 0.0)
+        assert transmit(sender, 1.9) == []
+        assert transmit(sender, 2.0) == [(1, True)]
+        assert transmit(sender, 5.9) == []
+        assert transmit(sender, 6.0) == [(1, True)]
+        assert sender.next_event_at_s == 11.0  # the longest wait
+
+    def test_accepted_batches_are_not_sent_again(self) -> None:
+        sender = make_sender()
+        for item in "abc":
+            sender.enter(item)
+        transmit(sender)
+        deliver(sender, accepted=2)
+        assert transmit(sender, 10.0) == [(3, True)]
+        deliver(sender, accepted=3)
+        assert sender.next_event_at_s == float("inf")
+
+    def test_a_gap_answer_sends_again_at_once(self) -> None:
+        sender = make_sender()
+        for item in "ab":
+            sender.enter(item)
+        transmit(sender)
+        deliver(sender, gap=True, broker=1)
+        deliver(sender, gap=True, broker=1)
+        assert transmit(sender) == [(1, True), (2, True)]
+
+    def test_a_gap_answer_with_nothing_under_way_changes_nothing(self) -> None:
+        sender = make_sender()
+        deliver(sender, gap=True)
+        deliver(sender, gap=True)
+        assert transmit(sender) == []
+
+    def test_acknowledged_batches_free_their_memory(self) -> None:
+        sender = make_sender()
+        for item in "abc":
+            sender.enter(item)
+        transmit(sender)
+        deliver(sender, accepted=3, acknowledged=2)
+        assert (sender.held, sender.acknowledged) == (1, 2)
+        assert sender.totals == Totals(consumed=2)
+
+    def test_a_new_broker_gets_what_it_does_not_hold_and_voids_the_old_credit(self) -> None:
+        sender = make_sender()
+        deliver(sender, credit=make_credit(5))
+        for item in "abc":
+            sender.enter(item)
+        transmit(sender)
+        deliver(sender, accepted=3, acknowledged=1)
+        deliver(sender, accepted=1, acknowledged=1, broker=2)
+        assert sender.credit is None
+        assert sender.broker == 2
+        assert transmit(sender) == [(2, True), (3, True)]
+
+    def test_a_new_broker_never_moves_the_sender_below_what_was_freed(self) -> None:
+        sender = make_sender()
+        for item in "ab":
+            sender.enter(item)
+        transmit(sender)
+        deliver(sender, accepted=2, acknowledged=2)
+        deliver(sender, accepted=0, acknowledged=0, broker=2)
+        assert sender.accepted == 2
+        assert transmit(sender, 100.0) == []
+
+    @pytest.mark.parametrize(("accepted", "acknowledged"), [(1, 0), (0, 1)])
+    def test_a_delivery_that_claims_too_much_is_the_brokers_fault(
+        self, accepted: int, acknowledged: int
+    ) -> None:
+        with pytest.raises(RemoteProtocolError):
+            deliver(make_sender(), accepted=accepted, acknowledged=acknowledged)
+
+
+class TestReceiver:
+    def test_batches_are_accepted_in_order_only(self) -> None:
+        receiver = Receiver()
+        assert receiver.arrive(2) is Verdict.GAP
+        assert receiver.arrive(1) is Verdict.ACCEPTED
+        assert receiver.arrive(1) is Verdict.DUPLICATE
+        assert receiver.arrive(2) is Verdict.ACCEPTED
+
+    def test_one_gap_is_answered_once(self) -> None:
+        receiver = Receiver()
+        assert [receiver.should_answer_gap() for _ in range(3)] == [True, False, False]
+        receiver.arrive(1)
+        assert receiver.should_answer_gap()
+
+    def test_acknowledged_follows_the_oldest_open_batch(self) -> None:
+        receiver = Receiver()
+        for seq in (1, 2, 3):
+            receiver.arrive(seq)
+        receiver.finish(2, Outcome.REJECTED)
+        assert (receiver.acknowledged, receiver.unfinished) == (0, 2)
+        assert receiver.ended_as(Outcome.REJECTED) == 1
+        receiver.finish(1, Outcome.CONSUMED)
+        assert receiver.acknowledged == 2
+        assert receiver.totals == Totals(consumed=1, rejected=1)
+
+    @pytest.mark.parametrize("seq", [0, 1, 3])
+    def test_only_an_open_batch_can_end(self, seq: int) -> None:
+        receiver = Receiver()
+        receiver.arrive(1)
+        receiver.arrive(2)
+        receiver.finish(1, Outcome.STALE)
+        with pytest.raises(LocalProtocolError):
+            receiver.finish(seq, Outcome.CONSUMED)
+
+    def test_a_new_broker_goes_on_from_the_actors_books(self) -> None:
+        receiver = Receiver(3, Totals(consumed=2, stale=1))
+        assert receiver.arrive(4) is Verdict.ACCEPTED
+        receiver.finish(4, Outcome.CONSUMED)
+        assert receiver.totals == Totals(consumed=3, stale=1)
+
+    def test_books_that_do_not_add_up_are_the_actors_fault(self) -> None:
+        with pytest.raises(RemoteProtocolError):
+            Receiver(3, Totals(consumed=1))
+
+    def test_a_learners_mark_ends_what_it_took_whether_here_or_not(self) -> None:
+        receiver = Receiver()
+        for seq in (1, 2, 3):
+            receiver.arrive(seq)
+        receiver.finish(2, Outcome.REJECTED)
+        assert receiver.take_mark(5) == [1, 3]
+        assert (receiver.accepted, receiver.acknowledged) == (5, 5)
+        assert receiver.totals == Totals(consumed=4, rejected=1)
+
+    def test_books_that_are_ahead_are_adopted(self) -> None:
+        receiver = Receiver()
+        for seq in (1, 2, 3, 4):
+            receiver.arrive(seq)
+        receiver.finish(3, Outcome.STALE)
+        assert receiver.take_books(2, Totals(consumed=2)) == [1, 2]
+        assert (receiver.acknowledged, receiver.accepted) == (3, 4)
+        assert receiver.totals == Totals(consumed=2, stale=1)
+        assert receiver.take_books(1, Totals(consumed=1)) == []
+
+    def test_books_may_be_ahead_of_all_that_arrived_here(self) -> None:
+        receiver = Receiver()
+        receiver.arrive(1)
+        assert receiver.take_books(7, Totals(consumed=7)) == [1]
+        assert (receiver.acknowledged, receiver.accepted) == (7, 7)
+        assert receiver.arrive(8) is Verdict.ACCEPTED
+
+
+def test_a_sender_tells_how_much_it_holds_and_which_broker_spoke_last() -> None:
+    sender = make_sender()
+    sender.enter("a")
+    assert (sender.held, sender.broker) == (1, None)
+
+
+def test_while_some_are_accepted_the_others_keep_their_time() -> None:
+    sender = make_sender()
+    deliver(sender)
+    for item in "abc":
+        sender.enter(item)
+    transmit(sender)
+    deliver(sender, accepted=1, now_s=1.5)
+    assert sender.next_event_at_s == 3.5

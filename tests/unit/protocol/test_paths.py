@@ -1,0 +1,23 @@
+from __future__ import annotations
+
+import tree  # type: ignore[import-untyped]
+
+from headrace.protocol.paths import flatten_paths
+
+
+def test_a_plain_value_is_its_own_only_leaf() -> None:
+    assert flatten_paths(3, "obs") == {"obs": 3}
+
+
+def test_nested_maps_and_tuples_become_paths() -> None:
+    value = {"pose": (1, 2), "camera": {"left": 3}}
+    assert flatten_paths(value, "obs") == {
+        "obs/camera/left": 3,
+        "obs/pose/0": 1,
+        "obs/pose/1": 2,
+    }
+
+
+def test_the_order_is_that_in_which_rllib_flattens() -> None:
+    value = {"b": 1, "a": (2, {"z": 3, "y": 4})}
+    assert list(flatten_paths(value, "obs").values()) == tree.flatten(value)

@@ -1,0 +1,138 @@
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from support.examples import make_batch, make_columns, make_table
+
+from headrace.protocol.errors import LocalProtocolError, RemoteProtocolError
+from headrace.protocol.limits import DecodeLimits
+from headrace.protocol.payload import encode_payload
+from headrace.protocol.trajectory import (
+    ModuleTrajectories,
+    TrajectoryBatch,
+    pack_batch,
+    unpack_batch,
+)
+
+NAN = float("nan")
+
+
+def _frame(lengths: list[int] | None = None, **table: Any) -> bytes:
+    lengths = lengths or [3, 2]
+    part = ModuleTrajectories(make_table(lengths, **table), make_columns(lengths))
+    return pack_batch(TrajectoryBatch({"m": part}))
+
+
+def test_a_batch_survives_a_round_trip() -> None:
+    batch = make_batch([3, 2])
+    chunks, again = list(batch), list(unpack_batch(pack_batch(batch)))
+    assert len(again) == 2
+    for one, other in zip(chunks, again, strict=True):
+        for name, values in one.columns.items():
+            np.testing.assert_array_equal(values, other.columns[name])
+        assert (one.episode_id, one.length, one.is_done) == (
+            other.episode_id,
+            other.length,
+            other.is_done,
+        )
+
+
+def test_chunks_are_views_of_consecutive_rows() -> None:
+    batch = make_batch([3, 2])
+    first, second = batch
+    obs = batch.modules["default_policy"].columns["obs"]
+    assert first.columns["obs"].base is not None
+    np.testing.assert_array_equal(first.columns["obs"], obs[:4])
+    np.testing.assert_array_equal(second.columns["obs"], obs[4:])
+    assert (first.is_done, first.episode_return, second.is_done) == (True, 3.0, False)
+
+
+def test_lookback_rows_come_first_and_are_not_counted_as_steps() -> None:
+    table = make_table(
+        [3, 2], lookback=np.array([0, 1], np.int32), t_started=np.array([0, 5], np.int64)
+    )
+    columns = make_columns([3, 3])
+    batch = TrajectoryBatch({"m": ModuleTrajectories(table, columns)})
+    second = list(batch)[1]
+    assert batch.agent_steps == 5
+    assert len(second.columns["obs"]) == 1 + 2 + 1
+    assert len(second.columns["rewards"]) == 1 + 2
+
+
+def test_agents_of_one_module_share_its_arrays() -> None:
+    table = make_table([3, 2], agents=("red", "blue"), agent=np.array([1, 0], np.int32))
+    batch = TrajectoryBatch({"m": ModuleTrajectories(table, make_columns([3, 2]))})
+    assert [chunk.agent_id for chunk in unpack_batch(pack_batch(batch))] == ["blue", "red"]
+
+
+def test_a_ragged_chunk_table_is_our_own_error() -> None:
+    with pytest.raises(LocalProtocolError):
+        _frame(lookback=np.zeros(1, np.int32))
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        {"agent": np.array([0, 1], np.int32)},
+        {"agent": np.array([0, -1], np.int32)},
+        {"length": np.array([3, 0], np.int32)},
+        {"lookback": np.array([0, -1], np.int32)},
+        {"lookback": np.array([0, 1], np.int32)},
+        {"t_started": np.array([0, -1], np.int64)},
+        {"env_t_started": np.array([-1, 0], np.int64)},
+        {"episode_return": np.array([NAN, NAN])},
+        {"episode_length": np.array([2, 0], np.int64)},
+        {"episode_id": np.zeros((2, 8), np.uint8)},
+    ],
+)
+def test_a_chunk_table_that_contradicts_itself_is_refused(table: dict[str, Any]) -> None:
+    with pytest.raises(RemoteProtocolError):
+        unpack_batch(_frame(**table))
+
+
+def _tree() -> dict[str, Any]:
+    table = make_table([3, 2])
+    fields = {name: getattr(table, name) for name in table.__dataclass_fields__}
+    fields["agents"] = list(table.agents)
+    return {"m": {"chunks": fields, "columns": make_columns([3, 2])}}
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda tree: tree.clear(),
+        lambda tree: tree.update(m=3),
+        lambda tree: tree["m"].pop("chunks"),
+        lambda tree: tree["m"].update(columns=[]),
+        lambda tree: tree["m"]["columns"].update(obs=3),
+        lambda tree: tree["m"]["columns"].update(obs=np.float32(3)),
+        lambda tree: tree["m"]["chunks"].pop("length"),
+        lambda tree: tree["m"]["chunks"].update(length=np.zeros(2)),
+        lambda tree: tree["m"]["chunks"].update(length=np.zeros((2, 1), np.int32)),
+        lambda tree: tree["m"]["chunks"].update(length=np.zeros(1, np.int32)),
+        lambda tree: tree["m"]["chunks"].update(agents="a"),
+        lambda tree: tree["m"]["chunks"].update(agents=[1]),
+        lambda tree: tree["m"]["chunks"].pop("episode_id"),
+    ],
+)
+def test_a_payload_that_is_no_batch_is_refused(spoil: Any) -> None:
+    tree = _tree()
+    assert unpack_batch(encode_payload(tree)).agent_steps == 5
+    spoil(tree)
+    with pytest.raises(RemoteProtocolError):
+        unpack_batch(encode_payload(tree))
+
+
+def test_an_empty_chunk_table_is_refused() -> None:
+    table = make_table([1])
+    empty = {name: getattr(table, name)[:0] for name in table.__dataclass_fields__ if name != "x"}
+    tree = {"m": {"chunks": {**empty, "agents": ["a"]}, "columns": {}}}
+    with pytest.raises(RemoteProtocolError, match="empty"):
+        unpack_batch(encode_payload(tree))
+
+
+def test_more_chunks_than_the_limit_are_refused() -> None:
+    with pytest.raises(RemoteProtocolError, match="more than 1 chunks"):
+        unpack_batch(_frame(), DecodeLimits(max_chunks=1))
