@@ -1,0 +1,219 @@
+"""A learner's session, message by message."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import count
+from typing import TypeVar
+
+import pytest
+
+from headrace.learner.session import LearnerIdentity, LearnerSession, OfferedWeights
+from headrace.protocol.errors import RejectCode
+from headrace.protocol.headers import encode_header, from_learner_decoder
+from headrace.protocol.identity import PolicyVersion
+from headrace.protocol.messages import (
+    FleetReport,
+    LearnerGoodbye,
+    LearnerHello,
+    Lease,
+    Ledger,
+    Mark,
+    Message,
+    Offer,
+    Publish,
+    Pull,
+    Refusal,
+    Want,
+    Welcome,
+)
+
+M = TypeVar("M", bound=Message)
+IDENTITY = LearnerIdentity("run-1", 0, "run", "host", takeover=True, newest_epoch=4)
+WEIGHTS = OfferedWeights(7, "0" * 8, "1" * 8, b"policy", b"weights")
+
+
+class Talk:
+    """A session with what it sent."""
+
+    def __init__(self) -> None:
+        ids: Iterator[int] = count(1)
+        self.now_s = 0.0
+        self.session = LearnerSession(IDENTITY, lambda: next(ids))
+        self.sent: list[tuple[Message, list[bytes]]] = []
+
+    def flush(self) -> None:
+        for frames in self.session.outgoing(self.now_s):
+            message, payloads = from_learner_decoder().decode(frames)
+            self.sent.append((message, [bytes(payload) for payload in payloads]))
+
+    def receive(self, message: Message, *payloads: bytes) -> None:
+        self.session.on_message([encode_header(message), *payloads], self.now_s)
+        self.flush()
+
+    def all(self, kind: type[M]) -> list[M]:
+        return [message for message, _ in self.sent if isinstance(message, kind)]
+
+    def join(self, session: int = 1, epoch: int = 5) -> None:
+        self.flush()
+        self.receive(Welcome(broker=1, session=session, epoch=epoch))
+
+    def lease(self, number: int, seq: int | None = None, session: int = 1) -> None:
+        message = Lease(
+            session=session,
+            number=number,
+            actor="a",
+            incarnation=1,
+            seq=seq or number,
+            version=PolicyVersion(1, 1),
+            env_steps=10,
+        )
+        self.receive(message, b"payload")
+
+
+@pytest.fixture
+def talk() -> Talk:
+    return Talk()
+
+
+@pytest.fixture
+def joined(talk: Talk) -> Talk:
+    talk.join()
+    return talk
+
+
+def test_hello_is_repeated_until_the_broker_welcomes(talk: Talk) -> None:
+    for _ in range(4):
+        talk.flush()
+        talk.now_s += 0.5
+    assert len(talk.all(LearnerHello)) == 2
+    talk.join()
+    assert talk.session.is_joined
+    assert talk.session.epoch == 5
+
+
+def test_a_pull_asks_for_what_is_wanted_and_not_here(joined: Talk) -> None:
+    joined.session.request(25)
+    joined.flush()
+    assert joined.all(Pull)[-1].lease_up_to_steps == 25
+    joined.lease(1)
+    joined.now_s = 1.0
+    joined.flush()
+    assert joined.all(Pull)[-1].lease_up_to_steps == 25
+
+
+def test_what_was_taken_is_confirmed_when_training_has_it(joined: Talk) -> None:
+    for number in (1, 2, 3):
+        joined.lease(number)
+    assert joined.session.take() is not None
+    assert joined.session.take() is not None
+    joined.session.confirm()
+    joined.flush()
+    assert joined.all(Pull)[-1].confirmed == 2
+    assert joined.session.ready_env_steps == 10
+
+
+def test_a_batch_that_comes_again_is_dropped_but_its_lease_counts(joined: Talk) -> None:
+    joined.lease(1, seq=4)
+    joined.lease(2, seq=4)
+    joined.lease(3, seq=5)
+    taken = [joined.session.take() for _ in range(3)]
+    assert [batch.lease.seq if batch else None for batch in taken] == [4, 5, None]
+    assert joined.session.duplicates == 1
+
+
+@pytest.mark.parametrize("how", ["gap", "report"])
+def test_a_lost_lease_begins_a_new_session_that_lists_what_is_here(joined: Talk, how: str) -> None:
+    joined.lease(1)
+    if how == "gap":
+        joined.lease(3)
+    else:
+        report = FleetReport(session=1, queue_env_steps=0, actors=1, ledger=Ledger(), last_lease=2)
+        joined.receive(report)
+    joined.flush()
+    hello = joined.all(LearnerHello)[-1]
+    assert (hello.session, hello.marks, hello.granted_epoch) == (2, (Mark("a", 1, 1),), 5)
+    assert joined.session.take() is not None
+
+
+def test_only_the_first_hello_takes_over(joined: Talk) -> None:
+    joined.receive(Refusal(session=1, code=RejectCode.UNKNOWN_SESSION, reason=""))
+    first, second = joined.all(LearnerHello)
+    assert (first.takeover, second.takeover) == (True, False)
+    assert second.newest_epoch == 4
+
+
+def test_leases_wait_until_offered_weights_are_published(joined: Talk) -> None:
+    joined.session.offer(WEIGHTS)
+    joined.session.request(100)
+    joined.flush()
+    assert joined.all(Offer)[-1].number == 7
+    assert joined.all(Pull)[-1].lease_up_to_steps == 0
+    joined.receive(Want(session=1, number=7, weights=True, policy=True))
+    message, payloads = joined.sent[-2]
+    assert isinstance(message, Publish)
+    assert payloads == [b"policy", b"weights"]
+    assert len(joined.all(Offer)) == 2
+    joined.receive(Want(session=1, number=7, weights=False, policy=False))
+    assert joined.all(Pull)[-1].lease_up_to_steps == 100
+
+
+def test_the_policy_frame_is_sent_only_where_it_is_wanted(joined: Talk) -> None:
+    joined.session.offer(WEIGHTS)
+    joined.flush()
+    joined.receive(Want(session=1, number=7, weights=True, policy=False))
+    assert joined.sent[-2][1] == [b"", b"weights"]
+
+
+def test_an_answer_to_an_older_offer_is_ignored(joined: Talk) -> None:
+    joined.session.offer(WEIGHTS)
+    joined.flush()
+    joined.receive(Want(session=1, number=6, weights=True, policy=True))
+    assert joined.all(Publish) == []
+
+
+def test_an_offer_without_an_answer_is_repeated(joined: Talk) -> None:
+    joined.session.offer(WEIGHTS)
+    for _ in range(11):
+        joined.flush()
+        joined.now_s += 1.0
+    assert len(joined.all(Offer)) == 3
+
+
+def test_a_new_session_offers_again(joined: Talk) -> None:
+    joined.session.offer(WEIGHTS)
+    joined.flush()
+    joined.receive(Refusal(session=1, code=RejectCode.UNKNOWN_SESSION, reason=""))
+    joined.receive(Welcome(broker=2, session=2, epoch=5))
+    assert [offer.session for offer in joined.all(Offer)] == [1, 2]
+
+
+def test_a_refusal_ends_the_conversation(joined: Talk) -> None:
+    joined.receive(Refusal(session=1, code=RejectCode.LEARNER_EXISTS, reason="there is one"))
+    assert joined.session.refusal is not None
+    assert joined.session.next_event_at_s() == float("inf")
+
+
+def test_messages_of_an_older_session_are_ignored(joined: Talk) -> None:
+    joined.lease(1, session=9)
+    assert joined.session.take() is None
+
+
+def test_what_an_older_session_leased_is_not_confirmed_in_the_new_one(joined: Talk) -> None:
+    joined.lease(1)
+    joined.receive(Refusal(session=1, code=RejectCode.UNKNOWN_SESSION, reason=""))
+    joined.receive(Welcome(broker=2, session=2, epoch=5))
+    joined.session.take()
+    joined.session.confirm()
+    joined.flush()
+    assert joined.all(Pull)[-1].confirmed == 0
+
+
+def test_goodbye_names_the_session(joined: Talk) -> None:
+    [frame] = joined.session.goodbye()
+    assert from_learner_decoder().decode([frame])[0] == LearnerGoodbye(session=1)
+
+
+def test_an_epoch_that_changes_within_a_session_is_taken_over(joined: Talk) -> None:
+    joined.receive(Welcome(broker=1, session=1, epoch=9))
+    assert joined.session.epoch == 9
