@@ -33,6 +33,12 @@ _REPORT_TIMEOUT_S = 2.0
 Clock = Callable[[], float]
 
 
+def start_ray() -> None:
+    """Starts Ray, unless it runs. It takes signals for itself: set handlers after this."""
+    if not ray.is_initialized():
+        ray.init(include_dashboard=False, log_to_driver=False)
+
+
 class ProgressView(Protocol):
     """Where a person watches a run."""
 
@@ -87,7 +93,7 @@ class Training:
             self._before = restored[1]
         config = build_config(self._plan, newest_epoch=self._before.epoch)
         self._folder.write_config(msgspec.to_builtins(self._plan))
-        ray.init(include_dashboard=False, log_to_driver=False, ignore_reinit_error=True)
+        start_ray()
         try:
             self._algorithm = config.build_algo()
             if restored is not None:

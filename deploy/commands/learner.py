@@ -49,10 +49,11 @@ def command(
     configure_logging(is_verbose=is_verbose)
     plan = plan_of(read_run_file(run_file), address, seed, runs, resume=resume)
     # Imported here, so that a mistake in the file is told before torch and Ray are loaded.
-    from headrace.learner.training import Training
+    from headrace.learner.training import Training, start_ray
 
     view = make_progress_view()
     training = Training(plan, view, started_s=started_s)
+    start_ray()
     on_stop_signal(training.stop, stop_on_eof=stop_on_eof)
     with view:
         summary = training.run()

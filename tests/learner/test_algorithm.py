@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from gymnasium.spaces import Box, Dict, Discrete
+from ray.rllib.algorithms.appo import APPOConfig
+
+from headrace.learner.algorithm import build_config
+from headrace.learner.config import (
+    BoxSpace,
+    DictSpace,
+    DiscreteSpace,
+    EnvironmentSection,
+    LearnerRun,
+    LearnerSection,
+    RunSection,
+)
+from headrace.learner.env_runner import BrokerEnvRunner
+from headrace.learner.publisher import flow_of
+from headrace.learner.spaces import column_of, space_of, tensor_of
+from headrace.protocol.errors import ConfigError
+
+
+def make_run(environment: EnvironmentSection | None = None, **learner: Any) -> LearnerRun:
+    return LearnerRun(
+        run=RunSection(name="run", seed=3),
+        environment=environment or EnvironmentSection(id="CartPole-v1"),
+        learner=LearnerSection(**learner),
+        address="tcp://127.0.0.1:7000",
+        folder="runs/run",
+        resume=True,
+    )
+
+
+def test_a_run_becomes_rllibs_config() -> None:
+    run = make_run(
+        training={"lr": 1e-3, "train_batch_size_per_learner": 500},
+        model={"fcnet_hiddens": [16]},
+        flatten_observations=True,
+    )
+    config = build_config(run, newest_epoch=4)
+    assert config.env_runner_cls is BrokerEnvRunner
+    assert (config.lr, config.num_env_runners, config.seed) == (1e-3, 0, 3)
+    assert config.env_config["headrace"]["takeover"]
+    assert config.env_config["headrace"]["newest_epoch"] == 4
+    assert config.model_config["fcnet_hiddens"] == [16]
+
+
+@pytest.mark.parametrize(
+    ("learner", "message"),
+    [
+        ({"training": {"lrr": 1}}, r"\[learner.training\].*'lr'"),
+        ({"training": {"num_epoch": 1}}, "'num_epochs'"),
+        ({"env_runners": {"num_env_runner": 1}}, "'num_env_runners'"),
+        ({"model": {"fcnet_hidden": 1}}, "'fcnet_hiddens'"),
+        ({"algorithm": "PPPO"}, "'PPO'"),
+    ],
+)
+def test_an_unknown_name_is_answered_with_the_nearest(
+    learner: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        build_config(make_run(**learner))
+
+
+def test_spaces_stand_in_for_an_environment() -> None:
+    environment = EnvironmentSection(
+        observation_space=BoxSpace(shape=(3,)), action_space=DiscreteSpace(n=2)
+    )
+    config = build_config(make_run(environment))
+    assert config.observation_space == Box(-float("inf"), float("inf"), (3,))
+    assert config.action_space == Discrete(2)
+
+
+def test_neither_environment_nor_spaces_is_an_error() -> None:
+    with pytest.raises(ConfigError, match="observation_space"):
+        build_config(make_run(EnvironmentSection(action_space=DiscreteSpace(n=2))))
+
+
+def test_described_spaces_are_made() -> None:
+    box = BoxSpace(shape=(2,), low=[-1.0, 0.0], high=1.0, dtype="float64")
+    made = space_of(DictSpace(spaces={"a": box, "b": DiscreteSpace(n=4)}))
+    assert isinstance(made, Dict)
+    inner = made["a"]
+    assert isinstance(inner, Box)
+    assert inner.low.tolist() == [-1.0, 0.0]
+    assert made["b"] == Discrete(4)
+    with pytest.raises(ConfigError):
+        space_of(BoxSpace(shape=(2,), low=[1.0, 2.0, 3.0]))
+
+
+def test_indices_are_bounded_and_boxes_are_not() -> None:
+    import gymnasium as gym
+
+    assert column_of("x", Discrete(3, start=1)).high == 3.0
+    assert column_of("x", gym.spaces.MultiBinary(3)).high == 1.0
+    assert column_of("x", gym.spaces.MultiDiscrete([2, 5])).high == 4.0
+    assert column_of("x", Box(0, 1)).high is None
+    with pytest.raises(ConfigError):
+        tensor_of("x", gym.spaces.Text(5))
+
+
+def test_an_algorithm_that_is_not_supported_is_named() -> None:
+    with pytest.raises(ConfigError, match="APPO"):
+        flow_of(APPOConfig())

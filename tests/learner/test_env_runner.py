@@ -1,0 +1,227 @@
+"""BrokerEnvRunner inside real RLlib algorithms, fed by real actors through a real broker."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from typing import Any, cast
+
+import gymnasium as gym
+import numpy as np
+import pytest
+from ray.rllib.algorithms.algorithm import Algorithm
+from ray.rllib.algorithms.ppo import PPOConfig
+from ray.rllib.connectors.env_to_module import FlattenObservations
+from support.running import BrokerThread, Context, connect, wait_until
+
+from headrace.actors.collector import Collector
+from headrace.actors.environments import make_environment
+from headrace.learner.env_runner import BrokerEnvRunner
+from headrace.learner.link import LearnerStopping
+from headrace.protocol.errors import ConfigError
+
+
+def make_config(broker: BrokerThread, env: str = "CartPole-v1", **own: Any) -> PPOConfig:
+    own = {"address": broker.address, "run": "run", "pull_timeout_s": 5.0, **own}
+    config = PPOConfig().environment(env, env_config={"headrace": own})
+    config.env_runners(env_runner_cls=BrokerEnvRunner, num_env_runners=0)
+    config.training(train_batch_size_per_learner=400, minibatch_size=100, num_epochs=1)
+    return config.debugging(log_level="ERROR")
+
+
+@contextmanager
+def collecting(
+    broker: BrokerThread, context: Context, env: str = "CartPole-v1", count: int = 1
+) -> Generator[Collector]:
+    """An actor in a thread."""
+    stop = threading.Event()
+    with connect(broker, context, "actor") as client:
+        environment = make_environment(env, count, {})
+        collector = Collector(client, environment, seed=1)
+        thread = threading.Thread(target=collector.run, args=(stop,))
+        thread.start()
+        try:
+            yield collector
+        finally:
+            stop.set()
+            thread.join()
+            environment.close()
+
+
+def flatten(env: Any = None, spaces: Any = None, device: Any = None) -> Any:
+    return FlattenObservations()
+
+
+@contextmanager
+def algorithm_of(config: PPOConfig) -> Generator[Algorithm]:
+    algorithm = config.build_algo()
+    try:
+        yield algorithm
+    finally:
+        algorithm.stop()
+
+
+def runner_of(algorithm: Algorithm) -> BrokerEnvRunner:
+    return cast("BrokerEnvRunner", algorithm.env_runner)
+
+
+@pytest.mark.usefixtures("ray_session")
+class TestTraining:
+    def test_ppo_trains_on_what_actors_collect(
+        self, broker: BrokerThread, context: Context
+    ) -> None:
+        with (
+            algorithm_of(make_config(broker)) as algorithm,
+            collecting(broker, context, count=2),
+        ):
+            result = [algorithm.train() for _ in range(3)][-1]
+            sampled = result["env_runners"]
+            assert sampled["num_env_steps_sampled_lifetime"] >= 1200
+            assert sampled["episode_return_mean"] > 5
+            own = sampled["headrace"]
+            assert 0.0 <= own["policy_lag_mean"] <= 1.0
+            assert own["actors"] == 1
+            assert own["wait_s"] >= 0.0
+            wait_until(lambda: broker.status.ledger.consumed > 0)
+            assert runner_of(algorithm).steps_by_lag.total() >= 1200
+
+    def test_box_actions_and_flattened_observations_train(
+        self, broker: BrokerThread, context: Context
+    ) -> None:
+        config = make_config(broker, "Pendulum-v1")
+        config.env_runners(env_to_module_connector=flatten)
+        with algorithm_of(config) as algorithm, collecting(broker, context, "Pendulum-v1"):
+            result = algorithm.train()
+            assert result["env_runners"]["num_env_steps_sampled_lifetime"] >= 400
+
+    def test_versions_rise_with_updates_and_after_a_restore_in_a_new_epoch(
+        self, broker: BrokerThread, context: Context, tmp_path: Any
+    ) -> None:
+        with collecting(broker, context):
+            with algorithm_of(make_config(broker)) as algorithm:
+                for _ in range(3):
+                    algorithm.train()
+                path = algorithm.save_to_path(tmp_path)
+                weights = runner_of(algorithm).module.state_dict()
+            first = broker.status.version
+            config = make_config(broker, takeover=True)
+            with algorithm_of(config) as algorithm:
+                algorithm.restore_from_path(path)
+                for name, tensor in runner_of(algorithm).module.state_dict().items():
+                    np.testing.assert_array_equal(tensor, weights[name])
+                algorithm.train()
+                second = broker.status.version
+        assert first is not None
+        assert second is not None
+        epoch, number = map(int, first.split("."))
+        later_epoch, later_number = map(int, second.split("."))
+        assert later_epoch > epoch
+        assert later_number >= number
+
+    def test_without_data_a_sample_ends_at_its_deadline(self, broker: BrokerThread) -> None:
+        with algorithm_of(make_config(broker, pull_timeout_s=0.3)) as algorithm:
+            assert runner_of(algorithm).sample() == []
+
+    def test_an_interrupt_ends_a_train_that_waits_for_data(self, broker: BrokerThread) -> None:
+        with algorithm_of(make_config(broker)) as algorithm:
+            timer = threading.Timer(0.3, runner_of(algorithm).interrupt)
+            timer.start()
+            with pytest.raises(LearnerStopping):
+                algorithm.train()
+
+    def test_evaluation_runners_say_what_to_use_instead(self, broker: BrokerThread) -> None:
+        config = make_config(broker).evaluation(evaluation_interval=1)
+        with pytest.raises(ConfigError, match="SingleAgentEnvRunner"):
+            config.build_algo()
+
+    def test_a_runner_that_nobody_samples_is_silent(self, broker: BrokerThread) -> None:
+        with algorithm_of(make_config(broker)):
+            assert broker.status.learners == []
+
+
+def make_runner(config: PPOConfig) -> BrokerEnvRunner:
+    return BrokerEnvRunner(config=config, worker_index=0, log_dir="here")
+
+
+@pytest.fixture
+def runner(broker: BrokerThread) -> Iterator[BrokerEnvRunner]:
+    runner = make_runner(make_config(broker))
+    yield runner
+    runner.stop()
+
+
+def test_state_without_the_module_has_no_weights_number(runner: BrokerEnvRunner) -> None:
+    assert set(runner.get_state()) == {
+        "num_env_steps_sampled_lifetime",
+        "rl_module",
+        "weights_seq_no",
+    }
+    assert set(runner.get_state(not_components="rl_module")) == {"num_env_steps_sampled_lifetime"}
+
+
+def test_set_state_stores_weights_and_publishes_nothing(
+    runner: BrokerEnvRunner, broker: BrokerThread
+) -> None:
+    state = runner.module.get_state()
+    changed = {name: value * 0 for name, value in state.items()}
+    runner.set_state({"rl_module": {"default_policy": changed}, "weights_seq_no": 3})
+    assert all((value == 0).all() for value in runner.module.get_state().values())
+    assert runner.get_state()["weights_seq_no"] == 3
+    assert broker.status.version is None
+
+
+def test_a_state_of_the_same_number_changes_nothing(runner: BrokerEnvRunner) -> None:
+    state = runner.module.get_state()
+    runner.set_state({"rl_module": state, "weights_seq_no": 3})
+    zero = {name: value * 0 for name, value in state.items()}
+    runner.set_state({"rl_module": zero, "weights_seq_no": 3})
+    assert any((value != 0).any() for value in runner.module.get_state().values())
+    runner.set_state({"num_env_steps_sampled_lifetime": 9})
+    assert runner.num_env_steps_sampled_lifetime == 9
+
+
+def test_whole_episodes_cannot_be_asked_for(runner: BrokerEnvRunner) -> None:
+    with pytest.raises(ConfigError, match="evaluation"):
+        runner.sample(num_episodes=3)
+
+
+def test_what_rllib_asks_a_runner_is_answered(runner: BrokerEnvRunner) -> None:
+    runner.assert_healthy()
+    spaces = runner.get_spaces()
+    assert set(spaces) == {"__env__", "__env_single__", "default_policy"}
+    assert runner.get_ctor_args_and_kwargs()[1]["config"] is runner.config
+    assert runner.get_checkpointable_components()[0][0] == "rl_module"
+
+
+def test_an_unknown_setting_is_named(broker: BrokerThread) -> None:
+    with pytest.raises(ConfigError, match="adress"):
+        make_runner(make_config(broker, adress="x"))
+
+
+def test_spaces_are_needed_from_somewhere(broker: BrokerThread) -> None:
+    config = make_config(broker)
+    config.env = None
+    with pytest.raises(ConfigError, match="observation_space"):
+        make_runner(config)
+
+
+def test_an_environment_class_is_asked_for_its_spaces(broker: BrokerThread) -> None:
+    class Made(gym.Env[Any, Any]):
+        observation_space = gym.spaces.Box(0, 1, (2,))
+        action_space = gym.spaces.Discrete(3)
+
+        def __init__(self, config: dict[str, Any]) -> None:
+            assert config == {"size": 2}
+
+    config = make_config(broker)
+    config.environment(Made, env_config={**config.env_config, "size": 2})
+    assert make_runner(config).get_spaces()["default_policy"][1] == gym.spaces.Discrete(3)
+
+
+def test_several_agents_are_not_supported_yet(broker: BrokerThread) -> None:
+    config = make_config(broker).multi_agent(
+        policies={"a"}, policy_mapping_fn=lambda *args, **kwargs: "a"
+    )
+    with pytest.raises(ConfigError, match="multi-agent"):
+        make_runner(config)

@@ -1,0 +1,179 @@
+"""The commands as a person starts them: separate processes, any order, kill and restart."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from support.commands import Commands, children_of, versions_in, wait_for_end
+from support.running import wait_until
+
+from headrace.deploy.exit_codes import ExitCode
+from headrace.deploy.status_view import fetch_status
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
+
+
+@pytest.fixture
+def commands(tmp_path: Path) -> Iterator[Commands]:
+    commands = Commands(tmp_path)
+    yield commands
+    commands.end()
+
+
+def test_a_broker_serves_until_it_is_told_to_stop(commands: Commands) -> None:
+    broker, _, url = commands.start_broker()
+    status = subprocess.run(
+        [sys.executable, "-m", "headrace.deploy", "status", "--http", url, "--json"],
+        capture_output=True,
+    )
+    assert status.returncode == ExitCode.OK
+    assert json.loads(status.stdout)["actors"] == []
+    plain = subprocess.run(
+        [sys.executable, "-m", "headrace.deploy", "status", "--http", url], capture_output=True
+    )
+    assert b"none is connected" in plain.stdout
+    broker.send_signal(signal.SIGTERM)
+    assert broker.wait(10) == ExitCode.OK
+    assert "stopped" in commands.text("broker")
+
+
+def test_a_watched_status_is_drawn_until_interrupted(commands: Commands) -> None:
+    _, _, url = commands.start_broker()
+    reader, terminal = pty.openpty()
+    watch = commands.start("watch", "status", "--watch", "--http", url, output=terminal)
+    drawn = b""
+    while b"none is connected" not in drawn:
+        drawn += os.read(reader, 4096)
+    watch.send_signal(signal.SIGINT)
+    assert watch.wait(10) == ExitCode.OK
+    os.close(terminal)
+    os.close(reader)
+
+
+def test_two_brokers_at_one_address_are_a_clear_error(commands: Commands) -> None:
+    _, address, _ = commands.start_broker()
+    second = commands.start("second", "broker", "--address", address, "--http", "")
+    assert second.wait(20) == ExitCode.CONFIG
+    assert "another broker" in commands.text("second")
+
+
+def test_a_mistake_in_the_run_file_is_told_at_once(commands: Commands) -> None:
+    commands.write_run("episode_return = 100")
+    learner = commands.start("learner", "learner", "run.toml")
+    assert learner.wait(20) == ExitCode.CONFIG
+    assert "did you mean 'episode_return_mean'?" in commands.text("learner")
+
+
+def test_an_actor_without_an_environment_that_fits_says_so(commands: Commands) -> None:
+    actor = commands.start("actor", "actor", "--env", "NoSuchThing-v0")
+    assert actor.wait(20) == ExitCode.CONFIG
+    assert "NoSuchThing-v0" in commands.text("actor")
+
+
+def test_parts_that_are_started_by_hand_in_any_order_train(commands: Commands) -> None:
+    commands.write_run("env_steps = 12_000")
+    first, address, _ = commands.start_broker()
+    first.terminate()
+    first.wait(10)
+    learner = commands.start("learner", "learner", "run.toml", "--broker", address)
+    wait_until(lambda: "waiting for a broker" in commands.text("learner"), 60)
+    commands.start("actor-1", "actor", "--broker", address, "--id", "one")
+    _, again, url = commands.start_broker(address)
+    assert again == address
+    commands.start("actor-2", "actor", "--broker", address, "--env", "CartPole-v1")
+    assert learner.wait(120) == ExitCode.OK
+    summary = commands.summary
+    batches = summary["batches"]
+    ended = sum(batches[name] for name in ("consumed", "stale", "rejected", "dropped", "held"))
+    assert batches["produced"] == ended > 0
+    assert summary["env_steps"] >= 12_000
+    assert summary["policy_lag_mean"] <= 1.5
+    assert len(fetch_status(url).actors) == 2
+
+
+def test_a_run_goes_on_after_broker_and_learner_were_stopped(commands: Commands) -> None:
+    commands.write_run("env_steps = 25_000")
+    broker, address, url = commands.start_broker()
+    actor = commands.start("actor", "actor", "--broker", address, "--env", "CartPole-v1")
+    learner = commands.start("learner-1", "learner", "run.toml", "--broker", address)
+    wait_until(lambda: fetch_status(url).ledger.consumed > 20, 60)
+    broker.terminate()
+    assert broker.wait(20) == ExitCode.OK
+    broker, _, url = commands.start_broker(address)
+    wait_until(lambda: fetch_status(url).ledger.consumed > 40, 60)
+    learner.send_signal(signal.SIGTERM)
+    assert learner.wait(60) == ExitCode.OK
+    before = commands.summary
+    assert before["stopped_by"] == "request"
+    resumed = commands.start("learner-2", "learner", "run.toml", "--broker", address, "--resume")
+    assert resumed.wait(120) == ExitCode.OK
+    assert commands.summary["env_steps"] >= 25_000 > before["env_steps"]
+    lines = (commands.folder / "runs" / "try" / "metrics.jsonl").read_text().splitlines()
+    steps = [json.loads(line)["env_steps"] for line in lines]
+    assert steps == sorted(set(steps))
+    assert actor.poll() is None
+    versions = versions_in(commands.text("actor"))
+    assert versions == sorted(versions)
+    epochs = {epoch for epoch, _ in versions}
+    assert len(epochs) == 2
+    restored = [number for epoch, number in versions if epoch == max(epochs)]
+    assert min(restored) > 1, "an actor acted with initial weights after the restore"
+
+
+def test_up_trains_and_leaves_a_complete_folder_and_no_process(commands: Commands) -> None:
+    commands.write_run("env_steps = 8_000")
+    up = commands.start("up", "up", "run.toml", "--seed", "2")
+    wait_until(lambda: len(children_of(up)) >= 4, 60)
+    children = children_of(up)
+    assert up.wait(120) == ExitCode.OK
+    wait_for_end(children)
+    folder = commands.folder / "runs" / "try"
+    for name in ("config.json", "metrics.jsonl", "curve.png", "summary.json"):
+        assert (folder / name).stat().st_size > 0
+    assert list((folder / "tensorboard").glob("events*"))
+    assert list((folder / "checkpoints").iterdir())
+    assert json.loads((folder / "config.json").read_text())["run"]["seed"] == 2
+    assert "try: stopped by env_steps after" in commands.text("up")
+    again = commands.start("again", "up", "run.toml")
+    assert again.wait(60) == ExitCode.CHILD_DIED
+    assert "--resume" in commands.text("again")
+
+
+def test_up_stops_cleanly_when_interrupted(commands: Commands) -> None:
+    commands.write_run("env_steps = 100_000_000")
+    up = commands.start("up", "up", "run.toml")
+    metrics = commands.folder / "runs" / "try" / "metrics.jsonl"
+    wait_until(metrics.exists, 60)
+    children = children_of(up)
+    up.send_signal(signal.SIGINT)
+    assert up.wait(60) == ExitCode.OK
+    wait_for_end(children)
+    assert commands.summary["stopped_by"] == "request"
+
+
+def test_up_fails_with_the_last_lines_of_a_child_that_died(commands: Commands) -> None:
+    commands.write_run("env_steps = 100_000_000")
+    up = commands.start("up", "up", "run.toml")
+    log = commands.folder / "runs" / "try" / "logs" / "actor-1.log"
+    wait_until(lambda: log.exists() and "acting with" in log.read_text(), 60)
+    children = children_of(up)
+    [actor] = [child for child in children if "try-1" in child.cmdline()]
+    actor.kill()
+    assert up.wait(60) == ExitCode.CHILD_DIED
+    assert "actor-1 ended with status -9" in commands.text("up")
+    wait_for_end(children)
+
+
+def test_a_run_that_misses_its_goal_says_so(commands: Commands) -> None:
+    commands.write_run("episode_return_mean = 10_000, wall_s = 12")
+    up = commands.start("up", "up", "run.toml", "--actors", "1")
+    assert up.wait(90) == ExitCode.GOAL_MISSED
+    assert commands.summary["stopped_by"] == "wall_s"

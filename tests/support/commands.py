@@ -1,0 +1,120 @@
+"""The shipped command as real processes."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from support.running import wait_until
+
+RUN_FILE = """
+[run]
+name = "try"
+seed = 1
+checkpoint_every_s = 3
+stop = {{ {stop} }}
+
+[environment]
+id = "CartPole-v1"
+
+[learner]
+algorithm = "PPO"
+
+[learner.training]
+lr = 1e-3
+train_batch_size_per_learner = 1000
+minibatch_size = 250
+num_epochs = 4
+
+[broker]
+address = "tcp://127.0.0.1:0"
+http = "127.0.0.1:0"
+
+[actors]
+count = 2
+"""
+
+
+class Commands:
+    """Starts `headrace` sub-commands in a folder; `end` ends, by pid, what still runs of them."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.started: list[subprocess.Popen[bytes]] = []
+        self.run_file = folder / "run.toml"
+
+    def write_run(self, stop: str) -> None:
+        self.run_file.write_text(RUN_FILE.format(stop=stop))
+
+    def start(
+        self, name: str, *arguments: str, output: int | None = None
+    ) -> subprocess.Popen[bytes]:
+        with self.log(name).open("wb") as file:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "headrace.deploy", *arguments],
+                cwd=self.folder,
+                stdin=subprocess.DEVNULL,
+                stdout=file if output is None else output,
+                stderr=subprocess.STDOUT,
+            )
+        self.started.append(process)
+        return process
+
+    def start_broker(self, address: str = "tcp://127.0.0.1:0") -> tuple[Any, str, str]:
+        """Returns the process, its address and its HTTP address."""
+        announced = self.folder / "broker.json"
+        announced.unlink(missing_ok=True)
+        arguments = ["broker", "--address", address, "--http", "127.0.0.1:0"]
+        process = self.start("broker", *arguments, "--announce", str(announced))
+        wait_until(announced.exists)
+        found = json.loads(announced.read_text())
+        return process, found["address"], found["http"]
+
+    def log(self, name: str) -> Path:
+        return self.folder / f"{name}.log"
+
+    def text(self, name: str) -> str:
+        return self.log(name).read_text(errors="replace")
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        summary: dict[str, Any] = json.loads(
+            (self.folder / "runs" / "try" / "summary.json").read_text()
+        )
+        return summary
+
+    def end(self) -> None:
+        for process in self.started:
+            if process.poll() is not None:
+                continue
+            children = psutil.Process(process.pid).children(recursive=True)
+            process.terminate()
+            try:
+                process.wait(20)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+            _, alive = psutil.wait_procs(children, timeout=10)
+            for child in alive:
+                child.kill()
+
+
+def children_of(process: subprocess.Popen[bytes]) -> list[psutil.Process]:
+    return list(psutil.Process(process.pid).children(recursive=True))
+
+
+def wait_for_end(processes: list[psutil.Process], timeout_s: float = 20.0) -> None:
+    _, alive = psutil.wait_procs(processes, timeout=timeout_s)
+    assert not alive
+
+
+def versions_in(log: str) -> list[tuple[int, int]]:
+    """Returns the policy versions that an actor logged, in order."""
+    marker = "acting with policy version "
+    lines = [line.split(marker)[1].strip() for line in log.splitlines() if marker in line]
+    return [(int(epoch), int(number)) for epoch, number in (line.split(".") for line in lines)]

@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from headrace.deploy.commands.learner import plan_of
+from headrace.deploy.run_file import read_run_file
+from headrace.learner.config import BoxSpace
+from headrace.protocol.errors import ConfigError
+
+ROOT = Path(__file__).parents[3]
+RUN = """
+[run]
+name = "try"
+seed = 3
+[environment]
+id = "CartPole-v1"
+"""
+
+
+def write(folder: Path, text: str) -> Path:
+    path = folder / "run.toml"
+    path.write_text(text)
+    return path
+
+
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "deploy" / "examples").glob("*.toml")), ids=lambda path: path.name
+)
+def test_every_run_file_that_is_shipped_is_read(path: Path) -> None:
+    assert read_run_file(path).run.name
+
+
+def test_what_is_left_out_has_a_default(tmp_path: Path) -> None:
+    run = read_run_file(write(tmp_path, RUN))
+    assert (run.learner.algorithm, run.actors.count) == ("PPO", 1)
+    assert run.broker.address == "tcp://127.0.0.1:5555"
+
+
+def test_spaces_may_stand_in_for_an_environment(tmp_path: Path) -> None:
+    text = RUN.replace(
+        'id = "CartPole-v1"',
+        'observation_space = { type = "box", shape = [4] }\n'
+        'action_space = { type = "discrete", n = 2 }',
+    )
+    assert read_run_file(write(tmp_path, text)).environment.observation_space == BoxSpace((4,))
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ("[actor]\ncount = 2", r"unknown key 'actor'; did you mean 'actors'\?"),
+        ("[actors]\ncout = 2", r"\[actors\]: unknown key 'cout'; did you mean 'count'\?"),
+        ("[run.stop]\nreturn = 3", r"\[run\] \[stop\]: unknown key 'return'"),
+        ("[actors]\ncount = 'two'", r"Expected `int`.*\$.actors.count"),
+        ("[broken", "cannot read"),
+    ],
+)
+def test_a_mistake_is_answered_with_what_to_write(tmp_path: Path, more: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        read_run_file(write(tmp_path, RUN + more))
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"none\.toml"):
+        read_run_file(tmp_path / "none.toml")
+
+
+def test_the_command_line_has_the_last_word(tmp_path: Path) -> None:
+    run = read_run_file(write(tmp_path, RUN))
+    plan = plan_of(run, "tcp://other:1", 9, Path("runs"), resume=True)
+    assert (plan.address, plan.run.seed, plan.folder) == ("tcp://other:1", 9, "runs/try")
+    assert plan_of(run, None, None, Path("runs"), resume=False).run.seed == 3
