@@ -3,29 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Protocol, cast
 
 import gymnasium
 import numpy as np
 from gymnasium.vector import AutoresetMode, VectorEnv
 
+from headrace.actors.recorder import StepResult
 from headrace.protocol.arrays import Array
 from headrace.protocol.errors import ConfigError
 from headrace.protocol.paths import flatten_paths
 from headrace.protocol.trajectory import OBSERVATIONS
-
-
-@dataclass(frozen=True)
-class StepResult:
-    """What one step of n environments gave; fields as in `recorder.Transition`."""
-
-    observations: dict[str, Array]
-    rewards: Array
-    terminated: Array
-    truncated: Array
-    final_observations: Mapping[int, Mapping[str, Array]]
-    is_reset_step: Array | None = None
 
 
 class Environment(Protocol):

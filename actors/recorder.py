@@ -25,12 +25,11 @@ Columns = Mapping[str, Array]
 
 
 @dataclass(frozen=True)
-class Transition:
-    """One step of all environments; n is the number of environments.
+class StepResult:
+    """What one step of n environments gave.
 
     Attributes:
-        observations: what was acted on, as it is recorded, [n, …] each.
-        outputs: recorded outputs of the policy, [n, …] each: `actions`, `action_logp`, ….
+        observations: what the next step begins with, [n, …] by column name.
         rewards: [n].
         terminated, truncated: [n].
         final_observations: for environments that were reset in this very step, by index, the last
@@ -40,12 +39,20 @@ class Transition:
     """
 
     observations: Columns
-    outputs: Columns
     rewards: Array
     terminated: Array
     truncated: Array
-    final_observations: Mapping[int, Mapping[str, Array]]
+    final_observations: Mapping[int, Columns]
     is_reset_step: Array | None = None
+
+
+@dataclass(frozen=True)
+class _Row:
+    """What the recorder keeps of one step."""
+
+    observations: Columns
+    outputs: Columns
+    rewards: Array
 
 
 @dataclass
@@ -86,16 +93,22 @@ class BatchRecorder:
 
     def restart(self) -> None:
         """Starts over with freshly reset environments; what was not taken is forgotten."""
-        self._steps: list[Transition] = []
+        self._rows: list[_Row] = []
         self._segments: list[_Segment] = []
         self._starts = [0] * self._environments
         self._episodes = [self._new_episode() for _ in range(self._environments)]
         self.env_steps = 0
 
-    def record(self, step: Transition) -> None:
-        """Takes one step of all environments."""
-        row = len(self._steps)
-        self._steps.append(step)
+    def record(self, acted_on: Columns, outputs: Columns, step: StepResult) -> None:
+        """Takes one step of all environments.
+
+        Args:
+            acted_on: the observations that were acted on, as they are recorded, [n, …] each.
+            outputs: recorded outputs of the policy, [n, …] each: `actions`, `action_logp`, ….
+            step: what came of it; its final observations as they are recorded.
+        """
+        row = len(self._rows)
+        self._rows.append(_Row(acted_on, outputs, step.rewards))
         rewards = step.rewards.tolist()
         terminated, truncated = step.terminated.tolist(), step.truncated.tolist()
         for index, episode in enumerate(self._episodes):
@@ -119,7 +132,7 @@ class BatchRecorder:
         """
         if not self.env_steps:
             raise LocalProtocolError("a batch needs at least one step")
-        row = len(self._steps)
+        row = len(self._rows)
         segments = list(self._segments)
         for index, episode in enumerate(self._episodes):
             if self._starts[index] < row:
@@ -134,11 +147,11 @@ class BatchRecorder:
         env_steps = self.env_steps
         self._segments = []
         self._starts = [max(0, start - row) for start in self._starts]
-        self._steps = []
+        self._rows = []
         self.env_steps = 0
         return batch, env_steps
 
-    def _end_episode(self, index: int, stop: int, step: Transition) -> None:
+    def _end_episode(self, index: int, stop: int, step: StepResult) -> None:
         self._segments.append(
             self._segment(
                 index,
@@ -178,7 +191,7 @@ class BatchRecorder:
     def _columns(self, segments: list[_Segment], last: Columns) -> dict[str, Array]:
         columns: dict[str, Array] = {}
         for name in last:
-            values = np.stack([*(step.observations[name] for step in self._steps), last[name]])
+            values = np.stack([*(row.observations[name] for row in self._rows), last[name]])
             pieces: list[Array] = []
             for segment in segments:
                 rows = values[segment.start : segment.stop + 1, segment.environment]
@@ -186,9 +199,9 @@ class BatchRecorder:
                     rows = np.concatenate([rows[:-1], segment.final[name][None]])
                 pieces.append(rows)
             columns[name] = np.concatenate(pieces)
-        for name in self._steps[0].outputs:
-            columns[name] = _cut(np.stack([step.outputs[name] for step in self._steps]), segments)
-        rewards = np.stack([step.rewards for step in self._steps]).astype(np.float32)
+        for name in self._rows[0].outputs:
+            columns[name] = _cut(np.stack([row.outputs[name] for row in self._rows]), segments)
+        rewards = np.stack([row.rewards for row in self._rows]).astype(np.float32)
         columns[REWARDS] = _cut(rewards, segments)
         return columns
 

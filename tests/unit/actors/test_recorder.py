@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from headrace.actors.recorder import BatchRecorder, Transition
+from headrace.actors.recorder import BatchRecorder, StepResult
 from headrace.protocol.errors import LocalProtocolError
 from headrace.protocol.manifest import DEFAULT_MODULE
 from headrace.protocol.trajectory import Chunk, TrajectoryBatch, pack_batch, unpack_batch
@@ -31,8 +31,7 @@ class Bench:
         count = len(self.offsets)
         terminated = np.isin(np.arange(count), done or [])
         fields: dict[str, Any] = {
-            "observations": before,
-            "outputs": {"actions": self.t + self.offsets},
+            "observations": self.observations,
             "rewards": np.full(count, float(self.t)),
             "terminated": terminated,
             "truncated": np.zeros(count, bool),
@@ -40,7 +39,8 @@ class Bench:
                 index: {"obs": np.array([-1.0], np.float32)} for index in done or []
             },
         }
-        self.recorder.record(Transition(**{**fields, **changes}))
+        outputs = {"actions": self.t + self.offsets}
+        self.recorder.record(before, outputs, StepResult(**{**fields, **changes}))
 
     def take(self) -> tuple[TrajectoryBatch, int]:
         batch, env_steps = self.recorder.take_batch(self.observations)

@@ -1,0 +1,188 @@
+"""Acting and recording for a simulator that owns its loop."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from headrace.actors.client import Client
+from headrace.actors.policy import Acted, OnnxPolicy
+from headrace.actors.recorder import BatchRecorder, Columns, StepResult
+from headrace.actors.session import PolicyUpdate
+from headrace.protocol.arrays import Array
+from headrace.protocol.errors import ConfigError, LocalProtocolError
+from headrace.protocol.identity import PolicyVersion
+from headrace.protocol.manifest import DEFAULT_MODULE
+from headrace.protocol.messages import Credit
+from headrace.protocol.paths import flatten_paths
+from headrace.protocol.trajectory import OBSERVATIONS
+
+_LOG = logging.getLogger("headrace.actor")
+
+Clock = Callable[[], float]
+
+
+@dataclass(frozen=True)
+class _OpenBatch:
+    """A batch in the making: one policy version, within one grant."""
+
+    update: PolicyUpdate
+    credit: Credit
+    deadline_s: float
+
+
+class VectorAgent:
+    """Acts for n environments that step together; call `act` and `record` in turn.
+
+    A batch begins with the first `act` for which there is credit, with the newest weights, and ends
+    by itself in `record`.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        environments: int,
+        *,
+        seed: int | None = None,
+        clock: Clock = time.monotonic,
+    ) -> None:
+        self._client = client
+        self._clock = clock
+        self._rng = np.random.default_rng(seed)
+        self._recorder = BatchRecorder(environments, self._rng, clock)
+        self._policy: OnnxPolicy | None = None
+        self._policy_digest: str | None = None
+        self._version: PolicyVersion | None = None
+        self._batch: _OpenBatch | None = None
+        self._acted: Acted | None = None
+
+    def act(self, observations: Columns, timeout_s: float | None = None) -> Array | None:
+        """Returns actions [n, …] as the simulator expects them.
+
+        Waits for the broker, the learner and credit, for at most `timeout_s`; None means that time
+        is up, or the client was closed.
+
+        Raises:
+            ConfigError: the observations do not fit the learner's policy.
+            RefusedError: the broker will not serve this actor.
+        """
+        if self._batch is None:
+            self._batch = self._begin(observations, timeout_s)
+        if self._batch is None or self._policy is None:
+            return None
+        self._acted = self._policy.act(observations)
+        return self._acted.env_actions
+
+    def record(self, step: StepResult) -> None:
+        """Takes what came of the last actions.
+
+        Raises:
+            LocalProtocolError: there was no `act` before it.
+        """
+        if self._acted is None or self._policy is None or self._batch is None:
+            raise LocalProtocolError("act() before record()")
+        finals = step.final_observations
+        if finals:
+            step = dataclasses.replace(step, final_observations=self._observe_each(finals))
+        self._recorder.record(self._acted.observations, self._acted.recorded, step)
+        self._acted = None
+        if self._is_full(self._batch):
+            batch, env_steps = self._recorder.take_batch(self._policy.observe(step.observations))
+            self._client.push(batch, self._batch.update.version, env_steps)
+            self._batch = None
+
+    def _begin(self, observations: Columns, timeout_s: float | None) -> _OpenBatch | None:
+        if not self._client.wait_to_begin(timeout_s):
+            return None
+        update, credit = self._client.policy_update(timeout_s), self._client.credit
+        if update is None or credit is None:
+            return None
+        self._use(update, observations)
+        return _OpenBatch(update, credit, self._clock() + credit.fragment_s)
+
+    def _use(self, update: PolicyUpdate, observations: Columns) -> None:
+        if self._policy is None or update.digest != self._policy_digest:
+            if update.policy.manifest.modules.keys() != {DEFAULT_MODULE}:
+                raise ConfigError("this learner trains several modules, and here is one agent")
+            spec = update.policy.manifest.modules[DEFAULT_MODULE].graph
+            self._policy = OnnxPolicy(update.policy.graphs[DEFAULT_MODULE], spec, self._rng)
+            self._policy.check_observations(observations)
+            self._policy_digest, self._version = update.digest, None
+        if update.version != self._version:
+            self._policy.set_weights(update.weights[DEFAULT_MODULE])
+            self._version = update.version
+            _LOG.info("acting with policy version %s", update.version)
+
+    def _is_full(self, batch: _OpenBatch) -> bool:
+        env_steps = self._recorder.env_steps
+        if not env_steps:
+            return False
+        cuts = batch.update.policy.manifest.flow.cut_on_new_weights
+        return (
+            env_steps >= batch.credit.fragment_steps
+            or self._clock() >= batch.deadline_s
+            or (cuts and self._client.newest_version != batch.update.version)
+        )
+
+    def _observe_each(self, finals: Mapping[int, Columns]) -> dict[int, Columns]:
+        if self._policy is None:
+            return dict(finals)
+        observed: dict[int, Columns] = {}
+        for index, final in finals.items():
+            rows = self._policy.observe({path: leaf[None] for path, leaf in final.items()})
+            observed[index] = {name: values[0] for name, values in rows.items()}
+        return observed
+
+
+class Agent:
+    """Acts for one simulator; observations and actions are single ones, as Gymnasium has them.
+
+    Call `act` with each observation, and `record` with what came of the action.
+    """
+
+    def __init__(self, client: Client, *, seed: int | None = None) -> None:
+        self._agent = VectorAgent(client, 1, seed=seed)
+
+    def act(self, observation: Any, timeout_s: float | None = None) -> Any:
+        """Returns an action for the simulator: an int where actions are discrete, else an array.
+
+        Waits and raises as `VectorAgent.act` does; None means that time is up.
+        """
+        actions = self._agent.act(_rows_of_one(observation), timeout_s)
+        if actions is None:
+            return None
+        return actions[0] if actions[0].ndim else actions[0].item()
+
+    def record(
+        self, observation: Any, reward: float, *, terminated: bool = False, truncated: bool = False
+    ) -> None:
+        """Takes the observation and the reward that followed the last action.
+
+        Args:
+            terminated: the episode has ended in a terminal state.
+            truncated: it was cut off, by a time limit for instance.
+        """
+        rows = _rows_of_one(observation)
+        is_done = terminated or truncated
+        self._agent.record(
+            StepResult(
+                observations=rows,
+                rewards=np.array([reward], np.float64),
+                terminated=np.array([terminated]),
+                truncated=np.array([truncated]),
+                final_observations=(
+                    {0: {path: row[0] for path, row in rows.items()}} if is_done else {}
+                ),
+            )
+        )
+
+
+def _rows_of_one(observation: Any) -> dict[str, Array]:
+    leaves = flatten_paths(observation, OBSERVATIONS)
+    return {path: np.asarray(leaf)[None] for path, leaf in leaves.items()}

@@ -1,0 +1,122 @@
+"""A simulator of one's own, in the few lines that the README shows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+from gymnasium.spaces import Box, Discrete
+from support.policies import Exported
+from support.running import BrokerThread, Context, Learner, connect
+
+from headrace.actors.agent import Agent, VectorAgent
+from headrace.actors.client import Client
+from headrace.actors.recorder import StepResult
+from headrace.learner.session import OfferedWeights
+from headrace.protocol.arrays import Array
+from headrace.protocol.errors import ConfigError, LocalProtocolError
+from headrace.protocol.manifest import (
+    DEFAULT_MODULE,
+    Manifest,
+    OnPolicyFlow,
+    Policy,
+    encode_policy,
+    policy_digest,
+)
+from headrace.protocol.payload import encode_payload
+from headrace.protocol.trajectory import Chunk, unpack_batch
+
+pytestmark = pytest.mark.rllib
+
+
+class Line:
+    """A point on a line that is pushed left or right; it falls off after five steps."""
+
+    def reset(self) -> Array:
+        self.t = 0
+        return np.zeros(2, np.float32)
+
+    def step(self, action: Any) -> tuple[Array, float, bool]:
+        self.t += 1
+        return np.full(2, self.t, np.float32), float(self.t), self.t == 5
+
+
+@pytest.fixture
+def client(broker: BrokerThread, context: Context) -> Iterator[Client]:
+    with connect(broker, context, "line") as client:
+        yield client
+
+
+@pytest.fixture
+def learner(broker: BrokerThread, context: Context) -> Iterator[Learner]:
+    with Learner(context, broker.address) as learner:
+        yield learner
+
+
+def publish(learner: Learner, action: Any) -> None:
+    made = Exported(Box(-10.0, 10.0, (2,)), action)
+    manifest = Manifest(
+        run="test-run",
+        flow=OnPolicyFlow(train_batch_env_steps=160),
+        modules={DEFAULT_MODULE: made.exported.manifest},
+    )
+    frame = encode_policy(Policy(manifest, {DEFAULT_MODULE: made.exported.graph}))
+    weights = encode_payload({DEFAULT_MODULE: made.weights})
+    learner.link.offer(OfferedWeights(1, "0" * 8, policy_digest(frame), frame, weights))
+
+
+def run(client: Client, steps: int) -> list[Any]:
+    agent, simulator = Agent(client, seed=0), Line()
+    actions: list[Any] = []
+    observation = simulator.reset()
+    while len(actions) < steps:
+        action = agent.act(observation, timeout_s=10.0)
+        observation, reward, is_over = simulator.step(action)
+        agent.record(observation, reward, terminated=is_over)
+        actions.append(action)
+        if is_over:
+            observation = simulator.reset()
+    return actions
+
+
+def chunks_of(learner: Learner, env_steps: int) -> list[Chunk]:
+    batches = learner.take(env_steps)
+    return [chunk for batch in batches for chunk in unpack_batch(batch.payload)]
+
+
+def test_a_simulator_of_ones_own_is_recorded_step_by_step(client: Client, learner: Learner) -> None:
+    publish(learner, Discrete(2))
+    actions = run(client, 40)
+    chunks = chunks_of(learner, 30)
+    recorded = np.concatenate([chunk.columns["actions"] for chunk in chunks]).tolist()
+    assert all(isinstance(action, int) for action in actions)
+    assert recorded == actions[: len(recorded)]
+    episodes = [chunk for chunk in chunks if chunk.is_done]
+    assert len(episodes) == len(recorded) // 5
+    assert {chunk.episode_return for chunk in episodes} == {15.0}
+    assert all(chunk.columns["obs"][-1, 0] == 5.0 for chunk in episodes)
+    assert all(chunk.columns["obs"][0, 0] == chunk.t_started for chunk in chunks)
+
+
+def test_continuous_actions_are_arrays(client: Client, learner: Learner) -> None:
+    publish(learner, Box(-1.0, 1.0, (3,)))
+    actions = run(client, 10)
+    assert all(action.shape == (3,) for action in actions)
+
+
+def test_without_a_learner_time_runs_out(client: Client) -> None:
+    assert Agent(client).act(np.zeros(2, np.float32), timeout_s=0.1) is None
+
+
+def test_observations_that_do_not_fit_are_told(client: Client, learner: Learner) -> None:
+    publish(learner, Discrete(2))
+    with pytest.raises(ConfigError, match="same environment"):
+        Agent(client).act(np.zeros(3, np.float32), timeout_s=10.0)
+
+
+def test_recording_needs_an_action_before_it(client: Client) -> None:
+    step = StepResult({}, np.zeros(1), np.zeros(1, bool), np.zeros(1, bool), {})
+    with pytest.raises(LocalProtocolError, match="act"):
+        VectorAgent(client, 1).record(step)
