@@ -1,6 +1,7 @@
 # make demo   sets everything up, and trains CartPole on a broker, a learner and two actors
 # make test   sets everything up, and passes the tests
 # make check  lint and types
+# make light  installs without extras, and starts what a broker's host needs
 # make vectors  writes the test vectors of the wire anew
 
 PYTHON ?= python3
@@ -9,15 +10,26 @@ BIN := $(VENV)/bin
 SEED ?= 1
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test check vectors clean
+.PHONY: demo test light check vectors clean
 
 demo: $(VENV)/.run
-	$(BIN)/headrace up deploy/examples/cartpole.toml --seed $(SEED) --overwrite
+	$(BIN)/headrace up examples/cartpole.toml --seed $(SEED) --overwrite
 
 test: $(VENV)/.dev
 	$(BIN)/coverage erase
 	$(BIN)/python -m pytest --cov --cov-report=term:skip-covered --cov-fail-under=90
 	$(BIN)/coverage report --include='protocol/*,typings/headrace/protocol/*' --fail-under=100 --skip-covered
+
+# The broker on a host of its own: no torch, no Ray, no Gymnasium.
+light:
+	rm -rf build/light && $(PYTHON) -m venv build/light
+	build/light/bin/python -m pip install --quiet --disable-pip-version-check \
+		--constraint constraints.txt .
+	build/light/bin/headrace broker --help > build/light/help.txt
+	build/light/bin/headrace status --help >> build/light/help.txt
+	build/light/bin/python -c "import importlib.util as u; \
+		assert not [m for m in ('torch', 'ray', 'gymnasium', 'onnxruntime') if u.find_spec(m)]"
+	rm -rf build
 
 check: $(VENV)/.dev
 	$(BIN)/ruff format --check .

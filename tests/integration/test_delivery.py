@@ -164,15 +164,13 @@ def test_a_resumed_learner_goes_on_in_a_new_epoch_with_the_same_actors(
 
 
 def test_a_second_learner_hears_that_there_is_one(broker: BrokerThread, context: Context) -> None:
-    with (
-        Learner(context, broker.address) as first,
-        Learner(context, broker.address, learner_run="run-2") as second,
-    ):
+    with Learner(context, broker.address) as first:
         first.publish(1)
         wait_until(lambda: broker.status.version is not None)
-        with pytest.raises(RefusedError) as caught:
-            second.take(5, timeout_s=5.0)
-        assert caught.value.code is RejectCode.LEARNER_EXISTS
+        with Learner(context, broker.address, learner_run="run-2") as second:
+            with pytest.raises(RefusedError) as caught:
+                second.take(5, timeout_s=5.0)
+            assert caught.value.code is RejectCode.LEARNER_EXISTS
 
 
 def test_a_rejected_batch_is_logged_with_its_reason_and_blocks_nothing(

@@ -104,11 +104,12 @@ class TestSender:
 
     def test_a_gap_answer_sends_again_at_once(self) -> None:
         sender = make_sender()
+        deliver(sender)
         for item in "ab":
             sender.enter(item)
         transmit(sender)
-        deliver(sender, gap=True, broker=1)
-        deliver(sender, gap=True, broker=1)
+        deliver(sender, gap=True)
+        deliver(sender, gap=True)
         assert transmit(sender) == [(1, True), (2, True)]
 
     def test_a_gap_answer_with_nothing_under_way_changes_nothing(self) -> None:

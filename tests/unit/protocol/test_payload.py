@@ -50,7 +50,7 @@ def test_what_we_write_msgpack_numpy_understands() -> None:
     np.testing.assert_array_equal(decoded["x"], [0, 1, 2])
 
 
-@pytest.mark.parametrize("value", [object(), np.array([object()]), {1, 2}, 1 << 70])
+@pytest.mark.parametrize("value", [object(), np.array([object()]), {1, 2}, 1 << 70, "\ud800"])
 def test_what_cannot_travel_is_our_own_error(value: object) -> None:
     with pytest.raises(LocalProtocolError):
         encode_payload({"x": value})
