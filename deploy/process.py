@@ -18,8 +18,15 @@ def configure_logging(*, is_verbose: bool) -> None:
     logging.basicConfig(
         level=logging.DEBUG if is_verbose else logging.INFO,
         format="%(asctime)s %(levelname).1s %(name)s: %(message)s",
-        stream=sys.stderr,
+        handlers=[_StderrHandler()],
     )
+
+
+class _StderrHandler(logging.Handler):
+    """Writes to what standard error is now: a live view puts itself in its place."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        print(self.format(record), file=sys.stderr)
 
 
 def on_stop_signal(stop: Callable[[], None], *, stop_on_eof: bool = False) -> None:

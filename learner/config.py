@@ -53,7 +53,7 @@ class RunSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         checkpoint_every_s: seconds between checkpoints; there is one at the end in any case.
     """
 
-    name: Name
+    name: Annotated[str, msgspec.Meta(max_length=128, pattern="^[A-Za-z0-9][A-Za-z0-9._-]*$")]
     stop: StopSection = StopSection()
     seed: int | None = None
     checkpoint_every_s: Positive = 60.0

@@ -71,6 +71,7 @@ class Training:
         self._stopping = threading.Event()
         self._algorithm: Algorithm | None = None
         self._before = CheckpointState(iteration=0, env_steps=0, wall_s=0.0, epoch=0)
+        self._iteration = 0
         self._waited_s = 0.0
         self._first_data_s: float | None = None
         self._checkpointed_s = self._started_s
@@ -91,6 +92,7 @@ class Training:
         restored = self._folder.newest_checkpoint() if self._plan.resume else None
         if restored is not None:
             self._before = restored[1]
+            self._iteration = restored[1].iteration
         config = build_config(self._plan, newest_epoch=self._before.epoch)
         self._folder.write_config(msgspec.to_builtins(self._plan))
         start_ray()
@@ -121,6 +123,7 @@ class Training:
             metrics = self._metrics(result)
             if metrics.env_steps == (newest.env_steps if newest else self._before.env_steps):
                 continue  # RLlib gave up waiting for data for a while
+            self._iteration = metrics.iteration
             newest = metrics
             self._record(algorithm, metrics)
             reason = met_criterion(self._plan.run.stop, metrics)
@@ -144,11 +147,16 @@ class Training:
     def _watch(self) -> None:
         """Interrupts a `train()` that waits for data when the run is to stop."""
         limit_s = self._plan.run.stop.wall_s
-        left_s = None if limit_s is None else limit_s - (self._clock() - self._started_s)
+        left_s = None if limit_s is None else limit_s - self._wall_s
         if not self._stopping.wait(left_s):
             self.stop("wall_s")
         if self._algorithm is not None and self._stop_reason in ("request", "wall_s"):
             _runner_of(self._algorithm).interrupt()
+
+    @property
+    def _wall_s(self) -> float:
+        """Seconds that the run took, those before a resume included."""
+        return self._before.wall_s + self._clock() - self._started_s
 
     # ---------------------------------------------------------------- records
 
@@ -158,9 +166,9 @@ class Training:
         batches = own.get("batches", {})
         lag = own.get("policy_lag_mean")
         return IterationMetrics(
-            iteration=self._before.iteration + int(result["training_iteration"]),
+            iteration=self._iteration + 1,
             env_steps=int(sampled.get("num_env_steps_sampled_lifetime", 0)),
-            wall_s=self._before.wall_s + self._clock() - self._started_s,
+            wall_s=self._wall_s,
             episode_return_mean=_number(sampled.get("episode_return_mean")),
             episode_len_mean=_number(sampled.get("episode_len_mean")),
             policy_lag_mean=_number(lag),
@@ -196,7 +204,7 @@ class Training:
             name=self._plan.run.name,
             episode_return_mean=newest.episode_return_mean if newest else None,
             env_steps=newest.env_steps if newest else self._before.env_steps,
-            wall_s=self._before.wall_s + now_s - self._started_s,
+            wall_s=self._wall_s,
             policy_lag_mean=_mean(lags),
             policy_lag_p99=_percentile(lags, 0.99),
             waiting_share=self._waited_s / trained_s if trained_s > 0 else 0.0,

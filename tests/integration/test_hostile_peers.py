@@ -23,6 +23,7 @@ from support.running import (
 )
 
 from headrace.protocol.endpoints import BrokerAddress
+from headrace.protocol.errors import RejectCode
 from headrace.protocol.headers import control_decoder, encode_header
 from headrace.protocol.identity import PolicyVersion
 from headrace.protocol.messages import Delivery, Hello, Reject, Trajectories
@@ -147,3 +148,15 @@ def test_a_foreign_actor_is_told_why_its_batch_was_rejected(
         actor.send(2, make_payload())
         actor.receive(lambda m: isinstance(m, Delivery) and m.accepted == 2)
         assert [batch.lease.seq for batch in learner.take(5)] == [2]
+
+
+def test_an_actor_of_another_wire_version_is_told_so(
+    broker: BrokerThread, context: Context
+) -> None:
+    with closing(RawActor(context, broker.address)) as actor:
+        actor.receive(lambda m: isinstance(m, Delivery))
+        hello = Hello(actor="raw", incarnation=6, wire=9, wire_min=8, wire_max=9)
+        actor.push.send(encode_header(hello))
+        reject = actor.receive(lambda m: isinstance(m, Reject))
+        assert isinstance(reject, Reject)
+        assert (reject.incarnation, reject.code) == (6, RejectCode.UNSUPPORTED_VERSION)

@@ -119,6 +119,8 @@ def test_a_run_goes_on_after_broker_and_learner_were_stopped(commands: Commands)
     lines = (commands.folder / "runs" / "try" / "metrics.jsonl").read_text().splitlines()
     steps = [json.loads(line)["env_steps"] for line in lines]
     assert steps == sorted(set(steps))
+    iterations = [json.loads(line)["iteration"] for line in lines]
+    assert iterations == list(range(1, len(lines) + 1))
     assert actor.poll() is None
     versions = versions_in(commands.text("actor"))
     assert versions == sorted(versions)

@@ -62,6 +62,12 @@ def test_a_mistake_is_answered_with_what_to_write(tmp_path: Path, more: str, mes
         read_run_file(write(tmp_path, RUN + more))
 
 
+@pytest.mark.parametrize("name", ["../elsewhere", "a/b", "", ".hidden", "with space"])
+def test_a_runs_name_is_also_a_folders_and_stays_within_runs(tmp_path: Path, name: str) -> None:
+    with pytest.raises(ConfigError, match=r"\$\.run\.name"):
+        read_run_file(write(tmp_path, RUN.replace('"try"', f'"{name}"')))
+
+
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"none\.toml"):
         read_run_file(tmp_path / "none.toml")
