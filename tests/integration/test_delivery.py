@@ -158,6 +158,7 @@ def test_a_resumed_learner_goes_on_in_a_new_epoch_with_the_same_actors(
         with Learner(context, broker.address) as learner:
             learner.publish(9)
             first_policy(client)
+        wait_until(lambda: broker.status.learners == [])
         with Learner(context, broker.address, learner_run="run-2") as learner:
             learner.publish(4)
             wait_for_version(client, PolicyVersion(2, 4))
