@@ -11,15 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from headrace.actors.client import Client
+from headrace.actors.client import BatchPermit, Client
 from headrace.actors.policy import Acted, OnnxPolicy
 from headrace.actors.recorder import BatchRecorder, Columns, StepResult
 from headrace.actors.session import PolicyUpdate
 from headrace.protocol.arrays import Array
-from headrace.protocol.errors import ConfigError, LocalProtocolError
+from headrace.protocol.errors import ConfigError, LocalProtocolError, RemoteProtocolError
 from headrace.protocol.identity import PolicyVersion
 from headrace.protocol.manifest import DEFAULT_MODULE
-from headrace.protocol.messages import Credit
 from headrace.protocol.paths import flatten_paths
 from headrace.protocol.trajectory import OBSERVATIONS
 
@@ -32,8 +31,7 @@ Clock = Callable[[], float]
 class _OpenBatch:
     """A batch in the making: one policy version, within one grant."""
 
-    update: PolicyUpdate
-    credit: Credit
+    permit: BatchPermit
     deadline_s: float
 
 
@@ -41,7 +39,7 @@ class VectorAgent:
     """Acts for n environments that step together; call `act` and `record` in turn.
 
     A batch begins with the first `act` for which there is credit, with the newest weights, and ends
-    by itself in `record`.
+    by itself in `record`. Arrays are kept until then: pass ones that the simulator does not reuse.
     """
 
     def __init__(
@@ -55,7 +53,7 @@ class VectorAgent:
         self._client = client
         self._clock = clock
         self._rng = np.random.default_rng(seed)
-        self._recorder = BatchRecorder(environments, self._rng, clock)
+        self._recorder = BatchRecorder(environments, clock)
         self._policy: OnnxPolicy | None = None
         self._policy_digest: str | None = None
         self._version: PolicyVersion | None = None
@@ -74,7 +72,7 @@ class VectorAgent:
         """
         if self._batch is None:
             self._batch = self._begin(observations, timeout_s)
-        if self._batch is None or self._policy is None:
+        if self._batch is None or self._policy is None or self._client.is_closed:
             return None
         self._acted = self._policy.act(observations)
         return self._acted.env_actions
@@ -94,17 +92,23 @@ class VectorAgent:
         self._acted = None
         if self._is_full(self._batch):
             batch, env_steps = self._recorder.take_batch(self._policy.observe(step.observations))
-            self._client.push(batch, self._batch.update.version, env_steps)
+            self._client.push(batch, self._batch.permit.update, env_steps)
             self._batch = None
 
     def _begin(self, observations: Columns, timeout_s: float | None) -> _OpenBatch | None:
-        if not self._client.wait_to_begin(timeout_s):
-            return None
-        update, credit = self._client.policy_update(timeout_s), self._client.credit
-        if update is None or credit is None:
-            return None
-        self._use(update, observations)
-        return _OpenBatch(update, credit, self._clock() + credit.fragment_s)
+        permit = self._client.begin(timeout_s)
+        while permit is not None:
+            try:
+                self._use(permit.update, observations)
+            except RemoteProtocolError as error:
+                version = permit.update.version
+                _LOG.error("cannot act with policy version %s: %s", version, error)
+                if self._client.policy_update_after(version, timeout_s) is None:
+                    return None
+                permit = self._client.begin(timeout_s)
+            else:
+                return _OpenBatch(permit, self._clock() + permit.credit.fragment_s)
+        return None
 
     def _use(self, update: PolicyUpdate, observations: Columns) -> None:
         if self._policy is None or update.digest != self._policy_digest:
@@ -123,11 +127,12 @@ class VectorAgent:
         env_steps = self._recorder.env_steps
         if not env_steps:
             return False
-        cuts = batch.update.policy.manifest.flow.cut_on_new_weights
+        update, credit = batch.permit.update, batch.permit.credit
+        cuts = update.policy.manifest.flow.cut_on_new_weights
         return (
-            env_steps >= batch.credit.fragment_steps
+            env_steps >= credit.fragment_steps
             or self._clock() >= batch.deadline_s
-            or (cuts and self._client.newest_version != batch.update.version)
+            or (cuts and self._client.newest_version != update.version)
         )
 
     def _observe_each(self, finals: Mapping[int, Columns]) -> dict[int, Columns]:
@@ -185,4 +190,4 @@ class Agent:
 
 def _rows_of_one(observation: Any) -> dict[str, Array]:
     leaves = flatten_paths(observation, OBSERVATIONS)
-    return {path: np.asarray(leaf)[None] for path, leaf in leaves.items()}
+    return {path: np.array(leaf)[None] for path, leaf in leaves.items()}

@@ -6,11 +6,13 @@ import contextlib
 import logging
 import os
 import random
+import re
 import secrets
 import socket
 import threading
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Self
 
 import zmq
@@ -18,7 +20,12 @@ import zmq
 from headrace.actors.config import ClientConfig
 from headrace.actors.session import ActorSession, PolicyUpdate, PushedBatch
 from headrace.protocol.endpoints import DEFAULT_ADDRESS, BrokerAddress
-from headrace.protocol.errors import HeadraceError, LocalProtocolError, RemoteProtocolError
+from headrace.protocol.errors import (
+    ConfigError,
+    HeadraceError,
+    LocalProtocolError,
+    RemoteProtocolError,
+)
 from headrace.protocol.identity import MAX_SAFE_INTEGER, PolicyVersion
 from headrace.protocol.messages import Credit
 from headrace.protocol.topics import BEACON, delivery_topic, snapshot_topic, weights_topic
@@ -35,7 +42,24 @@ Clock = Callable[[], float]
 
 def default_actor_id() -> str:
     """Returns an id that no other process has: host, process and a random part."""
-    return f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
+    host = re.sub("[^!-~]", "-", socket.gethostname())[:64]
+    return f"{host}-{os.getpid()}-{secrets.token_hex(3)}"
+
+
+def _check_actor_id(actor: str) -> str:
+    if not re.fullmatch("[!-~]{1,128}", actor):
+        raise ConfigError(
+            f"{actor!r} is no actor id: write 1 to 128 printable ASCII characters, no space"
+        )
+    return actor
+
+
+@dataclass(frozen=True)
+class BatchPermit:
+    """What a batch may be begun with."""
+
+    update: PolicyUpdate
+    credit: Credit
 
 
 class Client:
@@ -44,8 +68,8 @@ class Client:
     A daemon thread owns the sockets, so the actor stays alive to the broker while the simulator
     computes. The broker need not be there yet, and may go away and come back.
 
-    Begin a batch when `wait_to_begin` says so, act with `policy_update()`, close the batch at
-    `credit.fragment_steps` env steps or after `credit.fragment_s` seconds, and `push` it. A
+    `begin` a batch, act with the policy that it returns, close the batch at `credit.fragment_steps`
+    env steps or after `credit.fragment_s` seconds, and `push` it; `Agent` does all of this. A
     simulator that cannot wait calls `may_begin`, steps without recording while it is False, and
     tells `count_unrecorded`.
     """
@@ -65,7 +89,7 @@ class Client:
         self._stopping = threading.Event()
         self._failure: Exception | None = None
         self._session = ActorSession(
-            actor or default_actor_id(),
+            _check_actor_id(actor or default_actor_id()),
             secrets.randbelow(MAX_SAFE_INTEGER) + 1,
             socket.gethostname(),
             config,
@@ -100,14 +124,28 @@ class Client:
         return self._session.newest_version
 
     @property
-    def credit(self) -> Credit | None:
-        """The newest grant: how many steps and seconds a batch may take."""
-        return self._session.credit
+    def is_closed(self) -> bool:
+        """Whether `close` was called."""
+        return self._stopping.is_set()
 
     @property
     def unaccepted(self) -> int:
         """Batches that the broker does not have yet."""
         return self._session.unaccepted
+
+    def begin(self, timeout_s: float | None = None) -> BatchPermit | None:
+        """Waits until a batch may be begun; returns with what, None if time is up or it closes.
+
+        Raises:
+            RefusedError: the broker will not serve this actor.
+        """
+        with self._changed:
+            if not self._wait(self._session.may_begin, timeout_s):
+                return None
+            update, credit = self._session.policy_update(), self._session.credit
+            return (
+                BatchPermit(update, credit) if update is not None and credit is not None else None
+            )
 
     def policy_update(self, timeout_s: float | None = None) -> PolicyUpdate | None:
         """Returns the newest policy; waits for the first one, None if it does not come in time.
@@ -115,8 +153,21 @@ class Client:
         Raises:
             RefusedError: the broker will not serve this actor.
         """
+        return self.policy_update_after(None, timeout_s)
+
+    def policy_update_after(
+        self, version: PolicyVersion | None, timeout_s: float | None = None
+    ) -> PolicyUpdate | None:
+        """Returns the newest policy once it is another one than `version`.
+
+        Raises:
+            RefusedError: the broker will not serve this actor.
+        """
         with self._changed:
-            self._wait(lambda: self._session.newest_version is not None, timeout_s)
+            if not self._wait(
+                lambda: self._session.newest_version not in (None, version), timeout_s
+            ):
+                return None
             return self._session.policy_update()
 
     def may_begin(self) -> bool:
@@ -129,26 +180,18 @@ class Client:
             self._raise_refusal()
             return self._session.may_begin()
 
-    def wait_to_begin(self, timeout_s: float | None = None) -> bool:
-        """Waits until a batch may be begun; returns False when time is up or the client closes.
-
-        Raises:
-            RefusedError: the broker will not serve this actor.
-        """
-        with self._changed:
-            return self._wait(self._session.may_begin, timeout_s)
-
-    def push(self, batch: TrajectoryBatch, version: PolicyVersion, env_steps: int) -> int:
+    def push(self, batch: TrajectoryBatch, update: PolicyUpdate, env_steps: int) -> int:
         """Hands over a finished batch for delivery, and returns its sequence number.
 
         It is kept until the learner has consumed it. The arrays may be reused at once.
 
         Args:
-            version: the one policy version that acted, from the `PolicyUpdate`.
+            update: the one policy that acted.
             env_steps: env steps in the batch; with one agent the sum of the chunks' lengths.
 
         Raises:
-            LocalProtocolError: the batch cannot be encoded, or was begun without credit.
+            LocalProtocolError: the batch cannot be encoded, or was begun without credit, or the
+                client is closed.
             RefusedError: the broker will not serve this actor.
         """
         payload = pack_batch(batch)
@@ -159,8 +202,10 @@ class Client:
             )
         with self._changed:
             self._raise_refusal()
-            run = self._session.run or ""
-            seq = self._session.push(PushedBatch(version, run, env_steps, payload))
+            if self._stopping.is_set():
+                raise LocalProtocolError("the client is closed")
+            run = update.policy.manifest.run
+            seq = self._session.push(PushedBatch(update.version, run, env_steps, payload))
             self._wake()
             return seq
 
@@ -181,7 +226,7 @@ class Client:
         self._thread.join()
         with self._changed:
             self._changed.notify_all()
-        self._wake_send.close(linger=0)
+            self._wake_send.close(linger=0)
 
     def _wait(self, condition: Callable[[], bool], timeout_s: float | None) -> bool:
         self._changed.wait_for(

@@ -36,7 +36,7 @@ class Environment(Protocol):
 
 def _rows_of_one(observation: Any) -> dict[str, Array]:
     leaves = flatten_paths(observation, OBSERVATIONS)
-    return {path: np.asarray(leaf)[None] for path, leaf in leaves.items()}
+    return {path: np.array(leaf)[None] for path, leaf in leaves.items()}
 
 
 def _rows(observations: Any) -> dict[str, Array]:
@@ -66,7 +66,7 @@ class SingleEnvironment:
         final: dict[int, dict[str, Array]] = {}
         if terminated or truncated:
             leaves = flatten_paths(observation, OBSERVATIONS)
-            final[0] = {path: np.asarray(leaf) for path, leaf in leaves.items()}
+            final[0] = {path: np.array(leaf) for path, leaf in leaves.items()}
             observation, _ = self._env.reset()
         return StepResult(
             _rows_of_one(observation),
@@ -110,9 +110,9 @@ class VectorEnvironment:
         self._ended = terminated | truncated
         return StepResult(
             _rows(observations),
-            np.asarray(rewards, np.float64),
-            terminated,
-            truncated,
+            np.array(rewards, np.float64),
+            np.array(terminated),
+            np.array(truncated),
             self._final_observations(infos),
             is_reset_step,
         )
@@ -128,7 +128,7 @@ class VectorEnvironment:
         final: dict[int, dict[str, Array]] = {}
         for index in np.flatnonzero(self._ended).tolist():
             leaves = flatten_paths(finals[index], OBSERVATIONS)
-            final[index] = {path: np.asarray(leaf) for path, leaf in leaves.items()}
+            final[index] = {path: np.array(leaf) for path, leaf in leaves.items()}
         return final
 
 

@@ -66,7 +66,16 @@ class OnnxPolicy:
         self._outputs = [spec.env_action.name, *self._recorded, *self._observation_outputs]
 
     def set_weights(self, weights: Mapping[str, Array]) -> None:
-        """Acts with these tensors from now on."""
+        """Acts with these tensors from now on.
+
+        Raises:
+            RemoteProtocolError: one that the graph needs is missing.
+        """
+        missing = [spec.name for spec in self._spec.weights if spec.name not in weights]
+        if missing:
+            raise RemoteProtocolError(
+                RejectCode.INVALID_POLICY, f"weights without {', '.join(missing)}"
+            )
         self._feed.update({spec.name: weights[spec.name] for spec in self._spec.weights})
 
     def act(self, observations: Mapping[str, Array], *, explore: bool = True) -> Acted:

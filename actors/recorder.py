@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -81,22 +82,18 @@ class _Segment:
 class BatchRecorder:
     """Records steps of n environments and cuts them into batches of chunks.
 
+    It keeps the arrays that it is given until the batch is taken: pass ones that nobody reuses.
+
     Call `record` after each step, and `take_batch` whenever a batch should end; episodes go on
     across batches.
     """
 
-    def __init__(self, environments: int, rng: np.random.Generator, clock: Clock) -> None:
-        self._environments = environments
-        self._rng = rng
+    def __init__(self, environments: int, clock: Clock) -> None:
         self._clock = clock
-        self.restart()
-
-    def restart(self) -> None:
-        """Starts over with freshly reset environments; what was not taken is forgotten."""
         self._rows: list[_Row] = []
         self._segments: list[_Segment] = []
-        self._starts = [0] * self._environments
-        self._episodes = [self._new_episode() for _ in range(self._environments)]
+        self._starts = [0] * environments
+        self._episodes = [self._new_episode() for _ in range(environments)]
         self.env_steps = 0
 
     def record(self, acted_on: Columns, outputs: Columns, step: StepResult) -> None:
@@ -206,7 +203,8 @@ class BatchRecorder:
         return columns
 
     def _new_episode(self) -> _Episode:
-        return _Episode(self._rng.bytes(EPISODE_ID_BYTES), self._clock())
+        # Not from a seeded generator: two actors of one seed would share their episodes' names.
+        return _Episode(secrets.token_bytes(EPISODE_ID_BYTES), self._clock())
 
 
 def _cut(values: Array, segments: list[_Segment]) -> Array:
@@ -216,7 +214,7 @@ def _cut(values: Array, segments: list[_Segment]) -> Array:
 
 
 def _chunk_table(segments: list[_Segment]) -> ChunkTable:
-    done = [part.terminated or part.truncated for part in segments]
+    is_over = [part.terminated or part.truncated for part in segments]
     t_started = np.array([part.t_started for part in segments], np.int64)
     return ChunkTable(
         agents=(DEFAULT_AGENT,),
@@ -232,21 +230,18 @@ def _chunk_table(segments: list[_Segment]) -> ChunkTable:
         truncated=np.array([part.truncated for part in segments]),
         episode_return=np.array(
             [
-                part.episode.total_reward if is_done else np.nan
-                for part, is_done in zip(segments, done, strict=True)
+                part.episode.total_reward if ended else np.nan
+                for part, ended in zip(segments, is_over, strict=True)
             ]
         ),
         episode_length=np.array(
-            [
-                part.episode.t if is_done else 0
-                for part, is_done in zip(segments, done, strict=True)
-            ],
+            [part.episode.t if ended else 0 for part, ended in zip(segments, is_over, strict=True)],
             np.int64,
         ),
         episode_s=np.array(
             [
-                part.seconds if is_done else np.nan
-                for part, is_done in zip(segments, done, strict=True)
+                part.seconds if ended else np.nan
+                for part, ended in zip(segments, is_over, strict=True)
             ]
         ),
     )

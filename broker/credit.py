@@ -202,11 +202,6 @@ class CreditControl:
             min_version=self._min_version,
         )
 
-    @property
-    def origins(self) -> list[Origin]:
-        """The incarnations that have an account."""
-        return list(self._accounts)
-
     def unarrived_of(self, origin: Origin) -> int:
         """Returns how many granted batches of an actor have not arrived."""
         account = self._accounts.get(origin)

@@ -102,9 +102,20 @@ class Fleet:
         self._current[hello.actor] = record
         return record, former
 
-    def end(self, actor: str) -> ActorRecord | None:
-        """Ends the current incarnation of an actor; what it never delivered counts as dropped."""
+    def forget(self, actor: str) -> ActorRecord | None:
+        """Closes the books of an actor; what it never delivered counts as dropped.
+
+        Should it speak again after all, it is admitted with the books that it brings.
+        """
         record = self._current.pop(actor, None)
+        if record is not None:
+            self._former[record.origin] = record
+            self.close_if_finished(record)
+        return record
+
+    def end(self, actor: str) -> ActorRecord | None:
+        """Forgets the current incarnation of an actor for good: it must not speak again."""
+        record = self.forget(actor)
         if record is None:
             return None
         ended = self._ended.pop(actor, None) or deque(maxlen=_REMEMBERED_INCARNATIONS)
@@ -112,8 +123,6 @@ class Fleet:
         self._ended[actor] = ended
         if len(self._ended) > _REMEMBERED_ACTORS:
             del self._ended[next(iter(self._ended))]
-        self._former[record.origin] = record
-        self.close_if_finished(record)
         return record
 
     def close_if_finished(self, record: ActorRecord) -> None:

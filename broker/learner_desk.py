@@ -62,7 +62,7 @@ class LearnerDesk:
         session.last_heard_s = now_s
         match message:
             case Pull():
-                self._take_pull(session, message, now_s)
+                self._take_pull(session, message)
             case Offer():
                 self._take_offer(session, message)
             case Publish():
@@ -143,22 +143,20 @@ class LearnerDesk:
         books.outbox.note(f"learner {hello.worker_index} of run {hello.run} joined")
         self._welcome(session)
 
-    def _take_pull(self, session: LearnerSession, pull: Pull, now_s: float) -> None:
+    def _take_pull(self, session: LearnerSession, pull: Pull) -> None:
         books = self._books
         session.lease_up_to_steps = max(session.lease_up_to_steps, pull.lease_up_to_steps)
         session.progress = pull.progress or session.progress
         for batch in session.confirm(pull.confirmed):
             books.finish(batch, Outcome.CONSUMED)
-        live = [record for record in books.fleet if record.is_live]
         self._send(
             session.routing_id,
             FleetReport(
                 session=pull.session,
                 queue_env_steps=books.queue.env_steps,
-                actors=len(live),
+                actors=sum(record.is_live for record in books.fleet),
                 ledger=books.ledger(),
                 last_lease=session.last_lease,
-                steps_per_s=sum(record.steps.per_s(now_s) for record in live),
             ),
         )
 

@@ -95,7 +95,7 @@ class Router:
                 self._books.leave_credit(record)
                 self._books.outbox.note(f"actor {record.origin[0]} is silent", is_warning=True)
             elif silent_s > self._books.config.forget_s:
-                self._books.fleet.end(record.origin[0])
+                self._books.fleet.forget(record.origin[0])
         self._learners.end_overdue_sessions(now_s)
         if self._books.credit is not None:
             self._books.credit.expire(now_s)

@@ -8,7 +8,7 @@ import sys
 import click
 
 from headrace.deploy.exit_codes import ExitCode
-from headrace.protocol.errors import HeadraceError, RefusedError, RejectCode
+from headrace.protocol.errors import ConfigError, HeadraceError, RefusedError, RejectCode
 from headrace.protocol.spelling import nearest
 
 _COMMANDS = {
@@ -74,4 +74,4 @@ def exit_code_of(error: HeadraceError) -> ExitCode:
     if isinstance(error, RefusedError):
         is_superseded = error.code is RejectCode.SUPERSEDED
         return ExitCode.SUPERSEDED if is_superseded else ExitCode.REFUSED
-    return ExitCode.CONFIG
+    return ExitCode.CONFIG if isinstance(error, ConfigError) else ExitCode.FAILED

@@ -26,7 +26,10 @@ class _StderrHandler(logging.Handler):
     """Writes to what standard error is now: a live view puts itself in its place."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        print(self.format(record), file=sys.stderr)
+        try:
+            print(self.format(record), file=sys.stderr)
+        except (OSError, ValueError):  # nobody reads it any more
+            self.handleError(record)
 
 
 def on_stop_signal(stop: Callable[[], None], *, stop_on_eof: bool = False) -> None:

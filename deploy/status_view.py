@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import urllib.request
+from http.client import HTTPException
 
 import msgspec
 from rich.console import Group
@@ -29,7 +30,7 @@ def fetch_status(url: str) -> BrokerStatus:
     try:
         with urllib.request.urlopen(f"{url.rstrip('/')}/status", timeout=_TIMEOUT_S) as answer:  # noqa: S310 - the operator's own address
             return msgspec.json.decode(answer.read(), type=BrokerStatus)
-    except (OSError, ValueError, msgspec.MsgspecError) as error:
+    except (OSError, ValueError, HTTPException, msgspec.MsgspecError) as error:
         raise BrokerUnreachableError(
             f"no broker answers at {url}: {error}; is it running, and is --http its address?"
         ) from error

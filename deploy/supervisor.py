@@ -52,7 +52,7 @@ class Supervisor:
         """Starts `headrace` with these arguments; its output goes to `<logs>/<name>.log`."""
         self._logs.mkdir(parents=True, exist_ok=True)
         log = self._logs / f"{name}.log"
-        with log.open("wb") as file:
+        with log.open("ab") as file:
             process = subprocess.Popen(  # noqa: S603 - our own command line
                 [sys.executable, "-m", "headrace.deploy", *arguments, STOP_ON_EOF_OPTION],
                 stdin=subprocess.PIPE,
@@ -81,15 +81,13 @@ class Supervisor:
 
     def stop(self, child: Child, timeout_s: float) -> None:
         """Asks a child to stop, and kills it if it does not in time."""
-        if child.process.poll() is None:
-            child.process.terminate()
+        if child.process.stdin is not None:
+            child.process.stdin.close()  # asks it to stop, on every platform
         try:
             child.process.wait(timeout_s)
         except subprocess.TimeoutExpired:
             _kill_session(child)
             child.process.wait()
-        if child.process.stdin is not None:
-            child.process.stdin.close()
 
     def stop_all(self, timeout_s: float) -> None:
         """Stops what still runs, the newest first."""

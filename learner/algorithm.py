@@ -26,12 +26,17 @@ def build_config(run: LearnerRun, *, newest_epoch: int = 0) -> AlgorithmConfig:
         ConfigError: RLlib does not know the algorithm, or a key; the sentence names the nearest.
     """
     section = run.learner
+    if section.env_runners.get("num_env_runners", 0):
+        raise ConfigError(
+            "[learner.env_runners] num_env_runners: the learner samples in its own process; scale "
+            "the fleet with more actors instead"
+        )
     config = _config_class(section.algorithm)()
     _set_environment(config, run, newest_epoch)
     _apply(config.env_runners, section.env_runners, "env_runners")
     config.env_runners(
         env_runner_cls=BrokerEnvRunner,
-        num_env_runners=section.env_runners.get("num_env_runners", 0),
+        num_env_runners=0,
     )
     if section.flatten_observations:
         config.env_runners(env_to_module_connector=_flatten_observations)
@@ -54,7 +59,7 @@ def _config_class(algorithm: str) -> Callable[[], AlgorithmConfig]:
         module = importlib.import_module(f"ray.rllib.algorithms.{algorithm.lower()}")
         return cast("Callable[[], AlgorithmConfig]", getattr(module, f"{algorithm}Config"))
     except (ImportError, AttributeError) as error:
-        known = ("APPO", "DQN", "IMPALA", "PPO", "SAC")
+        known = ("PPO",)
         raise ConfigError(
             f"[learner] algorithm = {algorithm!r} is not in RLlib; {nearest(algorithm, known)}"
         ) from error
@@ -70,18 +75,16 @@ def _set_environment(config: AlgorithmConfig, run: LearnerRun, newest_epoch: int
         newest_epoch=newest_epoch,
     )
     env_config = {**environment.config, CONFIG_KEY: msgspec.to_builtins(runner)}
-    if environment.observation_space is not None and environment.action_space is not None:
-        config.environment(
-            observation_space=space_of(environment.observation_space),
-            action_space=space_of(environment.action_space),
-            env_config=env_config,
-        )
-    elif environment.id is not None:
-        config.environment(environment.id, env_config=env_config)
-    else:
+    given = (environment.observation_space, environment.action_space)
+    if environment.id is None and None in given:
         raise ConfigError(
             "[environment] names neither an id nor both observation_space and action_space"
         )
+    config.environment(environment.id, env_config=env_config)
+    if environment.observation_space is not None:
+        config.environment(observation_space=space_of(environment.observation_space))
+    if environment.action_space is not None:
+        config.environment(action_space=space_of(environment.action_space))
 
 
 def _apply(method: Callable[..., Any], settings: Mapping[str, Any], section: str) -> None:

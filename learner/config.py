@@ -110,7 +110,7 @@ class LearnerSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     Attributes:
         algorithm: name of an RLlib algorithm, such as PPO.
-        training, env_runners, learners, rl_module, fault_tolerance: keyword arguments of
+        training, env_runners, learners, fault_tolerance: keyword arguments of
             `AlgorithmConfig.training()` and so on.
         flatten_observations: put RLlib's FlattenObservations before the module.
         model: keyword arguments of RLlib's DefaultModelConfig, such as fcnet_hiddens.

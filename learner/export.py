@@ -89,6 +89,12 @@ def _export(
     frame = _to_onnx(graph, arguments)
     expected = _expect(graph, module, arguments)
     largest_error = _compare(frame, graph, arguments, expected)
+    # Once more with other weights: a parameter that went into the graph as a constant shows now.
+    other = {name: _perturb(tensor) for name, tensor in weights.items()}
+    moved = (tensors, other, noise, torch.ones(1))
+    with torch.no_grad():
+        expected_after = dict(zip(graph.output_names, graph(*moved), strict=True))
+    _compare(frame, graph, moved, expected_after)
     manifest = _manifest(graph, spaces, weights, expected, largest_error)
     return ExportedModule(frame, manifest)
 
@@ -103,13 +109,20 @@ def _sample_observations(space: gym.Space[Any], rows: int) -> dict[str, Array]:
 def _used_parameters(
     graph: PolicyGraphModule, module: TorchRLModule, observations: dict[str, torch.Tensor]
 ) -> list[str]:
-    """Returns the parameters and buffers that actions depend on; a critic's are not among them."""
+    """Returns the parameters that actions depend on, and all that are no trained parameters.
+
+    A critic's are not among them.
+    """
     seen = graph.see(observations)
     outputs = _forward_with_gradients(module, seen)
-    named = dict(module.named_parameters())
+    named = {name: tensor for name, tensor in module.named_parameters() if tensor.requires_grad}
     gradients = torch.autograd.grad(outputs.sum(), list(named.values()), allow_unused=True)
     used = [name for name, grad in zip(named, gradients, strict=True) if _is_given(grad)]
-    return used + [name for name, _ in module.named_buffers()]
+    return [name for name in module.state_dict() if name in used or name not in named]
+
+
+def _perturb(tensor: torch.Tensor) -> torch.Tensor:
+    return tensor * 1.25 + 0.01 if tensor.is_floating_point() else tensor
 
 
 def _is_given(gradient: torch.Tensor | None) -> bool:

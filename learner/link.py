@@ -118,11 +118,6 @@ class BrokerLink:
         """The epoch that the broker granted, 0 before it did."""
         return self._session.epoch
 
-    @property
-    def duplicates(self) -> int:
-        """Batches that came again, and were dropped here."""
-        return self._session.duplicates
-
     def fresh_report(self, timeout_s: float) -> FleetReport | None:
         """Returns a report that was made after this call, or the newest if none comes in time."""
         with self._changed:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
+from ray.rllib.algorithms.ppo import PPOConfig
 from ray.rllib.core.rl_module.torch import TorchRLModule
 
 from headrace.learner.config import RunnerConfig
@@ -28,7 +29,6 @@ from headrace.protocol.manifest import (
 from headrace.protocol.payload import encode_payload
 
 _LOG = logging.getLogger("headrace.learner")
-_ON_POLICY = ("PPO",)
 
 
 class WeightsPublisher:
@@ -45,6 +45,7 @@ class WeightsPublisher:
         self._spaces = spaces
         self._config = config
         self._runner_config = runner_config
+        self._flow = flow_of(config)
         self._exported: ExportedModule | None = None
         self._policy_frame = b""
         self._offered: tuple[int, str] | None = None
@@ -57,11 +58,11 @@ class WeightsPublisher:
         """
         if self._exported is None:
             self._exported = self._export()
-        if self._offered is not None and self._offered[0] == number:
-            return
         names = [spec.name for spec in self._exported.manifest.graph.weights]
         weights = actor_weights(self._module, names)
         digest = weights_digest(weights)
+        if self._offered == (number, digest):
+            return
         link.offer(
             OfferedWeights(
                 number=number,
@@ -77,7 +78,7 @@ class WeightsPublisher:
         exported = export_module(self._module, self._spaces, self._config)
         manifest = Manifest(
             run=self._runner_config.run,
-            flow=flow_of(self._config),
+            flow=self._flow,
             modules={DEFAULT_MODULE: exported.manifest},
             environment=self._config.env if isinstance(self._config.env, str) else None,
             environment_config=_plain(self._config.env_config),
@@ -106,11 +107,9 @@ def flow_of(config: AlgorithmConfig) -> OnPolicyFlow:
     Raises:
         ConfigError: the algorithm is not supported.
     """
-    name = type(config).__name__.removesuffix("Config")
-    if name not in _ON_POLICY:
-        raise ConfigError(
-            f"{name} cannot be trained through the broker yet; supported: {', '.join(_ON_POLICY)}"
-        )
+    if not isinstance(config, PPOConfig):
+        name = type(config).__name__.removesuffix("Config")
+        raise ConfigError(f"{name} cannot be trained through the broker yet; PPO can")
     return OnPolicyFlow(train_batch_env_steps=config.total_train_batch_size)
 
 

@@ -38,9 +38,9 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         episode_return_mean: of the last iteration.
-        wall_s: from the learner's start to its end.
-        policy_lag_mean, policy_lag_p99: over all env steps that were trained on.
-        waiting_share: share of `wall_s`, from the first data on, in which `sample()` waited.
+        wall_s: from the learner's start to its end, those of earlier processes included.
+        policy_lag_mean, policy_lag_p99: over the env steps that the last process trained on.
+        waiting_share: share of its time, from the first data on, in which `sample()` waited.
         batches: the fleet's ledger at the end.
         stopped_by: the criterion that ended the run, or "request".
     """
@@ -77,6 +77,8 @@ class RunFolder:
                 "another [run] name"
             )
         path.mkdir(parents=True, exist_ok=True)
+        if resume:
+            self._cut_metrics()
         self._tensorboard = SummaryWriter(str(path / "tensorboard"), flush_secs=5)
 
     def write_config(self, config: Mapping[str, Any]) -> None:
@@ -131,8 +133,23 @@ class RunFolder:
         """Closes the TensorBoard events."""
         self._tensorboard.close()
 
+    def _cut_metrics(self) -> None:
+        """Forgets iterations after the newest checkpoint: they are trained again."""
+        newest = self.newest_checkpoint()
+        last = newest[1].iteration if newest is not None else 0
+        if self._metrics.exists():
+            lines = self._metrics.read_bytes().splitlines(keepends=True)
+            _replace(self._metrics, b"".join(line for line in lines if _is_up_to(line, last)))
+
     def _checkpoints(self) -> list[Path]:
         return sorted((self.path / "checkpoints").glob("[0-9]*"))
+
+
+def _is_up_to(line: bytes, iteration: int) -> bool:
+    try:
+        return msgspec.json.decode(line, type=IterationMetrics).iteration <= iteration
+    except msgspec.DecodeError:
+        return False  # cut off by a kill
 
 
 def _replace(path: Path, content: bytes) -> None:

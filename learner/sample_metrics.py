@@ -44,12 +44,10 @@ class SampleMetrics:
         self._wait_s = 0.0
         self._steps_by_lag: Counter[int] = Counter()
         self.lifetime_steps_by_lag: Counter[int] = Counter()
-        self.lifetime_wait_s = 0.0
 
     def log_wait(self, wait_s: float) -> None:
         """Notes how long `sample()` waited for data."""
         self._wait_s = wait_s
-        self.lifetime_wait_s += wait_s
 
     def log_batch(self, lease: Lease) -> None:
         """Notes a batch and its policy lag, which counts per env step."""

@@ -93,6 +93,10 @@ class Training:
         if restored is not None:
             self._before = restored[1]
             self._iteration = restored[1].iteration
+        elif self._plan.resume:
+            _LOG.warning(
+                "no checkpoint in %s: the run starts from the beginning", self._folder.path
+            )
         config = build_config(self._plan, newest_epoch=self._before.epoch)
         self._folder.write_config(msgspec.to_builtins(self._plan))
         start_ray()

@@ -32,8 +32,6 @@ Epoch = Annotated[int, msgspec.Meta(ge=0, le=2**32)]
 NEWEST_EPOCH_OF_A_PEER = 2**31
 """A peer that claims to know a newer epoch than this is not believed: epochs go up by ones."""
 
-Seconds = Annotated[float, msgspec.Meta(ge=0)]
-
 
 class PolicyVersion(msgspec.Struct, frozen=True, order=True, array_like=True):
     """A version of the policy, ordered by epoch first.

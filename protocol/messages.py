@@ -20,7 +20,6 @@ from headrace.protocol.identity import (
     FleetCount,
     Name,
     PolicyVersion,
-    Seconds,
     Text,
 )
 
@@ -364,7 +363,6 @@ class FleetReport(Message, frozen=True, tag="fleet_report"):
     actors: Count
     ledger: Ledger
     last_lease: Count = 0
-    steps_per_s: Seconds = 0.0
 
 
 IngestMessage = Hello | Alive | Goodbye | Trajectories

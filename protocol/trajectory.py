@@ -247,10 +247,10 @@ def _table_fault(table: ChunkTable) -> str | None:
         return "a negative step count"
     if (table.lookback > table.t_started).any():
         return "a lookback that reaches before the start of its episode"
-    done = table.terminated | table.truncated
-    if not np.isfinite(table.episode_return[done]).all():
+    ended = table.terminated | table.truncated
+    if not np.isfinite(table.episode_return[ended]).all():
         return "a finished episode without a finite 'episode_return'"
-    if (table.episode_length[done] < table.t_started[done] + table.length[done]).any():
+    if (table.episode_length[ended] < table.t_started[ended] + table.length[ended]).any():
         return "a finished episode that is shorter than its last chunk's end"
     return None
 

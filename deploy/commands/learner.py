@@ -58,9 +58,10 @@ def command(
     with view:
         summary = training.run()
     goal = plan.run.stop.episode_return_mean
+    returned = summary.episode_return_mean
     click.echo(
         f"{summary.name}: stopped by {summary.stopped_by} after {summary.env_steps} env steps, "
-        f"{summary.wall_s:.0f} s, mean return {summary.episode_return_mean or float('nan'):.1f}; "
+        f"{summary.wall_s:.0f} s, mean return {'-' if returned is None else f'{returned:.1f}'}; "
         f"see {plan.folder}"
     )
     missed = goal is not None and summary.stopped_by in ("env_steps", "wall_s")

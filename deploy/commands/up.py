@@ -20,9 +20,12 @@ from headrace.deploy.process import on_stop_signal
 from headrace.deploy.run_file import RunFile, read_run_file
 from headrace.deploy.status_view import BrokerUnreachableError, fetch_status, render_status
 from headrace.deploy.supervisor import Child, ChildDiedError, Supervisor
+from headrace.protocol.errors import ConfigError
 
 _START_TIMEOUT_S = 30.0
 _STOP_TIMEOUT_S = 30.0
+_CHECKPOINT_TIMEOUT_S = 600.0
+"""A learner stops after the iteration that it is in."""
 _REFRESH_S = 0.5
 _PLAIN_EVERY_S = 5.0
 
@@ -55,6 +58,10 @@ def command(
     Ends when the learner does, with its exit code. Ctrl-C stops all after a checkpoint.
     """
     run = read_run_file(run_file)
+    if not run.broker.http:
+        raise ConfigError(
+            "[broker] http is empty, and `up` reads the status there: write host:port"
+        )
     folder = runs / run.run.name
     if overwrite and not resume:
         shutil.rmtree(folder, ignore_errors=True)
@@ -96,7 +103,7 @@ def _run(
         supervisor.start(f"actor-{index}", _actor_arguments(run, address, index, seed))
     _watch(supervisor, learner, url, stop)
     if stop.is_set():
-        supervisor.stop(learner, _STOP_TIMEOUT_S)
+        supervisor.stop(learner, _CHECKPOINT_TIMEOUT_S)
     status = learner.process.wait()
     if status not in (ExitCode.OK, ExitCode.GOAL_MISSED):
         supervisor.check()  # raises, with the learner's last lines

@@ -8,8 +8,9 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from support.examples import WEIGHTS, make_batch
+from support.examples import WEIGHTS, make_batch, make_manifest
 from support.running import (
+    DEADLINE_S,
     BrokerThread,
     Context,
     Learner,
@@ -21,7 +22,7 @@ from support.running import (
 
 from headrace.actors.client import Client
 from headrace.learner.link import LearnerStopping
-from headrace.protocol.errors import LocalProtocolError, RefusedError, RejectCode
+from headrace.protocol.errors import ConfigError, LocalProtocolError, RefusedError, RejectCode
 from headrace.protocol.identity import PolicyVersion
 from headrace.protocol.messages import Ledger
 from headrace.protocol.trajectory import unpack_batch
@@ -97,7 +98,7 @@ def test_a_broker_that_is_not_there_yet_is_waited_for(
     with connect(first, context, "a") as client, Learner(context, first.address) as learner:
         learner.publish(1)
         assert client.policy_update(timeout_s=0.2) is None
-        assert not client.wait_to_begin(timeout_s=0.1)
+        assert client.begin(timeout_s=0.1) is None
         start_broker(first.address)
         push(client, first_policy(client))
         assert len(learner.take(5)) == 1
@@ -194,7 +195,7 @@ def test_a_superseded_client_raises(broker: BrokerThread, context: Context) -> N
         wait_until(lambda: len(broker.status.actors) == 1)
         with connect(broker, context, "a"):
             with pytest.raises(RefusedError) as caught:
-                first.wait_to_begin(5.0)
+                first.begin(5.0)
             assert caught.value.code is RejectCode.SUPERSEDED
             with pytest.raises(RefusedError):
                 first.may_begin()
@@ -207,7 +208,7 @@ def test_a_batch_needs_credit(broker: BrokerThread, context: Context) -> None:
         wait_until(client.may_begin)
         with pytest.raises(LocalProtocolError, match="credit"):  # noqa: PT012 - one of them
             for _ in range(2000):
-                client.push(make_batch(), update.version, 5)
+                client.push(make_batch(), update, 5)
 
 
 def test_unrecorded_steps_are_shown(broker: BrokerThread, context: Context) -> None:
@@ -222,9 +223,12 @@ def test_a_client_that_closes_has_delivered_and_says_goodbye(
     with Learner(context, broker.address) as learner:
         learner.publish(1)
         client = connect(broker, context, "a")
-        push(client, first_policy(client))
+        update = first_policy(client)
+        push(client, update)
         client.close()
         client.close()
+        with pytest.raises(LocalProtocolError, match="closed"):
+            client.push(make_batch(), update, 5)
         wait_until(lambda: broker.status.actors == [])
         assert broker.status.ledger == Ledger(produced=1, held=1)
 
@@ -234,3 +238,28 @@ def test_an_interrupted_learner_stops_waiting(broker: BrokerThread, context: Con
         learner.link.interrupt()
         with pytest.raises(LearnerStopping):
             learner.take(5)
+
+
+@pytest.mark.parametrize("actor", ["my actor", "", "schön", "a" * 129])
+def test_an_actor_id_that_cannot_travel_is_refused_at_once(
+    broker: BrokerThread, context: Context, actor: str
+) -> None:
+    with pytest.raises(ConfigError, match="actor id"):
+        Client(broker.address, actor=actor or " ", context=context)
+
+
+def test_a_batch_carries_the_run_it_was_recorded_under(
+    broker: BrokerThread, context: Context
+) -> None:
+    with connect(broker, context, "a") as client:
+        with Learner(context, broker.address) as learner:
+            learner.publish(1)
+            old = first_policy(client)
+            assert client.begin(DEADLINE_S)
+        wait_until(lambda: broker.status.learners == [])
+        with Learner(context, broker.address, learner_run="run-2", run="run-b") as learner:
+            learner.publish(1, make_manifest(run="run-b"))
+            wait_until(lambda: broker.status.run == "run-b")
+            wait_for_version(client, PolicyVersion(2, 1))
+            client.push(make_batch(), old, env_steps=5)
+            wait_until(lambda: broker.status.rejects == {"wrong_run": 1})

@@ -12,6 +12,7 @@ from headrace.broker.config import BrokerConfig
 from headrace.broker.http import StatusServer
 from headrace.broker.service import BrokerService
 from headrace.deploy.status_view import BrokerUnreachableError, fetch_status
+from headrace.protocol.endpoints import BrokerAddress
 from headrace.protocol.errors import ConfigError
 
 
@@ -70,3 +71,9 @@ def test_an_address_in_use_says_so(broker: BrokerThread) -> None:
 def test_where_no_broker_answers_the_command_says_what_to_check() -> None:
     with pytest.raises(BrokerUnreachableError, match="is it running"):
         fetch_status("http://127.0.0.1:1")
+
+
+def test_an_address_that_speaks_no_http_is_as_good_as_none(broker: BrokerThread) -> None:
+    endpoint = BrokerAddress.parse(broker.address).learner
+    with pytest.raises(BrokerUnreachableError):
+        fetch_status(endpoint.replace("tcp://", "http://"))

@@ -55,6 +55,7 @@ def test_a_run_becomes_rllibs_config() -> None:
         ({"env_runners": {"num_env_runner": 1}}, "'num_env_runners'"),
         ({"model": {"fcnet_hidden": 1}}, "'fcnet_hiddens'"),
         ({"algorithm": "PPPO"}, "'PPO'"),
+        ({"env_runners": {"num_env_runners": 2}}, "more actors"),
     ],
 )
 def test_an_unknown_name_is_answered_with_the_nearest(

@@ -78,8 +78,8 @@ def connect(broker: BrokerThread, context: Context, actor: str, **config: Any) -
 
 def push(client: Client, update: PolicyUpdate, **columns: Any) -> int:
     """Pushes a batch of five steps once there is credit."""
-    assert client.wait_to_begin(DEADLINE_S)
-    return client.push(make_batch(**columns), update.version, env_steps=5)
+    assert client.begin(DEADLINE_S)
+    return client.push(make_batch(**columns), update, env_steps=5)
 
 
 def first_policy(client: Client) -> PolicyUpdate:

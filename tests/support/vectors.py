@@ -148,11 +148,7 @@ def all_vectors() -> dict[str, Vector]:
             ),
             (make_payload(),),
         ),
-        Vector(
-            FleetReport(
-                session=9, queue_env_steps=4000, actors=2, ledger=ledger, steps_per_s=1234.5
-            )
-        ),
+        Vector(FleetReport(session=9, queue_env_steps=4000, actors=2, ledger=ledger)),
     ]
     return {str(vector.message.__struct_config__.tag): vector for vector in vectors}
 

@@ -18,7 +18,7 @@ class Bench:
         self.now_s = 0.0
         self.t = 0
         self.offsets = 100 * np.arange(environments)
-        self.recorder = BatchRecorder(environments, np.random.default_rng(0), lambda: self.now_s)
+        self.recorder = BatchRecorder(environments, lambda: self.now_s)
 
     @property
     def observations(self) -> dict[str, Any]:
@@ -135,12 +135,3 @@ def test_a_truncated_episode_is_not_terminated() -> None:
 def test_a_batch_needs_a_step() -> None:
     with pytest.raises(LocalProtocolError, match="at least one step"):
         Bench().take()
-
-
-def test_a_restart_forgets_what_was_recorded() -> None:
-    bench = Bench()
-    bench.step()
-    bench.recorder.restart()
-    bench.step()
-    [chunk] = bench.take()[0]
-    assert (chunk.t_started, chunk.length) == (0, 1)

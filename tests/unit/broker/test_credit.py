@@ -150,7 +150,6 @@ class TestControl:
         control.grant(0, 0.0)
         control.adopt(OnPolicyFlow(train_batch_env_steps=50))
         assert control.unarrived_of(A) == MAX_UNARRIVED
-        assert control.origins == [A]
 
 
 class CreditMachine(RuleBasedStateMachine):

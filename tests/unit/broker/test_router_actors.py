@@ -294,6 +294,10 @@ def test_an_actor_that_stays_silent_for_long_is_given_up(running: FakeFleet) -> 
     running.pass_time(601.0, step_s=1.0)
     assert running.router.status(running.now_s).actors == []
     assert ledger(running) == Ledger(produced=2, dropped=2)
+    running.alive("a", last_seq=2)
+    assert running.rejects("a") == []
+    running.push("a", 1)
+    assert running.delivery("a").accepted == 1
 
 
 def test_a_payload_above_the_limit_is_rejected_and_blocks_nothing() -> None:

@@ -12,7 +12,7 @@ from headrace.deploy.cli import exit_code_of, headrace
 from headrace.deploy.exit_codes import ExitCode
 from headrace.deploy.progress import LiveProgress, describe, make_progress_view
 from headrace.learner.run_folder import IterationMetrics
-from headrace.protocol.errors import ConfigError, RefusedError, RejectCode
+from headrace.protocol.errors import ConfigError, HeadraceError, RefusedError, RejectCode
 from headrace.protocol.messages import Ledger
 
 METRICS = IterationMetrics(
@@ -58,6 +58,7 @@ def test_a_mistyped_command_is_answered_with_the_nearest() -> None:
 
 def test_every_error_has_a_named_exit_code() -> None:
     assert exit_code_of(ConfigError("x")) is ExitCode.CONFIG
+    assert exit_code_of(HeadraceError("x")) is ExitCode.FAILED
     assert exit_code_of(RefusedError(RejectCode.SUPERSEDED, "x")) is ExitCode.SUPERSEDED
     assert exit_code_of(RefusedError(RejectCode.LEARNER_EXISTS, "x")) is ExitCode.REFUSED
 

@@ -53,7 +53,6 @@ def test_a_run_is_not_overwritten_by_accident(folder: RunFolder) -> None:
     folder.add_metrics(make_metrics())
     with pytest.raises(ConfigError, match="--resume"):
         RunFolder(folder.path, resume=False)
-    assert len(RunFolder(folder.path, resume=True).read_metrics()) == 1
 
 
 def test_the_newest_checkpoints_are_kept(folder: RunFolder) -> None:
@@ -117,3 +116,13 @@ def test_the_first_criterion_that_is_met_ends_the_run(
 
 def test_a_return_that_is_not_known_meets_nothing() -> None:
     assert met_criterion(StopSection(episode_return_mean=1.0), make_metrics(1, None)) is None
+
+
+def test_a_resume_forgets_what_came_after_the_checkpoint(folder: RunFolder) -> None:
+    for iteration in (1, 2, 3):
+        folder.add_metrics(make_metrics(iteration))
+    with (folder.path / "metrics.jsonl").open("ab") as file:
+        file.write(b'{"iteration":4,"env_')
+    folder.keep_checkpoint(*folder.new_checkpoint(CheckpointState(2, 2000, 2.0, 1)))
+    resumed = RunFolder(folder.path, resume=True)
+    assert [line.iteration for line in resumed.read_metrics()] == [1, 2]
