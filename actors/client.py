@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import os
 import random
 import re
@@ -11,31 +10,25 @@ import secrets
 import socket
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Self
 
 import zmq
 
+from headrace.actors.client_loop import ClientLoop
 from headrace.actors.config import ClientConfig
 from headrace.actors.session import ActorSession, PolicyUpdate, PushedBatch
+from headrace.actors.sockets import ClientSockets, Context, WakePair
 from headrace.protocol.endpoints import DEFAULT_ADDRESS, BrokerAddress
 from headrace.protocol.errors import (
     ConfigError,
     HeadraceError,
     LocalProtocolError,
-    RemoteProtocolError,
 )
 from headrace.protocol.identity import MAX_SAFE_INTEGER, PolicyVersion
 from headrace.protocol.messages import Credit
-from headrace.protocol.topics import BEACON, delivery_topic, snapshot_topic, weights_topic
 from headrace.protocol.trajectory import TrajectoryBatch, pack_batch
-
-_LOG = logging.getLogger("headrace.actor")
-_LINGER_MS = 500
-_PUSH_HWM = 8
-_WEIGHTS_HWM = 2
-_LONGEST_POLL_MS = 1000
 
 Clock = Callable[[], float]
 
@@ -80,14 +73,12 @@ class Client:
         *,
         actor: str | None = None,
         config: ClientConfig = ClientConfig(),
-        context: zmq.Context[zmq.Socket[bytes]] | None = None,
+        context: Context | None = None,
         clock: Clock = time.monotonic,
     ) -> None:
-        self._clock = clock
         self._config = config
         self._changed = threading.Condition()
         self._stopping = threading.Event()
-        self._failure: Exception | None = None
         self._session = ActorSession(
             _check_actor_id(actor or default_actor_id()),
             secrets.randbelow(MAX_SAFE_INTEGER) + 1,
@@ -95,15 +86,9 @@ class Client:
             config,
             random.Random(secrets.randbits(64)),
         )
-        self._context = context or zmq.Context.instance()
-        self._wake_send, self._wake_receive = _wake_pair(self._context)
-        self._sockets = _ClientSockets(
-            self._context, BrokerAddress.parse(address), self._session.actor
-        )
-        self._thread = threading.Thread(
-            target=self._serve, name=f"headrace-client-{self._session.actor}", daemon=True
-        )
-        self._thread.start()
+        context = context or zmq.Context.instance()
+        sockets = ClientSockets(context, BrokerAddress.parse(address), self._session.actor)
+        self._loop = ClientLoop(self._session, sockets, WakePair(context), self._changed, clock)
 
     def __enter__(self) -> Self:
         return self
@@ -206,7 +191,7 @@ class Client:
                 raise LocalProtocolError("the client is closed")
             run = update.policy.manifest.run
             seq = self._session.push(PushedBatch(update.version, run, env_steps, payload))
-            self._wake()
+            self._loop.wake()
             return seq
 
     def count_unrecorded(self, env_steps: int) -> None:
@@ -222,18 +207,16 @@ class Client:
             with contextlib.suppress(HeadraceError):  # who is refused has nothing to deliver
                 self._wait(lambda: self._session.unaccepted == 0, self._config.flush_s)
             self._stopping.set()
-            self._wake()
-        self._thread.join()
-        with self._changed:
+            self._loop.stop()
             self._changed.notify_all()
-            self._wake_send.close(linger=0)
+        self._loop.join()
 
     def _wait(self, condition: Callable[[], bool], timeout_s: float | None) -> bool:
         self._changed.wait_for(
             lambda: (
                 condition()
                 or self._session.refusal is not None
-                or self._failure is not None
+                or self._loop.failure is not None
                 or self._stopping.is_set()
             ),
             timeout_s,
@@ -244,149 +227,5 @@ class Client:
     def _raise_refusal(self) -> None:
         if self._session.refusal is not None:
             raise self._session.refusal
-        if self._failure is not None:
-            raise HeadraceError("the client's thread ended") from self._failure
-
-    def _wake(self) -> None:
-        """Wakes the I/O thread; the caller holds the lock, which makes the socket's use safe."""
-        with contextlib.suppress(zmq.Again):  # then it has enough reasons to wake up already
-            self._wake_send.send(b"", zmq.NOBLOCK)
-
-    # ---------------------------------------------------------------- the I/O thread
-
-    def _serve(self) -> None:
-        try:
-            self._serve_until_stopped()
-        except Exception as error:  # whoever waits must hear of it, and it is raised there
-            with self._changed:
-                self._failure = error
-                self._changed.notify_all()
-            raise
-
-    def _serve_until_stopped(self) -> None:
-        sockets = self._sockets
-        poller = zmq.Poller()
-        for receiver in (sockets.control, sockets.weights, self._wake_receive):
-            poller.register(receiver, zmq.POLLIN)
-        is_blocked = False
-        while not self._stopping.is_set():
-            poller.register(sockets.push, zmq.POLLOUT if is_blocked else 0)
-            poller.poll(self._poll_ms(is_blocked))
-            _drain(self._wake_receive)
-            with self._changed:
-                self._receive()
-                is_blocked = not self._send(self._clock())
-                self._changed.notify_all()
-        with contextlib.suppress(zmq.Again):
-            sockets.push.send_multipart(self._session.goodbye(), zmq.NOBLOCK)
-        sockets.close()
-        self._wake_receive.close(linger=0)
-
-    def _poll_ms(self, is_blocked: bool) -> int:
-        if is_blocked:
-            return _LONGEST_POLL_MS
-        wait_ms = (self._session.next_event_at_s() - self._clock()) * 1000 + 1
-        return int(max(0.0, min(_LONGEST_POLL_MS, wait_ms)))
-
-    def _receive(self) -> None:
-        now_s = self._clock()
-        for frames in _drain(self._sockets.control):
-            try:
-                self._session.on_control(frames[1:], now_s)
-            except RemoteProtocolError as error:
-                _LOG.warning("dropped a control message: %s", error)
-        for frames in _drain(self._sockets.weights):
-            try:
-                self._session.on_weights(frames[1:])
-            except RemoteProtocolError as error:
-                _LOG.warning("dropped a weights message: %s", error)
-        if self._session.run is not None:
-            self._sockets.subscribe_weights(self._session.run)
-        for reject in self._session.rejects:
-            batch = f"batch {reject.seq}" if reject.seq else "a message"
-            _LOG.warning("%s was rejected (%s): %s", batch, reject.code, reject.reason)
-        self._session.rejects.clear()
-
-    def _send(self, now_s: float) -> bool:
-        """Sends what is due; returns False when the broker does not take more for now."""
-        session, push = self._session, self._sockets.push
-        try:
-            presence = session.next_presence(now_s)
-            if presence is not None:
-                push.send_multipart(presence, zmq.NOBLOCK)
-            while (batch := session.next_batch(now_s)) is not None:
-                seq, frames = batch
-                push.send_multipart(frames, zmq.NOBLOCK, copy=False)
-                session.mark_sent(seq, now_s)
-        except zmq.Again:
-            return False
-        return True
-
-
-class _ClientSockets:
-    """PUSH to ingest, SUB to control and weights.
-
-    PUSH blocks at a low mark, so that what a broker that went away will never read stays here and
-    not in pipes. SUB control may lose messages: they are cumulative. SUB weights drops the newest
-    at its mark, which draining in a thread of its own keeps it below.
-    """
-
-    def __init__(
-        self, context: zmq.Context[zmq.Socket[bytes]], address: BrokerAddress, actor: str
-    ) -> None:
-        self.push = _connect(context, zmq.PUSH, address.ingest, zmq.SNDHWM, _PUSH_HWM)
-        self.control = _connect(context, zmq.SUB, address.control, zmq.RCVHWM, 1000)
-        self.weights = _connect(context, zmq.SUB, address.weights, zmq.RCVHWM, _WEIGHTS_HWM)
-        self._weights_topic: bytes | None = None
-        self.control.subscribe(delivery_topic(actor))
-        self.control.subscribe(BEACON)
-        self.weights.subscribe(snapshot_topic(actor))
-
-    def subscribe_weights(self, run: str) -> None:
-        """Subscribes to the weights of `run` and of no other."""
-        topic = weights_topic(run)
-        if topic == self._weights_topic:
-            return
-        if self._weights_topic is not None:
-            self.weights.unsubscribe(self._weights_topic)
-        self.weights.subscribe(topic)
-        self._weights_topic = topic
-
-    def close(self) -> None:
-        """Disconnects; what is under way may leave within half a second."""
-        self.push.close(linger=_LINGER_MS)
-        self.control.close(linger=0)
-        self.weights.close(linger=0)
-
-
-def _connect(
-    context: zmq.Context[zmq.Socket[bytes]], kind: int, endpoint: str, mark: int, messages: int
-) -> zmq.Socket[bytes]:
-    made = context.socket(kind)
-    made.set(mark, messages)
-    made.set(zmq.IPV6, int("[" in endpoint))
-    made.set(zmq.TCP_KEEPALIVE, 1)
-    made.set(zmq.RECONNECT_IVL, 100)
-    made.set(zmq.RECONNECT_IVL_MAX, 1000)
-    made.connect(endpoint)
-    return made
-
-
-def _wake_pair(
-    context: zmq.Context[zmq.Socket[bytes]],
-) -> tuple[zmq.Socket[bytes], zmq.Socket[bytes]]:
-    endpoint = f"inproc://headrace-wake-{secrets.token_hex(8)}"
-    receive, send = context.socket(zmq.PAIR), context.socket(zmq.PAIR)
-    receive.bind(endpoint)
-    send.set(zmq.SNDHWM, 8)
-    send.connect(endpoint)
-    return send, receive
-
-
-def _drain(source: zmq.Socket[bytes]) -> list[Sequence[bytes]]:
-    received: list[Sequence[bytes]] = []
-    while True:
-        try:
-            received.append(source.recv_multipart(zmq.NOBLOCK))
-        except zmq.Again:
-            return received
+        if self._loop.failure is not None:
+            raise HeadraceError("the client's thread ended") from self._loop.failure

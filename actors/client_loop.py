@@ -1,0 +1,132 @@
+"""The thread that owns a client's sockets: receives, sends what is due, tells who waits."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import threading
+from collections.abc import Callable
+
+import zmq
+
+from headrace.actors.session import ActorSession
+from headrace.actors.sockets import ClientSockets, WakePair, drain
+from headrace.protocol.errors import RemoteProtocolError
+
+_LOG = logging.getLogger("headrace.actor")
+_LONGEST_POLL_MS = 1000
+
+Clock = Callable[[], float]
+
+
+class ClientLoop:
+    """Serves a session in a daemon thread.
+
+    The session is shared with the simulator's threads: `changed` guards it, and is notified
+    whenever it may have changed. Call `wake` and `stop` while holding it.
+
+    Attributes:
+        failure: what ended the thread, if it was not `stop`.
+    """
+
+    def __init__(
+        self,
+        session: ActorSession,
+        sockets: ClientSockets,
+        wake_pair: WakePair,
+        changed: threading.Condition,
+        clock: Clock,
+    ) -> None:
+        self._session = session
+        self._sockets = sockets
+        self._wake_pair = wake_pair
+        self._changed = changed
+        self._clock = clock
+        self._is_stopping = False
+        self.failure: Exception | None = None
+        self._thread = threading.Thread(
+            target=self._serve, name=f"headrace-client-{session.actor}", daemon=True
+        )
+        self._thread.start()
+
+    def wake(self) -> None:
+        """Makes the thread look at once for what there is to send."""
+        if not self._is_stopping:
+            self._wake_pair.wake()
+
+    def stop(self) -> None:
+        """Asks the thread to say goodbye and end; then `join`, without holding `changed`."""
+        self.wake()
+        self._is_stopping = True
+
+    def join(self) -> None:
+        """Waits for the end of the thread, and closes what is left."""
+        self._thread.join()
+        self._wake_pair.close()
+
+    def _serve(self) -> None:
+        try:
+            self._serve_until_stopped()
+        except Exception as error:  # whoever waits must hear of it, and it is raised there
+            with self._changed:
+                self.failure = error
+                self._changed.notify_all()
+            raise
+
+    def _serve_until_stopped(self) -> None:
+        sockets = self._sockets
+        poller = zmq.Poller()
+        for receiver in (sockets.control, sockets.weights, self._wake_pair.receive):
+            poller.register(receiver, zmq.POLLIN)
+        is_blocked = False
+        while not self._is_stopping:
+            poller.register(sockets.push, zmq.POLLOUT if is_blocked else 0)
+            poller.poll(self._poll_ms(is_blocked))
+            drain(self._wake_pair.receive)
+            with self._changed:
+                self._receive()
+                is_blocked = not self._send(self._clock())
+                self._changed.notify_all()
+        with contextlib.suppress(zmq.Again):
+            sockets.push.send_multipart(self._session.goodbye(), zmq.NOBLOCK)
+        sockets.close()
+
+    def _poll_ms(self, is_blocked: bool) -> int:
+        if is_blocked:
+            return _LONGEST_POLL_MS
+        wait_ms = (self._session.next_event_at_s() - self._clock()) * 1000 + 1
+        return int(max(0.0, min(_LONGEST_POLL_MS, wait_ms)))
+
+    def _receive(self) -> None:
+        now_s = self._clock()
+        for frames in drain(self._sockets.control):
+            try:
+                self._session.on_control(frames[1:], now_s)
+            except RemoteProtocolError as error:
+                _LOG.warning("dropped a control message: %s", error)
+        for frames in drain(self._sockets.weights):
+            try:
+                self._session.on_weights(frames[1:])
+            except RemoteProtocolError as error:
+                _LOG.warning("dropped a weights message: %s", error)
+        if self._session.run is not None:
+            self._sockets.subscribe_weights(self._session.run)
+        for reject in self._session.rejects:
+            batch = f"batch {reject.seq}" if reject.seq else "a message"
+            _LOG.warning("%s was rejected (%s): %s", batch, reject.code, reject.reason)
+        self._session.rejects.clear()
+
+    def _send(self, now_s: float) -> bool:
+        """Sends what is due; returns False when the broker does not take more for now."""
+        session, push = self._session, self._sockets.push
+        try:
+            presence = session.next_presence(now_s)
+            if presence is not None:
+                push.send_multipart(presence, zmq.NOBLOCK)
+            while (batch := session.next_batch(now_s)) is not None:
+                seq, frames = batch
+                push.send_multipart(frames, zmq.NOBLOCK, copy=False)
+                session.mark_sent(seq, now_s)
+        except zmq.Again:
+            return False
+        return True

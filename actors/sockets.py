@@ -1,0 +1,96 @@
+"""The sockets of a client, and a pair that wakes the thread which owns them."""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+from collections.abc import Sequence
+
+import zmq
+
+from headrace.protocol.endpoints import BrokerAddress
+from headrace.protocol.topics import BEACON, delivery_topic, snapshot_topic, weights_topic
+
+Context = zmq.Context[zmq.Socket[bytes]]
+
+_LINGER_MS = 500
+_PUSH_HWM = 8
+_WEIGHTS_HWM = 2
+
+
+class ClientSockets:
+    """PUSH to ingest, SUB to control and weights.
+
+    PUSH blocks at a low mark, so that what a broker that went away will never read stays here and
+    not in pipes. SUB control may lose messages: they are cumulative. SUB weights drops the newest
+    at its mark, which draining in a thread of its own keeps it below.
+    """
+
+    def __init__(self, context: Context, address: BrokerAddress, actor: str) -> None:
+        self.push = _connect(context, zmq.PUSH, address.ingest, zmq.SNDHWM, _PUSH_HWM)
+        self.control = _connect(context, zmq.SUB, address.control, zmq.RCVHWM, 1000)
+        self.weights = _connect(context, zmq.SUB, address.weights, zmq.RCVHWM, _WEIGHTS_HWM)
+        self._weights_topic: bytes | None = None
+        self.control.subscribe(delivery_topic(actor))
+        self.control.subscribe(BEACON)
+        self.weights.subscribe(snapshot_topic(actor))
+
+    def subscribe_weights(self, run: str) -> None:
+        """Subscribes to the weights of `run` and of no other."""
+        topic = weights_topic(run)
+        if topic == self._weights_topic:
+            return
+        if self._weights_topic is not None:
+            self.weights.unsubscribe(self._weights_topic)
+        self.weights.subscribe(topic)
+        self._weights_topic = topic
+
+    def close(self) -> None:
+        """Disconnects; what is under way may leave within half a second."""
+        self.push.close(linger=_LINGER_MS)
+        self.control.close(linger=0)
+        self.weights.close(linger=0)
+
+
+def _connect(
+    context: Context, kind: int, endpoint: str, mark: int, messages: int
+) -> zmq.Socket[bytes]:
+    made = context.socket(kind)
+    made.set(mark, messages)
+    made.set(zmq.IPV6, int("[" in endpoint))
+    made.set(zmq.TCP_KEEPALIVE, 1)
+    made.set(zmq.RECONNECT_IVL, 100)
+    made.set(zmq.RECONNECT_IVL_MAX, 1000)
+    made.connect(endpoint)
+    return made
+
+
+class WakePair:
+    """Wakes a poll loop from other threads, which take turns under a lock of theirs."""
+
+    def __init__(self, context: Context) -> None:
+        endpoint = f"inproc://headrace-wake-{secrets.token_hex(8)}"
+        self.receive, self._send = context.socket(zmq.PAIR), context.socket(zmq.PAIR)
+        self.receive.bind(endpoint)
+        self._send.set(zmq.SNDHWM, 8)
+        self._send.connect(endpoint)
+
+    def wake(self) -> None:
+        """Wakes the loop."""
+        with contextlib.suppress(zmq.Again):  # then it has enough reasons to wake up already
+            self._send.send(b"", zmq.NOBLOCK)
+
+    def close(self) -> None:
+        """Closes both ends; the loop has ended."""
+        self._send.close(linger=0)
+        self.receive.close(linger=0)
+
+
+def drain(source: zmq.Socket[bytes]) -> list[Sequence[bytes]]:
+    """Returns all messages that have arrived."""
+    received: list[Sequence[bytes]] = []
+    while True:
+        try:
+            received.append(source.recv_multipart(zmq.NOBLOCK))
+        except zmq.Again:
+            return received
