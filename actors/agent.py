@@ -15,12 +15,11 @@ from headrace.actors.client import BatchPermit, Client
 from headrace.actors.policy import Acted, OnnxPolicy
 from headrace.actors.recorder import BatchRecorder, Columns, StepResult
 from headrace.actors.session import PolicyUpdate
+from headrace.actors.single import action_of_one, rows_of_one
 from headrace.protocol.arrays import Array
 from headrace.protocol.errors import ConfigError, LocalProtocolError, RemoteProtocolError
 from headrace.protocol.identity import PolicyVersion
 from headrace.protocol.manifest import DEFAULT_MODULE
-from headrace.protocol.paths import flatten_paths
-from headrace.protocol.trajectory import OBSERVATIONS
 
 _LOG = logging.getLogger("headrace.actor")
 
@@ -159,10 +158,8 @@ class Agent:
 
         Waits and raises as `VectorAgent.act` does; None means that time is up.
         """
-        actions = self._agent.act(_rows_of_one(observation), timeout_s)
-        if actions is None:
-            return None
-        return actions[0] if actions[0].ndim else actions[0].item()
+        actions = self._agent.act(rows_of_one(observation), timeout_s)
+        return None if actions is None else action_of_one(actions)
 
     def record(
         self, observation: Any, reward: float, *, terminated: bool = False, truncated: bool = False
@@ -173,7 +170,7 @@ class Agent:
             terminated: the episode has ended in a terminal state.
             truncated: it was cut off, by a time limit for instance.
         """
-        rows = _rows_of_one(observation)
+        rows = rows_of_one(observation)
         is_done = terminated or truncated
         self._agent.record(
             StepResult(
@@ -186,8 +183,3 @@ class Agent:
                 ),
             )
         )
-
-
-def _rows_of_one(observation: Any) -> dict[str, Array]:
-    leaves = flatten_paths(observation, OBSERVATIONS)
-    return {path: np.array(leaf)[None] for path, leaf in leaves.items()}

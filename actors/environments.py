@@ -10,10 +10,9 @@ import numpy as np
 from gymnasium.vector import AutoresetMode, VectorEnv
 
 from headrace.actors.recorder import StepResult
+from headrace.actors.single import action_of_one, observation_leaves, rows_of_one
 from headrace.protocol.arrays import Array
 from headrace.protocol.errors import ConfigError
-from headrace.protocol.paths import flatten_paths
-from headrace.protocol.trajectory import OBSERVATIONS
 
 
 class Environment(Protocol):
@@ -34,16 +33,6 @@ class Environment(Protocol):
         ...
 
 
-def _rows_of_one(observation: Any) -> dict[str, Array]:
-    leaves = flatten_paths(observation, OBSERVATIONS)
-    return {path: np.array(leaf)[None] for path, leaf in leaves.items()}
-
-
-def _rows(observations: Any) -> dict[str, Array]:
-    leaves = flatten_paths(observations, OBSERVATIONS)
-    return {path: np.array(leaf) for path, leaf in leaves.items()}
-
-
 class SingleEnvironment:
     """One Gymnasium environment, reset in the step that ends an episode."""
 
@@ -55,21 +44,17 @@ class SingleEnvironment:
     def reset(self, seed: int | None) -> dict[str, Array]:
         """Returns the first observation, as one row."""
         observation, _ = self._env.reset(seed=seed)
-        return _rows_of_one(observation)
+        return rows_of_one(observation)
 
     def step(self, actions: Array) -> StepResult:
         """Steps the environment with the only row of `actions`."""
-        action = actions[0]
-        observation, reward, terminated, truncated, _ = self._env.step(
-            action if action.ndim else action.item()
-        )
+        observation, reward, terminated, truncated, _ = self._env.step(action_of_one(actions))
         final: dict[int, dict[str, Array]] = {}
         if terminated or truncated:
-            leaves = flatten_paths(observation, OBSERVATIONS)
-            final[0] = {path: np.array(leaf) for path, leaf in leaves.items()}
+            final[0] = observation_leaves(observation)
             observation, _ = self._env.reset()
         return StepResult(
-            _rows_of_one(observation),
+            rows_of_one(observation),
             np.array([reward], np.float64),
             np.array([terminated]),
             np.array([truncated]),
@@ -100,7 +85,7 @@ class VectorEnvironment:
         """Returns the first observations."""
         observations, _ = self._env.reset(seed=seed)
         self._ended = np.zeros(self.count, bool)
-        return _rows(observations)
+        return observation_leaves(observations)
 
     def step(self, actions: Array) -> StepResult:
         """Steps all environments."""
@@ -109,7 +94,7 @@ class VectorEnvironment:
         is_reset_step = None if resets_now else self._ended
         self._ended = terminated | truncated
         return StepResult(
-            _rows(observations),
+            observation_leaves(observations),
             np.array(rewards, np.float64),
             np.array(terminated),
             np.array(truncated),
@@ -127,8 +112,7 @@ class VectorEnvironment:
         finals = infos["final_obs"]
         final: dict[int, dict[str, Array]] = {}
         for index in np.flatnonzero(self._ended).tolist():
-            leaves = flatten_paths(finals[index], OBSERVATIONS)
-            final[index] = {path: np.array(leaf) for path, leaf in leaves.items()}
+            final[index] = observation_leaves(finals[index])
         return final
 
 

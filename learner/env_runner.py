@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import logging
 import os
 import socket
 import time
@@ -37,8 +36,6 @@ from headrace.learner.sample_metrics import SampleMetrics
 from headrace.learner.session import LearnerIdentity
 from headrace.protocol.errors import ConfigError
 from headrace.protocol.trajectory import unpack_batch
-
-_LOG = logging.getLogger("headrace.learner")
 
 CONFIG_KEY = "headrace"
 """The key of `env_config` under which an RLlib script passes `RunnerConfig`."""

@@ -48,6 +48,7 @@ class WeightsPublisher:
         self._flow = flow_of(config)
         self._exported: ExportedModule | None = None
         self._policy_frame = b""
+        self._policy_digest = ""
         self._offered: tuple[int, str] | None = None
 
     def publish_if_newer(self, link: BrokerLink, number: int) -> None:
@@ -67,7 +68,7 @@ class WeightsPublisher:
             OfferedWeights(
                 number=number,
                 weights_digest=digest,
-                policy_digest=policy_digest(self._policy_frame),
+                policy_digest=self._policy_digest,
                 policy_frame=self._policy_frame,
                 weights_frame=encode_payload({DEFAULT_MODULE: weights}),
             )
@@ -84,6 +85,7 @@ class WeightsPublisher:
             environment_config=_plain(self._config.env_config),
         )
         self._policy_frame = encode_policy(Policy(manifest, {DEFAULT_MODULE: exported.graph}))
+        self._policy_digest = policy_digest(self._policy_frame)
         _LOG.info(
             "exported the policy graph: %d bytes, largest error %.1e",
             len(exported.graph),
