@@ -19,7 +19,7 @@ from headrace.actors.single import action_of_one, rows_of_one
 from headrace.protocol.arrays import Array
 from headrace.protocol.errors import ConfigError, LocalProtocolError, RemoteProtocolError
 from headrace.protocol.identity import PolicyVersion
-from headrace.protocol.manifest import DEFAULT_MODULE
+from headrace.protocol.manifest import DEFAULT_MODULE, ModuleManifest
 
 _LOG = logging.getLogger("headrace.actor")
 
@@ -50,9 +50,13 @@ class VectorAgent:
         clock: Clock = time.monotonic,
     ) -> None:
         self._client = client
+        self._environments = environments
         self._clock = clock
         self._rng = np.random.default_rng(seed)
         self._recorder = BatchRecorder(environments, clock)
+        self._module: ModuleManifest | None = None
+        self._state: dict[str, Array] = {}
+        self._rewards = np.zeros(environments, np.float32)
         self._policy: OnnxPolicy | None = None
         self._policy_digest: str | None = None
         self._version: PolicyVersion | None = None
@@ -73,7 +77,7 @@ class VectorAgent:
             self._batch = self._begin(observations, timeout_s)
         if self._batch is None or self._policy is None or self._client.is_closed:
             return None
-        self._acted = self._policy.act(observations)
+        self._acted = self._policy.act(observations, self._state, self._rewards)
         return self._acted.env_actions
 
     def record(self, step: StepResult) -> None:
@@ -84,13 +88,16 @@ class VectorAgent:
         """
         if self._acted is None or self._policy is None or self._batch is None:
             raise LocalProtocolError("act() before record()")
-        finals = step.final_observations
-        if finals:
-            step = dataclasses.replace(step, final_observations=self._observe_each(finals))
-        self._recorder.record(self._acted.observations, self._acted.recorded, step)
-        self._acted = None
+        acted, self._acted = self._acted, None
+        self._state, self._rewards = acted.state, step.rewards.astype(np.float32)
+        if step.final_observations:
+            finals = self._observe_finals(self._policy, step.final_observations)
+            step = dataclasses.replace(step, final_observations=finals)
+        self._recorder.record(acted.observations, acted.recorded, step)
+        self._begin_episodes(self._policy, step)
         if self._is_full(self._batch):
-            batch, env_steps = self._recorder.take_batch(self._policy.observe(step.observations))
+            last = self._policy.observe(step.observations, self._state, self._rewards)
+            batch, env_steps = self._recorder.take_batch(last)
             self._client.push(batch, self._batch.permit.update, env_steps)
             self._batch = None
 
@@ -113,14 +120,39 @@ class VectorAgent:
         if self._policy is None or update.digest != self._policy_digest:
             if update.policy.manifest.modules.keys() != {DEFAULT_MODULE}:
                 raise ConfigError("this learner trains several modules, and here is one agent")
-            spec = update.policy.manifest.modules[DEFAULT_MODULE].graph
-            self._policy = OnnxPolicy(update.policy.graphs[DEFAULT_MODULE], spec, self._rng)
+            module = update.policy.manifest.modules[DEFAULT_MODULE]
+            self._policy = OnnxPolicy(update.policy.graphs[DEFAULT_MODULE], module.graph, self._rng)
             self._policy.check_observations(observations)
             self._policy_digest, self._version = update.digest, None
+            self._adopt(module)
         if update.version != self._version:
             self._policy.set_weights(update.weights[DEFAULT_MODULE])
             self._version = update.version
             _LOG.info("acting with policy version %s", update.version)
+        if not self._state:
+            self._state = self._policy.initial_state(self._environments)
+
+    def _adopt(self, module: ModuleManifest) -> None:
+        """Records for another module; where it records otherwise, what is under way is cut off."""
+        former, self._module = self._module, module
+        if former is not None and _records_alike(former, module):
+            return
+        self._recorder = BatchRecorder(self._environments, self._clock, module.lookback)
+        self._state = {}
+        self._rewards = np.zeros(self._environments, np.float32)
+
+    def _begin_episodes(self, policy: OnnxPolicy, step: StepResult) -> None:
+        """Forgets state and reward of the episodes that ended."""
+        ended = step.terminated | step.truncated
+        begins = ended if step.is_reset_step is None else step.is_reset_step
+        if not begins.any():
+            return
+        self._rewards = np.where(begins, np.float32(0), self._rewards)
+        initial = policy.initial_state(self._environments)
+        self._state = {
+            name: np.where(begins.reshape(-1, *[1] * (value.ndim - 1)), initial[name], value)
+            for name, value in self._state.items()
+        }
 
     def _is_full(self, batch: _OpenBatch) -> bool:
         env_steps = self._recorder.env_steps
@@ -134,14 +166,27 @@ class VectorAgent:
             or (cuts and self._client.newest_version != update.version)
         )
 
-    def _observe_each(self, finals: Mapping[int, Columns]) -> dict[int, Columns]:
-        if self._policy is None:
-            return dict(finals)
+    def _observe_finals(
+        self, policy: OnnxPolicy, finals: Mapping[int, Columns]
+    ) -> dict[int, Columns]:
         observed: dict[int, Columns] = {}
         for index, final in finals.items():
-            rows = self._policy.observe({path: leaf[None] for path, leaf in final.items()})
+            one = slice(index, index + 1)
+            rows = policy.observe(
+                {path: leaf[None] for path, leaf in final.items()},
+                {name: value[one] for name, value in self._state.items()},
+                self._rewards[one],
+            )
             observed[index] = {name: values[0] for name, values in rows.items()}
         return observed
+
+
+def _records_alike(one: ModuleManifest, other: ModuleManifest) -> bool:
+    return (one.columns, one.lookback, one.graph.states) == (
+        other.columns,
+        other.lookback,
+        other.graph.states,
+    )
 
 
 class Agent:

@@ -12,8 +12,10 @@ import onnxruntime
 from headrace.protocol.arrays import Array
 from headrace.protocol.errors import ConfigError, RejectCode, RemoteProtocolError
 from headrace.protocol.manifest import PolicyGraph, TensorSpec, numpy_dtype
-from headrace.protocol.policy_graph import EXPLORE, NOISE
+from headrace.protocol.policy_graph import EXPLORE, NOISE, REWARD, initial_state, state_output
 from headrace.protocol.trajectory import OBSERVATIONS, is_column
+
+_NOTHING: Mapping[str, Array] = {}
 
 
 @dataclass(frozen=True)
@@ -24,11 +26,13 @@ class Acted:
         env_actions: [n, …], as the simulator expects them.
         recorded: columns to record besides observations and rewards, [n, …] each.
         observations: observations to record, [n, …] each.
+        state: what the next `act` takes, [n, …] by input name; empty for most policies.
     """
 
     env_actions: Array
     recorded: dict[str, Array]
     observations: dict[str, Array]
+    state: dict[str, Array]
 
 
 class OnnxPolicy:
@@ -63,7 +67,10 @@ class OnnxPolicy:
             for output, column in spec.recorded.items()
             if output not in self._observation_outputs
         }
-        self._outputs = [spec.env_action.name, *self._recorded, *self._observation_outputs]
+        self._states = {state_output(state.name): state.name for state in spec.states}
+        outputs = (spec.env_action.name, *self._recorded, *self._observation_outputs)
+        self._outputs = list(dict.fromkeys((*outputs, *self._states)))
+        self._initial_state: dict[str, Array] = {}
 
     def set_weights(self, weights: Mapping[str, Array]) -> None:
         """Acts with these tensors from now on.
@@ -76,12 +83,47 @@ class OnnxPolicy:
             raise RemoteProtocolError(
                 RejectCode.INVALID_POLICY, f"weights without {', '.join(missing)}"
             )
-        self._feed.update({spec.name: weights[spec.name] for spec in self._spec.weights})
+        self._feed.update(
+            {
+                spec.name: weights[spec.name]
+                for spec in self._spec.weights
+                if spec.name in self._inputs
+            }
+        )
+        self._initial_state = {
+            spec.name: weights.get(initial_state(spec.name), np.zeros(spec.shape, np.float32))
+            for spec in self._spec.states
+        }
 
-    def act(self, observations: Mapping[str, Array], *, explore: bool = True) -> Acted:
-        """Returns actions for n observations, sampled, or the most likely ones."""
+    def initial_state(self, rows: int) -> dict[str, Array]:
+        """Returns the state with which n episodes begin."""
+        return {
+            name: np.repeat(value[None], rows, axis=0)
+            for name, value in self._initial_state.items()
+        }
+
+    def act(
+        self,
+        observations: Mapping[str, Array],
+        state: Mapping[str, Array] = _NOTHING,
+        rewards: Array | None = None,
+        *,
+        explore: bool | None = None,
+    ) -> Acted:
+        """Returns actions for n observations, sampled, or the most likely ones.
+
+        Args:
+            explore: whether to sample; None for what the learner says.
+            state: what the `act` before gave; without it, n episodes begin.
+            rewards: [n] what the last step gave; without them, n episodes begin.
+        """
         rows = len(next(iter(observations.values())))
-        feed = {**self._feed, **observations, EXPLORE: _FLAGS[explore]}
+        feed = {**self._feed, **observations}
+        if explore is not None:
+            feed[EXPLORE] = _FLAGS[explore]
+        feed.update(state or self.initial_state(rows))
+        if self._spec.takes_reward:
+            feed[REWARD] = np.zeros(rows, np.float32) if rewards is None else rewards
         if self._spec.noise_size:
             feed[NOISE] = self._rng.random((rows, self._spec.noise_size), np.float32)
         values = self._session.run(
@@ -93,13 +135,19 @@ class OnnxPolicy:
             {column: by_output[output] for output, column in self._recorded.items()},
             {column: by_output[output] for output, column in self._observation_outputs.items()}
             or dict(observations),
+            {name: by_output[output] for output, name in self._states.items()},
         )
 
-    def observe(self, observations: Mapping[str, Array]) -> dict[str, Array]:
+    def observe(
+        self,
+        observations: Mapping[str, Array],
+        state: Mapping[str, Array] = _NOTHING,
+        rewards: Array | None = None,
+    ) -> dict[str, Array]:
         """Returns observations as they are recorded, without acting on them."""
         if not self._observation_outputs:
             return dict(observations)
-        return self.act(observations, explore=False).observations
+        return self.act(observations, state, rewards, explore=False).observations
 
     def check_observations(self, observations: Mapping[str, Array]) -> None:
         """Compares a simulator's observations with what the graph expects.

@@ -66,11 +66,12 @@ class _Episode:
 
 @dataclass(frozen=True)
 class _Segment:
-    """Rows [start, stop) of one environment: a chunk in the making."""
+    """Rows [start, stop) of one environment, and some before: a chunk in the making."""
 
     environment: int
     start: int
     stop: int
+    lookback: int
     episode: _Episode
     t_started: int
     terminated: bool
@@ -85,14 +86,18 @@ class BatchRecorder:
     It keeps the arrays that it is given until the batch is taken: pass ones that nobody reuses.
 
     Call `record` after each step, and `take_batch` whenever a batch should end; episodes go on
-    across batches.
+    across batches. Every chunk brings up to `lookback` steps of its episode from before.
     """
 
-    def __init__(self, environments: int, clock: Clock) -> None:
+    def __init__(self, environments: int, clock: Clock, lookback: int = 0) -> None:
         self._clock = clock
+        self._lookback = lookback
         self._rows: list[_Row] = []
         self._segments: list[_Segment] = []
+        # Rows at which each environment's next chunk, and its episode, begin; the latter may be
+        # gone already.
         self._starts = [0] * environments
+        self._episode_starts = [0] * environments
         self._episodes = [self._new_episode() for _ in range(environments)]
         self.env_steps = 0
 
@@ -110,7 +115,7 @@ class BatchRecorder:
         terminated, truncated = step.terminated.tolist(), step.truncated.tolist()
         for index, episode in enumerate(self._episodes):
             if step.is_reset_step is not None and step.is_reset_step[index]:
-                self._starts[index] = row + 1
+                self._starts[index] = self._episode_starts[index] = row + 1
                 continue
             episode.t += 1
             episode.total_reward += rewards[index]
@@ -143,8 +148,10 @@ class BatchRecorder:
         )
         env_steps = self.env_steps
         self._segments = []
-        self._starts = [max(0, start - row) for start in self._starts]
-        self._rows = []
+        kept = min(self._lookback, row)
+        self._rows = self._rows[row - kept :]
+        self._starts = [kept] * len(self._starts)
+        self._episode_starts = [start - row + kept for start in self._episode_starts]
         self.env_steps = 0
         return batch, env_steps
 
@@ -159,7 +166,7 @@ class BatchRecorder:
                 final=step.final_observations.get(index),
             )
         )
-        self._starts[index] = stop
+        self._starts[index] = self._episode_starts[index] = stop
         self._episodes[index] = self._new_episode()
 
     def _segment(
@@ -177,6 +184,7 @@ class BatchRecorder:
             index,
             start,
             stop,
+            min(self._lookback, start - max(self._episode_starts[index], 0)),
             episode,
             t_started=episode.t - (stop - start),
             terminated=terminated,
@@ -191,7 +199,8 @@ class BatchRecorder:
             values = np.stack([*(row.observations[name] for row in self._rows), last[name]])
             pieces: list[Array] = []
             for segment in segments:
-                rows = values[segment.start : segment.stop + 1, segment.environment]
+                first = segment.start - segment.lookback
+                rows = values[first : segment.stop + 1, segment.environment]
                 if segment.final is not None:
                     rows = np.concatenate([rows[:-1], segment.final[name][None]])
                 pieces.append(rows)
@@ -208,7 +217,7 @@ class BatchRecorder:
 
 
 def _cut(values: Array, segments: list[_Segment]) -> Array:
-    pieces = [values[part.start : part.stop, part.environment] for part in segments]
+    pieces = [values[part.start - part.lookback : part.stop, part.environment] for part in segments]
     cut: Array = np.concatenate(pieces)
     return cut
 
@@ -225,7 +234,7 @@ def _chunk_table(segments: list[_Segment]) -> ChunkTable:
         env_t_started=t_started,
         t_started=t_started,
         length=np.array([part.stop - part.start for part in segments], np.int32),
-        lookback=np.zeros(len(segments), np.int32),
+        lookback=np.array([part.lookback for part in segments], np.int32),
         terminated=np.array([part.terminated for part in segments]),
         truncated=np.array([part.truncated for part in segments]),
         episode_return=np.array(

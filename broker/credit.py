@@ -3,11 +3,11 @@
 A PUSH socket hides batches in buffers, and every hidden batch is stale data. So permission is given
 to *begin* a batch, for as many env steps as the learner will take while they are fresh:
 
-    window W = steps still missing for this update (while collecting) + overlap * B
     grant while  queued + reserved < W
 
-where B is the env steps per update. A reservation ends when its batch arrives, when it expires
-(a dead actor must not starve the learner), or with its actor's incarnation; credits never shrink.
+where the window W depends on the kind of learner (windows.py). A reservation ends when its batch
+arrives, when it expires (a dead actor must not starve the learner), or with its actor's
+incarnation; credits never shrink.
 """
 
 from __future__ import annotations
@@ -16,68 +16,16 @@ from collections import OrderedDict
 from dataclasses import dataclass, field
 
 from headrace.broker.meters import MovingAverage
+from headrace.broker.windows import CreditWindow, make_window
+from headrace.protocol.flow_control import Flow
 from headrace.protocol.identity import PolicyVersion
-from headrace.protocol.manifest import OnPolicyFlow
 from headrace.protocol.messages import Credit
 
 Origin = tuple[str, int]
 """An actor and its incarnation."""
 
 MAX_UNARRIVED = 4
-_MIN_FRAGMENT_STEPS = 16
 _ASSUMED_ROUND_TRIP_S = 0.05
-
-
-def _clamp(value: float, low: float, high: float) -> float:
-    return max(low, min(value, high))
-
-
-class OnPolicyWindow:
-    """How much may be under way for a learner that collects, trains and publishes."""
-
-    def __init__(self, flow: OnPolicyFlow) -> None:
-        self._flow = flow
-        self._delivered = 0
-        self._published_at_s: float | None = None
-        self._update_s = MovingAverage()
-
-    @property
-    def missing_steps(self) -> int:
-        """Env steps that the learner still takes before it trains; 0 while it trains."""
-        return max(0, self._flow.train_batch_env_steps - self._delivered)
-
-    @property
-    def target_steps(self) -> float:
-        """W: env steps that may be queued or reserved."""
-        return self.missing_steps + self._flow.overlap * self._flow.train_batch_env_steps
-
-    def fragment_steps(self, live_actors: int) -> int:
-        """F: several fragments per actor and update, and never a large part of one update."""
-        batch = self._flow.train_batch_env_steps
-        share = max(self._flow.overlap, 0.5) * batch / (4 * max(live_actors, 1))
-        return int(_clamp(share, min(_MIN_FRAGMENT_STEPS, batch), max(batch / 16, 1)))
-
-    @property
-    def fragment_s(self) -> float:
-        """The time limit of a batch: a tenth of an update, so that slow actors stay fresh."""
-        return _clamp(0.1 * (self._update_s.value or 1.0), 0.02, 5.0)
-
-    def needed_number(self, newest: int, outstanding_steps: float) -> int:
-        """The oldest policy number that is not stale when a batch begun now is delivered."""
-        version_at_delivery = newest if outstanding_steps < self.missing_steps else newest + 1
-        lag = self._flow.max_policy_lag
-        return 0 if lag is None else min(newest, max(0, version_at_delivery - lag))
-
-    def delivered(self, env_steps: int) -> None:
-        """Counts env steps that a learner session was leased."""
-        self._delivered += env_steps
-
-    def published(self, now_s: float) -> None:
-        """Begins the next update."""
-        if self._published_at_s is not None:
-            self._update_s.add(now_s - self._published_at_s)
-        self._published_at_s = now_s
-        self._delivered = 0
 
 
 @dataclass
@@ -97,8 +45,8 @@ class _Account:
 class CreditControl:
     """Grants credit to live actors in turn; call `grant` after anything else has changed."""
 
-    def __init__(self, flow: OnPolicyFlow) -> None:
-        self.window = OnPolicyWindow(flow)
+    def __init__(self, flow: Flow) -> None:
+        self.window: CreditWindow = make_window(flow)
         self._accounts: dict[Origin, _Account] = {}
         # Accounts by the number of unarrived credits; in each, the one ready longest comes first.
         self._turns: list[OrderedDict[Origin, None]] = [
@@ -108,9 +56,9 @@ class CreditControl:
         self._min_version = PolicyVersion(0, 0)
         self.reserved_steps = 0
 
-    def adopt(self, flow: OnPolicyFlow) -> None:
+    def adopt(self, flow: Flow) -> None:
         """Goes on under the flow of another manifest; credits that were granted stay."""
-        self.window = OnPolicyWindow(flow)
+        self.window = make_window(flow)
 
     def join(self, origin: Origin, begun: int, arrived: int) -> None:
         """Opens an account for a live actor that has begun batches up to `begun` already."""
@@ -174,8 +122,9 @@ class CreditControl:
     def grant(self, queue_env_steps: int, now_s: float) -> list[Origin]:
         """Grants what fits into the window; returns the actors whose credit grew."""
         fragment = self.window.fragment_steps(len(self._accounts))
+        target = self.window.target_steps(len(self._accounts))
         changed: dict[Origin, None] = {}
-        while (outstanding := queue_env_steps + self.reserved_steps) < self.window.target_steps:
+        while (outstanding := queue_env_steps + self.reserved_steps) < target:
             origin = self._next_in_turn()
             if origin is None:
                 break

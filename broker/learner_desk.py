@@ -35,6 +35,9 @@ class LearnerDesk:
         self._books = books
         self._actors = actors
         self._reclaim_until_s = started_at_s + books.config.reclaim_s
+        self._publisher: int | None = None
+        self._awaited_number = 0
+        self._held_offers: dict[int, Offer] = {}
 
     def handle(
         self,
@@ -92,6 +95,9 @@ class LearnerDesk:
             )
             books.finish(batch, Outcome.REJECTED)
         books.outbox.note(f"learner {session.hello.worker_index} {why}")
+        self._held_offers.pop(session.hello.session, None)
+        if self._publisher == session.hello.session:
+            self._answer_held_offers()
 
     def lease(self, now_s: float) -> None:
         """Leases what waits to the sessions that take it, oldest first; drops what is stale."""
@@ -147,6 +153,7 @@ class LearnerDesk:
         books = self._books
         session.lease_up_to_steps = max(session.lease_up_to_steps, pull.lease_up_to_steps)
         session.progress = pull.progress or session.progress
+        session.stopping = pull.stopping
         for batch in session.confirm(pull.confirmed):
             books.finish(batch, Outcome.CONSUMED)
         self._send(
@@ -157,6 +164,7 @@ class LearnerDesk:
                 actors=sum(record.is_live for record in books.fleet),
                 ledger=books.ledger(),
                 last_lease=session.last_lease,
+                stopping=any(other.stopping for other in books.sessions),
             ),
         )
 
@@ -169,15 +177,35 @@ class LearnerDesk:
             policy.begin_epoch()
             for other in self._books.sessions:
                 self._welcome(other)
+        is_wanted = verdict is not OfferVerdict.PASSED
+        if is_wanted and self._awaits_another(session, offer):
+            self._held_offers[offer.session] = offer
+            return
+        if is_wanted:
+            self._publisher, self._awaited_number = offer.session, offer.number
         self._send(
             session.routing_id,
             Want(
                 session=offer.session,
                 number=offer.number,
-                weights=verdict is not OfferVerdict.KNOWN,
-                policy=policy.lacks_policy(offer.policy_digest),
+                weights=is_wanted,
+                policy=is_wanted and policy.lacks_policy(offer.policy_digest),
             ),
         )
+
+    def _awaits_another(self, session: LearnerSession, offer: Offer) -> bool:
+        """Whether another runner was asked for these weights, or for newer ones."""
+        is_other = self._publisher not in (None, session.hello.session)
+        return is_other and offer.number <= self._awaited_number
+
+    def _answer_held_offers(self) -> None:
+        """Answers the runners that waited for another one's publish, which came or never will."""
+        self._publisher = None
+        held, self._held_offers = self._held_offers, {}
+        for session_id, offer in held.items():
+            session = self._books.sessions.get(session_id)
+            if session is not None:
+                self._take_offer(session, offer)
 
     def _take_publish(
         self,
@@ -187,7 +215,7 @@ class LearnerDesk:
         now_s: float,
     ) -> None:
         books = self._books
-        if books.policy.judge(message) is not OfferVerdict.NEWER:
+        if not books.policy.is_newer(message.number):
             return  # another runner of the same learner was faster
         is_new_policy = books.policy.lacks_policy(message.policy_digest)
         try:
@@ -196,6 +224,8 @@ class LearnerDesk:
             self.refuse(session.routing_id, message.session, error.code, error.reason)
             return
         books.announce(published, is_new_policy=is_new_policy, now_s=now_s)
+        if self._publisher == message.session:
+            self._answer_held_offers()
 
     # ---------------------------------------------------------------- leases
 

@@ -35,7 +35,7 @@ class OfferVerdict(Enum):
     """What an offered version is."""
 
     NEWER = auto()
-    KNOWN = auto()
+    PASSED = auto()
     WENT_BACK = auto()
 
 
@@ -90,17 +90,25 @@ class PolicyDesk:
             return self.published is not None and version > self.published.version
         return self.published is None or version > self.published.version
 
-    def judge(self, offer: Offer | Publish) -> OfferVerdict:
+    def is_newer(self, number: int) -> bool:
+        """Returns whether a number was not reached in the present epoch."""
+        newest = self.published.version if self.published is not None else PolicyVersion(0, 0)
+        return newest.epoch != self.epoch or number > newest.number
+
+    def judge(self, offer: Offer) -> OfferVerdict:
         """Tells a new version from a repeated or late one, and from a restored learner.
 
-        A restored learner offers a number that was passed, with weights that were never offered.
+        Runners of one learner come by its versions at different times, and skip some. A restored
+        learner goes back: its runner offers a number that it had passed itself, with other weights.
         """
-        newest = self.published.version if self.published is not None else PolicyVersion(0, 0)
-        if newest.epoch != self.epoch or offer.number > newest.number:
+        if self.is_newer(offer.number):
             self._remember(offer)
             return OfferVerdict.NEWER
         if self._offered.get(offer.number) == offer.weights_digest:
-            return OfferVerdict.KNOWN
+            return OfferVerdict.PASSED
+        previous = offer.previous
+        if previous is None or previous.epoch != self.epoch or offer.number > previous.number:
+            return OfferVerdict.PASSED
         return OfferVerdict.WENT_BACK
 
     def lacks_policy(self, digest: str) -> bool:
@@ -147,7 +155,7 @@ class PolicyDesk:
         self._history.append((now_s, published.version))
         return published
 
-    def _remember(self, offer: Offer | Publish) -> None:
+    def _remember(self, offer: Offer) -> None:
         self._offered[offer.number] = offer.weights_digest
         if len(self._offered) > _REMEMBERED_OFFERS:
             self._offered.popitem(last=False)

@@ -31,6 +31,7 @@ class LearnerSession:
     leased_env_steps: int = 0
     last_lease: int = 0
     progress: LearnerProgress | None = None
+    stopping: bool = False
     leases: OrderedDict[int, QueuedBatch] = field(default_factory=OrderedDict)
     leased_by_origin: Counter[Origin] = field(default_factory=Counter)
 

@@ -18,6 +18,9 @@ from headrace.learner.spaces import space_of
 from headrace.protocol.errors import ConfigError
 from headrace.protocol.spelling import nearest
 
+_ITERATION_S = 1
+"""How long RLlib's asynchronous algorithms train before they tell how it goes, at least."""
+
 
 def build_config(run: LearnerRun, *, newest_epoch: int = 0) -> AlgorithmConfig:
     """Returns the config of a run's algorithm, with BrokerEnvRunner as its runner.
@@ -26,24 +29,19 @@ def build_config(run: LearnerRun, *, newest_epoch: int = 0) -> AlgorithmConfig:
         ConfigError: RLlib does not know the algorithm, or a key; the sentence names the nearest.
     """
     section = run.learner
-    if section.env_runners.get("num_env_runners", 0):
-        raise ConfigError(
-            "[learner.env_runners] num_env_runners: the learner samples in its own process; scale "
-            "the fleet with more actors instead"
-        )
     config = _config_class(section.algorithm)()
     _set_environment(config, run, newest_epoch)
+    # RLlib's own default may be several, which a fleet of actors makes unnecessary.
+    config.env_runners(env_runner_cls=BrokerEnvRunner, num_env_runners=0)
     _apply(config.env_runners, section.env_runners, "env_runners")
-    config.env_runners(
-        env_runner_cls=BrokerEnvRunner,
-        num_env_runners=0,
-    )
     if section.flatten_observations:
         config.env_runners(env_to_module_connector=_flatten_observations)
     if section.model:
         config.rl_module(model_config=_model_config(section.model))
     _apply(config.training, section.training, "training")
     _apply(config.learners, section.learners, "learners")
+    config.reporting(min_time_s_per_iteration=_ITERATION_S)
+    _apply(config.reporting, section.reporting, "reporting")
     _apply(config.fault_tolerance, section.fault_tolerance, "fault_tolerance")
     config.debugging(seed=run.run.seed, log_level="ERROR")
     return config
@@ -59,7 +57,7 @@ def _config_class(algorithm: str) -> Callable[[], AlgorithmConfig]:
         module = importlib.import_module(f"ray.rllib.algorithms.{algorithm.lower()}")
         return cast("Callable[[], AlgorithmConfig]", getattr(module, f"{algorithm}Config"))
     except (ImportError, AttributeError) as error:
-        known = ("PPO",)
+        known = ("PPO", "APPO", "IMPALA", "DQN", "SAC")
         raise ConfigError(
             f"[learner] algorithm = {algorithm!r} is not in RLlib; {nearest(algorithm, known)}"
         ) from error
@@ -71,6 +69,7 @@ def _set_environment(config: AlgorithmConfig, run: LearnerRun, newest_epoch: int
         address=run.address,
         run=run.run.name,
         pull_timeout_s=run.learner.pull_timeout_s,
+        publish_interval_s=run.learner.publish_interval_s,
         takeover=run.resume,
         newest_epoch=newest_epoch,
     )

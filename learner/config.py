@@ -22,6 +22,8 @@ class RunnerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             it at or below half of RLlib's `sample_timeout_s`.
         takeover: end another learner on the same broker instead of being refused.
         newest_epoch: the newest epoch that a restored run has published under.
+        publish_interval_s: shortest time between two published versions; None for what suits the
+            algorithm, which is 1 s for off-policy ones and 0 for all others.
     """
 
     address: str = DEFAULT_ADDRESS
@@ -29,6 +31,7 @@ class RunnerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     pull_timeout_s: Positive = 30.0
     takeover: bool = False
     newest_epoch: Count = 0
+    publish_interval_s: Annotated[float, msgspec.Meta(ge=0)] | None = None
 
 
 class StopSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -110,21 +113,24 @@ class LearnerSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     Attributes:
         algorithm: name of an RLlib algorithm, such as PPO.
-        training, env_runners, learners, fault_tolerance: keyword arguments of
-            `AlgorithmConfig.training()` and so on.
+        training, env_runners, learners, reporting, fault_tolerance: keyword arguments of
+            `AlgorithmConfig.training()` and so on. Without `num_env_runners` the learner samples
+            in its own process.
         flatten_observations: put RLlib's FlattenObservations before the module.
         model: keyword arguments of RLlib's DefaultModelConfig, such as fcnet_hiddens.
-        pull_timeout_s: see `RunnerConfig`.
+        pull_timeout_s, publish_interval_s: see `RunnerConfig`.
     """
 
     algorithm: str = "PPO"
     training: dict[str, Any] = {}
     env_runners: dict[str, Any] = {}
     learners: dict[str, Any] = {}
+    reporting: dict[str, Any] = {}
     fault_tolerance: dict[str, Any] = {}
     model: dict[str, Any] = {}
     flatten_observations: bool = False
     pull_timeout_s: Positive = 30.0
+    publish_interval_s: Annotated[float, msgspec.Meta(ge=0)] | None = None
 
 
 class LearnerRun(msgspec.Struct, frozen=True):

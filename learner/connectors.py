@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import gymnasium as gym
 from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
@@ -15,11 +15,12 @@ from ray.rllib.connectors.common import (
     NumpyToTensor,
     TensorToNumpy,
 )
-from ray.rllib.connectors.common.flatten_observations import FlattenObservations
 from ray.rllib.connectors.connector_v2 import ConnectorV2
+from ray.rllib.connectors.env_to_module import EnvToModulePipeline
 from ray.rllib.connectors.module_to_env import (
     GetActions,
     ListifyDataForVectorEnv,
+    ModuleToEnvPipeline,
     NormalizeAndClipActions,
     RemoveSingleTsTimeRankFromBatch,
     UnBatchToIndividualItems,
@@ -27,6 +28,7 @@ from ray.rllib.connectors.module_to_env import (
 from ray.rllib.core import DEFAULT_MODULE_ID
 from ray.rllib.env import INPUT_ENV_SINGLE_SPACES, INPUT_ENV_SPACES
 
+from headrace.learner.stages import FrameStackStage, MeanStdStage, Stage, make_stage
 from headrace.protocol.errors import ConfigError
 
 # What these do to a batch, the graph and the columns of the wire do by construction.
@@ -47,16 +49,40 @@ _PLUMBING = (
 
 @dataclass(frozen=True)
 class ModuleSpaces:
-    """What a simulator gives and takes, and what the module sees.
+    """What a simulator gives and takes, and what becomes of its observations.
 
     Attributes:
-        flattens: whether observations are flattened to one vector before the module.
+        stages: the connectors that change observations, those that are recorded first.
+        module_observation: what the module sees.
     """
 
     observation: gym.Space[Any]
     action: gym.Space[Any]
+    stages: tuple[Stage, ...]
     module_observation: gym.Space[Any]
-    flattens: bool
+
+    @property
+    def recorded_observation(self) -> gym.Space[Any]:
+        """What actors record."""
+        recorded = [stage for stage in self.stages if stage.is_recorded]
+        return recorded[-1].output if recorded else self.observation
+
+    @property
+    def episode_observation(self) -> gym.Space[Any]:
+        """What RLlib's episodes hold."""
+        written = [s for s in self.stages if not isinstance(s, FrameStackStage)]
+        return written[-1].output if written else self.observation
+
+    @property
+    def filter(self) -> MeanStdStage | None:
+        """The stage that normalises, if there is one."""
+        return next((stage for stage in self.stages if isinstance(stage, MeanStdStage)), None)
+
+    @property
+    def frames(self) -> int:
+        """How many frames the module sees at once."""
+        stacked = [stage.frames for stage in self.stages if isinstance(stage, FrameStackStage)]
+        return stacked[0] if stacked else 1
 
     @property
     def by_rllib_key(self) -> dict[str, tuple[gym.Space[Any], gym.Space[Any]]]:
@@ -69,32 +95,61 @@ class ModuleSpaces:
         }
 
 
-def module_spaces(
+@dataclass(frozen=True)
+class Pipelines:
+    """RLlib's own pipelines, whose state (statistics) RLlib merges, broadcasts and saves."""
+
+    to_module: EnvToModulePipeline
+    to_env: ModuleToEnvPipeline
+
+
+def build_pipelines(
     config: AlgorithmConfig, observation: gym.Space[Any], action: gym.Space[Any]
+) -> Pipelines:
+    """Returns the pipelines that a config asks for."""
+    env_spaces = (observation, action)
+    spaces = {INPUT_ENV_SPACES: env_spaces, INPUT_ENV_SINGLE_SPACES: env_spaces}
+    to_module: Any = config.build_env_to_module_connector(env=None, spaces=spaces, device="cpu")
+    to_env: Any = config.build_module_to_env_connector(env=None, spaces=spaces)
+    return Pipelines(to_module, to_env)
+
+
+def module_spaces(
+    pipelines: Pipelines, observation: gym.Space[Any], action: gym.Space[Any]
 ) -> ModuleSpaces:
     """Returns the spaces of a run, after its env-to-module connectors.
 
     Raises:
         ConfigError: a configured connector has no counterpart in the policy graph.
     """
-    env_spaces = (observation, action)
-    spaces = {INPUT_ENV_SPACES: env_spaces, INPUT_ENV_SINGLE_SPACES: env_spaces}
-    to_module: Any = config.build_env_to_module_connector(env=None, spaces=spaces, device="cpu")
-    to_env: Any = config.build_module_to_env_connector(env=None, spaces=spaces)
-    flattens = any(_check(connector) for connector in to_module.connectors)
+    to_module, to_env = cast("Any", pipelines.to_module), cast("Any", pipelines.to_env)
+    stages = [stage for connector in to_module.connectors if (stage := _stage_of(connector))]
     for connector in to_env.connectors:
-        _check(connector)
-    return ModuleSpaces(observation, action, to_module.observation_space, flattens)
+        _stage_of(connector)
+    ranks = [_rank(stage) for stage in stages]
+    if ranks != sorted(ranks):
+        raise ConfigError(
+            "put the env-to-module connectors in this order: FlattenObservations and "
+            "PrevActionsPrevRewards, then MeanStdFilter, then FrameStackingEnvToModule"
+        )
+    return ModuleSpaces(observation, action, tuple(stages), to_module.observation_space)
 
 
-def _check(connector: ConnectorV2) -> bool:
-    """Returns whether a connector flattens; plumbing passes."""
-    if isinstance(connector, FlattenObservations):
-        return True
+def _rank(stage: Stage) -> int:
+    """What is recorded comes before what the learner computes again, and that before stacking."""
+    return 2 if isinstance(stage, FrameStackStage) else int(not stage.is_recorded)
+
+
+def _stage_of(connector: ConnectorV2) -> Stage | None:
+    """Returns what a connector does to observations; None for plumbing."""
     if isinstance(connector, _PLUMBING):
-        return False
-    raise ConfigError(
-        f"the connector {type(connector).__name__} cannot be put into the policy graph that actors "
-        "run, and leaving it out would train on something else. Known are FlattenObservations and "
-        "RLlib's defaults; do the work in the simulator (a Gymnasium wrapper), or in the RLModule"
-    )
+        return None
+    stage = make_stage(connector)
+    if stage is None:
+        raise ConfigError(
+            f"the connector {type(connector).__name__} cannot be put into the policy graph that "
+            "actors run, and leaving it out would train on something else. Known are "
+            "FlattenObservations, PrevActionsPrevRewards, MeanStdFilter, FrameStacking and RLlib's "
+            "defaults; do the work in the simulator (a Gymnasium wrapper), or in the RLModule"
+        )
+    return stage

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
+import logging
 import os
 import socket
 import time
-from collections import Counter
 from collections.abc import Collection
 from typing import Any, cast
 
@@ -14,8 +15,14 @@ import gymnasium as gym
 import msgspec
 import ray
 import zmq
+from ray.exceptions import RayError
 from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
-from ray.rllib.core import COMPONENT_RL_MODULE, DEFAULT_MODULE_ID
+from ray.rllib.core import (
+    COMPONENT_ENV_TO_MODULE_CONNECTOR,
+    COMPONENT_MODULE_TO_ENV_CONNECTOR,
+    COMPONENT_RL_MODULE,
+    DEFAULT_MODULE_ID,
+)
 from ray.rllib.core.rl_module.torch import TorchRLModule
 from ray.rllib.env.env_runner import EnvRunner
 from ray.rllib.env.single_agent_episode import SingleAgentEpisode
@@ -28,14 +35,18 @@ from ray.tune.registry import (  # RLlib's own runners read it, and there is no 
 )
 
 from headrace.learner.config import RunnerConfig
-from headrace.learner.connectors import ModuleSpaces, module_spaces
+from headrace.learner.connectors import build_pipelines, module_spaces
 from headrace.learner.episodes import make_episode
 from headrace.learner.link import BrokerLink
 from headrace.learner.publisher import WeightsPublisher
 from headrace.learner.sample_metrics import SampleMetrics
+from headrace.learner.sampling import fragment_env_steps, sampling_of
 from headrace.learner.session import LearnerIdentity
+from headrace.learner.statistics import ObservationFilter
+from headrace.learner.stock import ChunkStock, StockedChunk
 from headrace.protocol.errors import ConfigError
-from headrace.protocol.trajectory import unpack_batch
+
+_LOG = logging.getLogger("headrace.learner")
 
 CONFIG_KEY = "headrace"
 """The key of `env_config` under which an RLlib script passes `RunnerConfig`."""
@@ -57,7 +68,7 @@ class BrokerEnvRunner(EnvRunner, Checkpointable):
         )
         self.num_env_steps_sampled_lifetime = 0
         self._log_dir: str = kwargs.get("log_dir") or ""
-        self._runner_config = _runner_config(config)
+        self._runner_config = runner_config_of(config)
         if config.in_evaluation:
             raise ConfigError(
                 "actors do not serve evaluation yet; evaluate in RLlib's own runner with "
@@ -66,13 +77,24 @@ class BrokerEnvRunner(EnvRunner, Checkpointable):
             )
         if config.is_multi_agent:
             raise ConfigError("multi-agent training through the broker is not supported yet")
-        self._spaces = self._find_spaces()
+        observation, action = _spaces_of(config)
+        pipelines = build_pipelines(config, observation, action)
+        self._env_to_module, self._module_to_env = pipelines.to_module, pipelines.to_env
+        self._spaces = module_spaces(pipelines, observation, action)
+        stage = self._spaces.filter
+        self._filter = ObservationFilter(pipelines.to_module, stage) if stage else None
         spec = config.get_rl_module_spec(spaces=self._spaces.by_rllib_key, inference_only=True)
         self.module = cast("TorchRLModule", spec.build())
         self._weights_seq_no = 0
+        self._weights_are_published = False
+        self._published_at_s = float("-inf")
         self._env_runner_state_server: Any = None
         self._sampled = SampleMetrics(self.metrics, config)
-        self._publisher = WeightsPublisher(self.module, self._spaces, config, self._runner_config)
+        self._sampling = sampling_of(config, self._runner_config.publish_interval_s)
+        self._publisher = WeightsPublisher(
+            self.module, self._spaces, config, self._runner_config.run, self._sampling.flow
+        )
+        self._stock: ChunkStock | None = None
         self._link: BrokerLink | None = None
 
     # ---------------------------------------------------------------- sampling
@@ -84,12 +106,14 @@ class BrokerEnvRunner(EnvRunner, Checkpointable):
         num_episodes: int | None = None,
         **_: Any,
     ) -> list[SingleAgentEpisode]:
-        """Returns what the fleet sampled: at least one fragment, or less when time is up.
+        """Returns what the fleet sampled, as much of it as the algorithm counts on.
 
-        First confirms what the previous call returned, and publishes the newest weights.
+        First confirms what the previous call returned, and publishes the newest weights. While no
+        data comes it says every 10 s what it waits for; PPO, DQN and SAC get an empty list after
+        `pull_timeout_s` and ask again, IMPALA and APPO wait on.
 
         Raises:
-            LearnerStopping: `interrupt` was called.
+            LearnerStopping: the run is to end.
             RefusedError: the broker serves another learner, or does not know this wire version.
             ConfigError: RLlib asks for an evaluation, which actors do not serve.
         """
@@ -98,44 +122,63 @@ class BrokerEnvRunner(EnvRunner, Checkpointable):
                 "RLlib asks this runner for whole episodes, as an evaluation does; evaluate with "
                 "evaluation_config=config.overrides(env_runner_cls=SingleAgentEnvRunner)"
             )
+        self._pull_newest_state()
+        self.metrics.log_value(WEIGHTS_SEQ_NO, self._weights_seq_no, window=1)
         link = self._connect()
-        link.confirm()
-        self._publisher.publish_if_newer(link, self._weights_seq_no)
-        wanted = num_timesteps or (
-            self.config.get_rollout_fragment_length(self.worker_index)
-            * (self.config.num_envs_per_env_runner or 1)
-        )
+        stock = self._stock = self._stock or ChunkStock(self._publisher.exported.manifest.lookback)
+        self.confirm()
         started_s = time.monotonic()
-        batches = link.take(wanted, self._runner_config.pull_timeout_s)
+        self._publish_if_due(link, started_s)
+        wanted = num_timesteps or fragment_env_steps(self.config, self.worker_index)
+        taken = self._sampling.take(link, stock, wanted, self._runner_config.pull_timeout_s)
         self._sampled.log_wait(time.monotonic() - started_s)
-        episodes: list[SingleAgentEpisode] = []
-        for batch in batches:
-            for chunk in unpack_batch(batch.payload):
-                episodes.append(
-                    make_episode(
-                        chunk,
-                        self._spaces.module_observation,
-                        self._spaces.action,
-                        batch.lease.version.number,
-                    )
-                )
-                self._sampled.log_chunk(chunk)
-            self._sampled.log_batch(batch.lease)
+        episodes = [self._make_episode(stocked) for stocked in taken]
         self.num_env_steps_sampled_lifetime += self._sampled.finish(link.report)
         return episodes
+
+    def _make_episode(self, stocked: StockedChunk) -> SingleAgentEpisode:
+        chunk, number = stocked.chunk, stocked.lease.version.number
+        self._sampled.log_chunk(chunk, stocked.lease)
+        if self._filter is not None:
+            chunk = dataclasses.replace(chunk, columns=self._filter.take(chunk, number))
+        return make_episode(chunk, self._spaces.episode_observation, self._spaces.action, number)
+
+    def _publish_if_due(self, link: BrokerLink, now_s: float) -> None:
+        """Not in `set_state`: a restore calls that with initial weights first."""
+        is_early = now_s - self._published_at_s < self._sampling.publish_interval_s
+        if self._weights_are_published or is_early:
+            return
+        number = self._weights_seq_no
+        statistics = self._filter.tensors(number) if self._filter is not None else {}
+        self._publisher.publish(link, number, self.num_env_steps_sampled_lifetime, statistics)
+        self._weights_are_published = True
+        self._published_at_s = now_s
+
+    def _pull_newest_state(self) -> None:
+        """Asks RLlib's EnvRunnerStateServer, as its own runners do; IMPALA pushes nothing else."""
+        server = self._env_runner_state_server
+        if server is None:
+            return
+        try:
+            state: Any = ray.get(server.pull_if_newer.remote(self._weights_seq_no))
+        except RayError as error:
+            _LOG.warning("goes on with version %d: %s", self._weights_seq_no, error)
+            return
+        if state is not None:
+            self.set_state(state)
 
     def get_metrics(self) -> Any:
         """Returns RLlib's metrics, with headrace's own under `headrace`."""
         return self.metrics.reduce()
 
+    def confirm(self) -> None:
+        """Tells the broker that training has what `sample()` returned; the next one does so too."""
+        if self._stock is not None and self._stock.finished is not None:
+            self._connect().confirm(self._stock.finished)
+
     def interrupt(self) -> None:
         """Makes `sample()` raise LearnerStopping, now and from now on; from any thread."""
         self._connect().interrupt()
-
-    @property
-    def steps_by_lag(self) -> Counter[int]:
-        """Env steps that were handed to training, by the policy lag of their batch."""
-        return self._sampled.lifetime_steps_by_lag
 
     @property
     def link(self) -> BrokerLink:
@@ -164,7 +207,7 @@ class BrokerEnvRunner(EnvRunner, Checkpointable):
         not_components: str | Collection[str] | None = None,
         **kwargs: Any,
     ) -> dict[str, Any]:
-        """Returns the module's weights with their number, and the count of sampled steps."""
+        """Returns the module's weights with their number, connectors' state, and sampled steps."""
         state: dict[str, Any] = {
             NUM_ENV_STEPS_SAMPLED_LIFETIME: self.num_env_steps_sampled_lifetime
         }
@@ -175,74 +218,90 @@ class BrokerEnvRunner(EnvRunner, Checkpointable):
                 **kwargs,
             )
             state[WEIGHTS_SEQ_NO] = self._weights_seq_no
+        for name, pipeline in self._pipelines:
+            if self._check_component(name, components, not_components):
+                state[name] = pipeline.get_state()
         return state
 
     def set_state(self, state: dict[str, Any]) -> None:
-        """Stores weights that are newer, or whose number says to force them.
-
-        They are published by the next `sample()`, never here: a restore calls this with initial
-        weights first.
-        """
+        """Stores weights that are newer, or whose number says to force them, for `sample()`."""
+        for name, pipeline in self._pipelines:
+            if name in state:
+                pipeline.set_state(state[name])
         if COMPONENT_RL_MODULE in state:
-            number = state.get(WEIGHTS_SEQ_NO, 0)
-            if number == 0 or number != self._weights_seq_no:
-                weights = state[COMPONENT_RL_MODULE]
-                if isinstance(weights, ray.ObjectRef):
-                    weights = ray.get(weights)
-                if isinstance(weights, dict) and DEFAULT_MODULE_ID in weights:
-                    weights = weights[DEFAULT_MODULE_ID]
-                self.module.set_state(weights)
-            if number > 0:
-                self._weights_seq_no = number
+            self._set_weights(state[COMPONENT_RL_MODULE], state.get(WEIGHTS_SEQ_NO, 0))
         steps = state.get(NUM_ENV_STEPS_SAMPLED_LIFETIME)
         if steps is not None:
             self.num_env_steps_sampled_lifetime = steps
+
+    def _set_weights(self, weights: Any, number: int) -> None:
+        if number > 0 and number == self._weights_seq_no:
+            return
+        if isinstance(weights, ray.ObjectRef):
+            weights = ray.get(weights)
+        if isinstance(weights, dict) and DEFAULT_MODULE_ID in weights:
+            weights = weights[DEFAULT_MODULE_ID]
+        self.module.set_state(weights)
+        self._weights_are_published = False
+        if number > 0:
+            self._weights_seq_no = number
+        if self._filter is not None:
+            self._filter.remember(self._weights_seq_no)
 
     def get_ctor_args_and_kwargs(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Returns what RLlib constructs a restored runner with."""
         return (), {"config": self.config}
 
     def get_checkpointable_components(self) -> list[tuple[str, Any]]:
-        """Returns the module."""
-        return [(COMPONENT_RL_MODULE, self.module)]
+        """Returns the module and the connector pipelines."""
+        return [(COMPONENT_RL_MODULE, self.module), *self._pipelines]
 
     # ---------------------------------------------------------------- inside
 
+    @property
+    def _pipelines(self) -> tuple[tuple[str, Any], ...]:
+        return (
+            (COMPONENT_ENV_TO_MODULE_CONNECTOR, self._env_to_module),
+            (COMPONENT_MODULE_TO_ENV_CONNECTOR, self._module_to_env),
+        )
+
     def _connect(self) -> BrokerLink:
         if self._link is None:
-            config = self._runner_config
-            identity = LearnerIdentity(
-                learner_run=self._learner_run(),
-                worker_index=self.worker_index,
-                run=config.run,
-                host=socket.gethostname(),
-                takeover=config.takeover,
-                newest_epoch=config.newest_epoch,
-            )
-            self._link = BrokerLink(config.address, identity, zmq.Context.instance())
+            self._link = open_link(self._runner_config, self._log_dir, self.worker_index)
         return self._link
 
-    def _learner_run(self) -> str:
-        """Equal for all runners of one Algorithm and their restarts, and for nothing else."""
-        job = ray.get_runtime_context().get_job_id() if ray.is_initialized() else str(os.getpid())
-        return hashlib.sha256(f"{job} {self._log_dir}".encode()).hexdigest()[:32]
 
-    def _find_spaces(self) -> ModuleSpaces:
-        observation, action = self.config.observation_space, self.config.action_space
-        if observation is None or action is None:
-            observation, action = _spaces_of_env(self.config)
-        return module_spaces(self.config, observation, action)
+def open_link(config: RunnerConfig, log_dir: str, worker_index: int = 0) -> BrokerLink:
+    """Connects a runner, or the driver of an Algorithm without a local one, to the broker."""
+    job = ray.get_runtime_context().get_job_id() if ray.is_initialized() else str(os.getpid())
+    identity = LearnerIdentity(
+        # Equal for all runners of one Algorithm and their restarts, and for nothing else.
+        learner_run=hashlib.sha256(f"{job} {log_dir}".encode()).hexdigest()[:32],
+        worker_index=worker_index,
+        run=config.run,
+        host=socket.gethostname(),
+        takeover=config.takeover,
+        newest_epoch=config.newest_epoch,
+    )
+    return BrokerLink(config.address, identity, zmq.Context.instance())
 
 
-def _runner_config(config: AlgorithmConfig) -> RunnerConfig:
+def runner_config_of(config: AlgorithmConfig) -> RunnerConfig:
+    """Returns headrace's part of `env_config`.
+
+    Raises:
+        ConfigError: a key or a value is wrong.
+    """
     try:
         return msgspec.convert(config.env_config.get(CONFIG_KEY, {}), RunnerConfig)
     except msgspec.ValidationError as error:
         raise ConfigError(f"env_config[{CONFIG_KEY!r}]: {error}") from error
 
 
-def _spaces_of_env(config: AlgorithmConfig) -> tuple[gym.Space[Any], gym.Space[Any]]:
-    """Makes the configured environment once, only to ask for its spaces."""
+def _spaces_of(config: AlgorithmConfig) -> tuple[gym.Space[Any], gym.Space[Any]]:
+    """Returns the configured spaces, or those of the configured environment, made only to ask."""
+    if config.observation_space is not None and config.action_space is not None:
+        return config.observation_space, config.action_space
     if config.env is None:
         raise ConfigError(
             "tell the learner what its simulators observe and do: "

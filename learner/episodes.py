@@ -11,10 +11,11 @@ from ray.rllib.env.single_agent_episode import SingleAgentEpisode
 from ray.rllib.env.utils.infinite_lookback_buffer import InfiniteLookbackBuffer
 from ray.rllib.utils.metrics import WEIGHTS_SEQ_NO
 
-from headrace.learner.spaces import nest_observations
+from headrace.learner.spaces import nest_columns, nest_state
+from headrace.protocol.policy_graph import STATE_OUT
 from headrace.protocol.trajectory import ACTIONS, OBSERVATIONS, REWARDS, Chunk, is_column
 
-_OWN_FIELDS = (OBSERVATIONS, ACTIONS, REWARDS)
+_OWN_FIELDS = (OBSERVATIONS, ACTIONS, REWARDS, STATE_OUT)
 
 
 def make_episode(
@@ -39,10 +40,17 @@ def make_episode(
         for name, values in columns.items()
         if not any(is_column(own, name) for own in _OWN_FIELDS)
     }
+    state = {
+        name.removeprefix(f"{STATE_OUT}/"): values
+        for name, values in columns.items()
+        if is_column(STATE_OUT, name)
+    }
+    if state:
+        extras[Columns.STATE_OUT] = buffer(nest_state(state))
     extras[WEIGHTS_SEQ_NO] = buffer(np.full(rows, number, np.int64))
     return SingleAgentEpisode(
         id_=chunk.episode_id,
-        observations=buffer(nest_observations(observation_space, columns), observation_space),
+        observations=buffer(nest_columns(observation_space, columns), observation_space),
         observation_space=observation_space,
         actions=buffer(columns[Columns.ACTIONS], action_space),
         action_space=action_space,

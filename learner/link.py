@@ -91,10 +91,22 @@ class BrokerLink:
                 steps += batch.lease.env_steps
             return taken
 
-    def confirm(self) -> None:
-        """Confirms what was taken before: it has been handed to training."""
+    def request(self, env_steps: int) -> None:
+        """Prefetches so many env steps for the next `take`."""
         with self._changed:
-            self._session.confirm()
+            self._session.request(env_steps)
+            self._wake()
+
+    def confirm(self, batch: LeasedBatch) -> None:
+        """Confirms the batches up to this one: all of them was handed to training."""
+        with self._changed:
+            self._session.confirm(batch)
+            self._wake()
+
+    def announce_stop(self) -> None:
+        """Tells all sessions of the run, through the broker, that the run is to end."""
+        with self._changed:
+            self._session.stop()
             self._wake()
 
     def offer(self, weights: OfferedWeights) -> None:
@@ -147,16 +159,20 @@ class BrokerLink:
         session = self._session
         while session.ready_env_steps < env_steps and session.refusal is None:
             left_s = deadline_s - self._clock()
-            if left_s <= 0 or self._interrupted or self._failure is not None:
+            if left_s <= 0 or self._is_interrupted or self._failure is not None:
                 break
             if not self._changed.wait(min(left_s, _EXPLAIN_EVERY_S)):
                 self._explain(env_steps)
-        if self._interrupted:
+        if self._is_interrupted:
             raise LearnerStopping("the learner was asked to stop")
         if session.refusal is not None:
             raise session.refusal
         if self._failure is not None:
             raise HeadraceError("the learner's thread ended") from self._failure
+
+    @property
+    def _is_interrupted(self) -> bool:
+        return self._interrupted or self._session.run_is_stopping
 
     def _explain(self, env_steps: int) -> None:
         session = self._session

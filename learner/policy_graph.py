@@ -1,197 +1,209 @@
-"""The policy as one differentiable-free graph: observation, noise and weights in, actions out."""
+"""The policy as one graph: observation, state, noise and weights in, actions and state out."""
 
 from __future__ import annotations
 
-import abc
-import math
+from collections.abc import Mapping
 from typing import Any, cast
 
-import gymnasium as gym
-import numpy as np
 import torch
 from ray.rllib.core.columns import Columns
-from ray.rllib.core.distribution.torch.torch_distribution import (
-    TorchCategorical,
-    TorchDiagGaussian,
-)
 from ray.rllib.core.rl_module.torch import TorchRLModule
+from ray.rllib.utils.typing import StateDict
 from torch import Tensor, nn
 
 from headrace.learner.connectors import ModuleSpaces
-from headrace.learner.spaces import leaf_spaces, nest_observations
-from headrace.protocol.errors import ConfigError
+from headrace.learner.heads import ActionHead, is_value_based
+from headrace.learner.spaces import nest_columns, nest_state
+from headrace.learner.stages import Stage, Tensors
+from headrace.protocol.paths import flatten_paths
 from headrace.protocol.policy_graph import (
     ACTION,
     ACTION_DIST_INPUTS,
     ACTION_LOGP,
     ENV_ACTION,
+    EPSILON,
+    EXPLORE,
+    NOISE,
     RECORDED_OBSERVATION,
+    REWARD,
+    STATE,
+    STATE_OUT,
+    state_output,
 )
 from headrace.protocol.trajectory import OBSERVATIONS
 
 _SMALLEST_NOISE = 2.0**-24
 """Noise is kept this far from 0 and 1, so that no logarithm is infinite in float32."""
 
-
-class ActionHead(nn.Module, abc.ABC):
-    """Turns a distribution's inputs and uniform noise into an action and its log-probability."""
-
-    noise_size: int
-
-    @abc.abstractmethod
-    def sample(self, inputs: Tensor, noise: Tensor, explore: Tensor) -> tuple[Tensor, Tensor]:
-        """Returns actions and their log-probabilities; explore 0 gives the most likely ones."""
-
-    @abc.abstractmethod
-    def to_env(self, action: Tensor) -> Tensor:
-        """Returns actions as the simulator expects them."""
-
-
-class CategoricalHead(ActionHead):
-    """Gumbel-max sampling (Gumbel 1954; Maddison, Tarlow and Minka 2014, section 2)."""
-
-    def __init__(self, space: gym.spaces.Discrete[Any]) -> None:
-        super().__init__()
-        self.noise_size = int(space.n)
-
-    def sample(self, inputs: Tensor, noise: Tensor, explore: Tensor) -> tuple[Tensor, Tensor]:
-        """Returns indices; log-probabilities are those of the softmax of `inputs`."""
-        gumbel = -torch.log(-torch.log(noise))
-        action = torch.argmax(inputs + explore * gumbel, dim=-1)
-        log_probabilities = torch.log_softmax(inputs, dim=-1)
-        return action, log_probabilities.gather(-1, action.unsqueeze(-1)).squeeze(-1)
-
-    def to_env(self, action: Tensor) -> Tensor:
-        """Returns the index itself, as RLlib does."""
-        return action.clone()
-
-
-class DiagonalGaussianHead(ActionHead):
-    """Box-Muller sampling (Box and Muller 1958): two uniform numbers per normal one."""
-
-    def __init__(self, space: gym.spaces.Box, *, normalizes: bool, clips: bool) -> None:
-        super().__init__()
-        self._size = math.prod(space.shape)
-        self._shape = tuple(space.shape)
-        self.noise_size = 2 * self._size
-        is_bounded = bool(space.bounded_below.all() and space.bounded_above.all())
-        self._unsquashes = normalizes and is_bounded
-        self._clips = self._unsquashes or (clips and not normalizes)
-        self.register_buffer("low", torch.as_tensor(space.low, dtype=torch.float32))
-        self.register_buffer("high", torch.as_tensor(space.high, dtype=torch.float32))
-
-    def sample(self, inputs: Tensor, noise: Tensor, explore: Tensor) -> tuple[Tensor, Tensor]:
-        """Returns actions around the means, and the sum of their log-densities."""
-        mean, log_std = inputs.chunk(2, dim=-1)
-        radius, angle = noise.chunk(2, dim=-1)
-        normal = torch.sqrt(-2.0 * torch.log(radius)) * torch.cos(2.0 * math.pi * angle)
-        action = mean + explore * torch.exp(log_std) * normal
-        deviation = (action - mean) / torch.exp(log_std)
-        density = -0.5 * deviation**2 - log_std - 0.5 * math.log(2.0 * math.pi)
-        return action.reshape(-1, *self._shape), density.sum(-1)
-
-    def to_env(self, action: Tensor) -> Tensor:
-        """Returns the action unsquashed and clipped, as RLlib's NormalizeAndClipActions does."""
-        low, high = cast("Tensor", self.low), cast("Tensor", self.high)
-        if self._unsquashes:
-            action = low + (action + 1.0) * (high - low) / 2.0
-        return torch.clamp(action, low, high) if self._clips else action.clone()
-
-
-def make_head(
-    module: TorchRLModule, space: gym.Space[Any], *, normalizes: bool, clips: bool
-) -> ActionHead:
-    """Returns the head that samples as the module's exploration distribution does.
-
-    Raises:
-        ConfigError: no head samples that distribution over that space.
-    """
-    distribution = module.get_exploration_action_dist_cls()
-    distribution = getattr(distribution, "func", distribution)  # a functools.partial of RLlib's
-    if distribution is TorchCategorical and isinstance(space, gym.spaces.Discrete):
-        return CategoricalHead(space)
-    if distribution is TorchDiagGaussian and isinstance(space, gym.spaces.Box):
-        return DiagonalGaussianHead(space, normalizes=normalizes, clips=clips)
-    raise ConfigError(
-        f"actions of {space} drawn from {distribution.__name__} cannot be exported to a policy "
-        "graph; supported are Discrete (categorical) and Box (diagonal Gaussian)"
-    )
+_CONNECTOR_STATE = f"{STATE}/connectors"
+_Q_PREDS = "qf_preds"
 
 
 class PolicyGraphModule(nn.Module):
-    """The exported computation; parameters of `module` come in as inputs."""
+    """The exported computation; parameters of `module` come in as inputs.
+
+    Attributes:
+        state_shapes: of what goes from one step to the next, by input name, without the rows.
+        initial_state: what state begins with where that is not zero.
+        recorded_state: outputs with the module's own state, which are recorded.
+    """
 
     def __init__(self, module: TorchRLModule, spaces: ModuleSpaces, head: ActionHead) -> None:
         super().__init__()
         self._module = _Forward(module)
         self._spaces = spaces
         self.head = head
+        self.stages = nn.ModuleList(spaces.stages)
+        module_state = {
+            path: torch.as_tensor(tensor, dtype=torch.float32)
+            for path, tensor in flatten_state(module.get_initial_state()).items()
+        }
+        self._module_paths = list(module_state)
+        self.state_shapes = {
+            **{f"{STATE}/{path}": tuple(tensor.shape) for path, tensor in module_state.items()},
+            **{
+                f"{_CONNECTOR_STATE}/{name}": shape
+                for stage in spaces.stages
+                for name, shape in stage.state_shapes.items()
+            },
+        }
+        self.initial_state = {
+            f"{STATE}/{path}": value for path, value in module_state.items() if value.any()
+        }
+        self.recorded_state = [f"{STATE_OUT}/{path}" for path in module_state]
+        self.needs_reward = any(stage.needs_reward for stage in spaces.stages)
+        self.output_names: list[str] = []
 
     def forward(
-        self,
-        observations: dict[str, Tensor],
-        weights: dict[str, Tensor],
-        noise: Tensor,
-        explore: Tensor,
+        self, observations: Tensors, state: Tensors, weights: Tensors, others: Tensors
     ) -> tuple[Tensor, ...]:
-        """Returns what `output_names` lists, in that order."""
-        seen = self.see(observations)
-        inputs = cast(
-            "Tensor",
-            torch.func.functional_call(
-                self._module, {f"module.{name}": value for name, value in weights.items()}, (seen,)
-            ),
-        )
-        safe_noise = torch.clamp(noise, _SMALLEST_NOISE, 1.0 - _SMALLEST_NOISE)
-        action, logp = self.head.sample(inputs, safe_noise, explore)
-        outputs = (action, self.head.to_env(action), logp, inputs)
-        return (*outputs, seen) if self._spaces.flattens else outputs
+        """Returns what `compute` does, in the order of `output_names`."""
+        return tuple(self.compute(observations, state, weights, others).values())
+
+    def compute(
+        self, observations: Tensors, state: Tensors, weights: Tensors, others: Tensors
+    ) -> dict[str, Tensor]:
+        """Returns the outputs by name.
+
+        Args:
+            weights: parameters of the module, tensors of the stages, and epsilon.
+            others: noise, explore, and reward where a stage needs it.
+        """
+        noise = torch.clamp(others[NOISE], _SMALLEST_NOISE, 1.0 - _SMALLEST_NOISE)
+        reward = others.get(REWARD, noise[:, 0])
+        values = self.see(observations, state, weights, reward)
+        inputs, state_out = self._run_module(values[-1], state, weights)
+        explore = others[EXPLORE]
+        action, logp = self.head.sample(inputs, noise, explore, weights.get(EPSILON, explore))
+        outputs = {ACTION: action, ENV_ACTION: self.head.to_env(action)}
+        if logp is not None:
+            # RLlib gives an action that was not drawn the probability 1.
+            outputs |= {ACTION_LOGP: logp * explore, ACTION_DIST_INPUTS: inputs}
+        outputs |= self._recorded_observation(values)
+        outputs |= {f"{STATE_OUT}/{path}": value for path, value in state_out.items()}
+        for stage, value in zip(self._spaces.stages, values, strict=False):
+            kept = stage.remember(value, _own(stage, state), reward, action)
+            outputs |= {state_output(f"{_CONNECTOR_STATE}/{name}"): kept[name] for name in kept}
+        return outputs
+
+    def see(
+        self, observations: Tensors, state: Tensors, tensors: Tensors, reward: Tensor
+    ) -> list[Any]:
+        """Returns observations as each stage sees them, and last as the module does."""
+        singles = {path: _to_single(rows) for path, rows in observations.items()}
+        values: list[Any] = [nest_columns(self._spaces.observation, singles)]
+        for stage in self._spaces.stages:
+            values.append(stage(values[-1], _own(stage, state), tensors, reward))
+        return values
 
     @property
-    def output_names(self) -> list[str]:
-        """The outputs in the order in which `forward` returns them."""
-        names = [ACTION, ENV_ACTION, ACTION_LOGP, ACTION_DIST_INPUTS]
-        return [*names, RECORDED_OBSERVATION] if self._spaces.flattens else names
+    def parameters_by_name(self) -> dict[str, Tensor]:
+        """The module's parameters and buffers."""
+        return cast("dict[str, Tensor]", self._module.module.state_dict())
 
-    def see(self, observations: dict[str, Tensor]) -> Any:
-        """Returns observations as the module sees them."""
-        if not self._spaces.flattens:
-            singles = {path: _to_single(rows) for path, rows in observations.items()}
-            return nest_observations(self._spaces.observation, singles)
-        leaves = leaf_spaces(self._spaces.observation, OBSERVATIONS)
-        rows = [_flatten_leaf(observations[path], space) for path, space in leaves.items()]
-        return torch.cat(rows, dim=-1)
+    def module_batch(self, seen: Any, state: Tensors) -> dict[str, Any]:
+        """Returns what the module's public methods take for observations and state."""
+        return self._module.batch(seen, self._module_state(state))
+
+    def _module_state(self, state: Tensors) -> Tensors:
+        return {path: state[f"{STATE}/{path}"] for path in self._module_paths}
+
+    def _run_module(self, seen: Any, state: Tensors, weights: Tensors) -> tuple[Tensor, Tensors]:
+        parameters = {
+            f"module.{name}": value
+            for name, value in weights.items()
+            if name in self._module.parameter_names
+        }
+        arguments = (seen, self._module_state(state))
+        outputs = torch.func.functional_call(self._module, parameters, arguments)
+        return cast("tuple[Tensor, Tensors]", outputs)
+
+    def _recorded_observation(self, values: list[Any]) -> dict[str, Tensor]:
+        """What the last recorded stage gives, unless it is the simulator's own observation."""
+        recorded = sum(stage.is_recorded for stage in self._spaces.stages)
+        if not recorded:
+            return {}
+        leaves = flatten_paths(values[recorded], OBSERVATIONS)
+        return {
+            RECORDED_OBSERVATION + path.removeprefix(OBSERVATIONS): leaf
+            for path, leaf in leaves.items()
+        }
+
+
+def _own(stage: Stage, state: Tensors) -> Tensors:
+    return {name: state[f"{_CONNECTOR_STATE}/{name}"] for name in stage.state_shapes}
 
 
 class _Forward(nn.Module):
-    """The module's exploration pass as a plain function of observations."""
+    """The module's exploration pass as a plain function of observations and state."""
 
     def __init__(self, module: TorchRLModule) -> None:
         super().__init__()
         self.module = module
+        self.parameter_names = set(module.state_dict())
+        self._is_value_based = is_value_based(module)
 
-    def forward(self, observations: Any) -> Tensor:
+    def forward(self, observations: Any, state: Tensors) -> tuple[Tensor, Tensors]:
+        """Returns values or distribution inputs [n, …], and the state after the step."""
+        inputs, outputs = self._act(self.batch(observations, state))
+        if not state:
+            return inputs, {}
+        return inputs.squeeze(1), flatten_state(outputs[Columns.STATE_OUT])
+
+    def batch(self, observations: Any, state: Tensors) -> dict[str, Any]:
+        """Returns observations as a module takes them; a recurrent one wants a time axis."""
+        if not state:
+            return {Columns.OBS: observations}
+        timed = {path: rows.unsqueeze(1) for path, rows in flatten_paths(observations, "").items()}
+        return {Columns.OBS: renest(observations, timed), Columns.STATE_IN: nest_state(state)}
+
+    def _act(self, batch: dict[str, Any]) -> tuple[Tensor, StateDict]:
+        module: Any = self.module
+        if self._is_value_based:
+            outputs = module.compute_q_values(batch)
+            return cast("Tensor", outputs[_Q_PREDS]), outputs
         # The public method switches to eval mode and back, which the exporter cannot trace.
-        outputs = self.module._forward_exploration({Columns.OBS: observations})  # pyright: ignore[reportPrivateUsage]
-        return cast("Tensor", outputs[Columns.ACTION_DIST_INPUTS])
+        outputs = module._forward_exploration(batch)  # pyright: ignore[reportPrivateUsage]
+        return cast("Tensor", outputs[Columns.ACTION_DIST_INPUTS]), outputs
+
+
+def flatten_state(state: Any) -> dict[str, Any]:
+    """Returns the leaves of a module's state by path; an empty state has none."""
+    if isinstance(state, Mapping) and not state:
+        return {}
+    leaves = flatten_paths(state, "")
+    return {path.removeprefix("/"): leaf for path, leaf in leaves.items()}
+
+
+def renest(structure: Any, leaves: Mapping[str, Any], path: str = "") -> Any:
+    """Returns leaves by path in the shape of a nested structure."""
+    if isinstance(structure, Mapping):
+        return {key: renest(value, leaves, f"{path}/{key}") for key, value in structure.items()}
+    if isinstance(structure, tuple):
+        return tuple(renest(v, leaves, f"{path}/{i}") for i, v in enumerate(structure))
+    return leaves[path]
 
 
 def _to_single(values: Tensor) -> Tensor:
     """Casts as RLlib's NumpyToTensor does: floats to single precision, integers not at all."""
     return values.to(torch.float32) if values.is_floating_point() else values
-
-
-def _flatten_leaf(values: Tensor, space: gym.Space[Any]) -> Tensor:
-    """Flattens as RLlib's `flatten_inputs_to_1d_tensor` does: indices become one-hot."""
-    if isinstance(space, gym.spaces.Discrete):
-        return _one_hot(values, int(space.n))
-    if isinstance(space, gym.spaces.MultiDiscrete):
-        columns = [_one_hot(values[:, i], int(n)) for i, n in enumerate(space.nvec)]
-        return torch.cat(columns, dim=-1)
-    size = math.prod(cast("tuple[int, ...]", space.shape))
-    return values.reshape(-1, size).to(torch.float32)
-
-
-def _one_hot(values: Tensor, size: int) -> Tensor:
-    classes = torch.as_tensor(np.arange(size), dtype=values.dtype)
-    return (values.reshape(-1, 1) == classes).to(torch.float32)

@@ -5,28 +5,28 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
+import numpy as np
 from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
-from ray.rllib.algorithms.ppo import PPOConfig
 from ray.rllib.core.rl_module.torch import TorchRLModule
 
-from headrace.learner.config import RunnerConfig
 from headrace.learner.connectors import ModuleSpaces
 from headrace.learner.export import ExportedModule, actor_weights, export_module
+from headrace.learner.heads import is_value_based
 from headrace.learner.link import BrokerLink
 from headrace.learner.session import OfferedWeights
 from headrace.protocol.arrays import Array
-from headrace.protocol.errors import ConfigError
+from headrace.protocol.flow_control import Flow
 from headrace.protocol.manifest import (
     DEFAULT_MODULE,
     Manifest,
-    OnPolicyFlow,
     Policy,
     encode_policy,
     policy_digest,
 )
 from headrace.protocol.payload import encode_payload
+from headrace.protocol.policy_graph import EPSILON
 
 _LOG = logging.getLogger("headrace.learner")
 
@@ -39,28 +39,49 @@ class WeightsPublisher:
         module: TorchRLModule,
         spaces: ModuleSpaces,
         config: AlgorithmConfig,
-        runner_config: RunnerConfig,
+        run: str,
+        flow: Flow,
     ) -> None:
         self._module = module
         self._spaces = spaces
         self._config = config
-        self._runner_config = runner_config
-        self._flow = flow_of(config)
+        self._run = run
+        self._flow = flow
         self._exported: ExportedModule | None = None
         self._policy_frame = b""
         self._policy_digest = ""
         self._offered: tuple[int, str] | None = None
 
-    def publish_if_newer(self, link: BrokerLink, number: int) -> None:
-        """Offers the module's weights as version `number`, unless they were offered already.
+    @property
+    def exported(self) -> ExportedModule:
+        """The policy graph, exported at the first call.
 
         Raises:
             ConfigError: the module cannot be exported; the sentence says why.
         """
         if self._exported is None:
             self._exported = self._export()
-        names = [spec.name for spec in self._exported.manifest.graph.weights]
-        weights = actor_weights(self._module, names)
+        return self._exported
+
+    def publish(
+        self, link: BrokerLink, number: int, env_steps: int, statistics: Mapping[str, Array]
+    ) -> None:
+        """Offers the module's weights as version `number`, unless they were offered already.
+
+        Args:
+            env_steps: sampled so far; schedules such as epsilon's depend on it.
+            statistics: inputs of the graph that are no parameters of the module.
+
+        Raises:
+            ConfigError: the module cannot be exported; the sentence says why.
+        """
+        exported = self.exported
+        beside = {**exported.initial_state, **statistics, **_schedules(self._module, env_steps)}
+        wanted = {spec.name for spec in exported.manifest.graph.weights}
+        weights = {
+            **actor_weights(self._module, exported.parameters),
+            **{name: value for name, value in beside.items() if name in wanted},
+        }
         digest = weights_digest(weights)
         if self._offered == (number, digest):
             return
@@ -78,7 +99,7 @@ class WeightsPublisher:
     def _export(self) -> ExportedModule:
         exported = export_module(self._module, self._spaces, self._config)
         manifest = Manifest(
-            run=self._runner_config.run,
+            run=self._run,
             flow=self._flow,
             modules={DEFAULT_MODULE: exported.manifest},
             environment=self._config.env if isinstance(self._config.env, str) else None,
@@ -103,16 +124,13 @@ def weights_digest(weights: Mapping[str, Array]) -> str:
     return digest.hexdigest()
 
 
-def flow_of(config: AlgorithmConfig) -> OnPolicyFlow:
-    """Returns the flow control that suits an algorithm.
-
-    Raises:
-        ConfigError: the algorithm is not supported.
-    """
-    if not isinstance(config, PPOConfig):
-        name = type(config).__name__.removesuffix("Config")
-        raise ConfigError(f"{name} cannot be trained through the broker yet; PPO can")
-    return OnPolicyFlow(train_batch_env_steps=config.total_train_batch_size)
+def _schedules(module: TorchRLModule, env_steps: int) -> dict[str, Array]:
+    """Returns the present value of what a module changes with the number of env steps."""
+    if not is_value_based(module):
+        return {}
+    schedule = cast("Any", module).epsilon_schedule
+    schedule.update(env_steps)
+    return {EPSILON: np.array([schedule.get_current_value()], np.float32)}
 
 
 def _plain(env_config: Mapping[str, Any]) -> dict[str, str | int | float | bool | None]:

@@ -43,20 +43,16 @@ class SampleMetrics:
         self._episodes = 0
         self._wait_s = 0.0
         self._steps_by_lag: Counter[int] = Counter()
-        self.lifetime_steps_by_lag: Counter[int] = Counter()
 
     def log_wait(self, wait_s: float) -> None:
         """Notes how long `sample()` waited for data."""
         self._wait_s = wait_s
 
-    def log_batch(self, lease: Lease) -> None:
-        """Notes a batch and its policy lag, which counts per env step."""
-        self._env_steps += lease.env_steps
-        if lease.policy_lag is not None:
-            self._steps_by_lag[lease.policy_lag] += lease.env_steps
-
-    def log_chunk(self, chunk: Chunk) -> None:
+    def log_chunk(self, chunk: Chunk, lease: Lease) -> None:
         """Notes a chunk; one that ends its episode tells return and length of the whole."""
+        self._env_steps += chunk.length
+        if lease.policy_lag is not None:
+            self._steps_by_lag[lease.policy_lag] += chunk.length
         if not chunk.is_done:
             return
         self._episodes += 1
@@ -76,7 +72,6 @@ class SampleMetrics:
         env_steps = self._env_steps
         self._log_counts(env_steps)
         self._log_headrace(report)
-        self.lifetime_steps_by_lag.update(self._steps_by_lag)
         self._steps_by_lag.clear()
         self._env_steps = self._episodes = 0
         return env_steps
@@ -104,6 +99,8 @@ class SampleMetrics:
         log = self._logger.log_value
         log((PREFIX, "wait_s"), self._wait_s, reduce="sum")
         steps = self._steps_by_lag.total()
+        for lag, count in self._steps_by_lag.items():
+            log((PREFIX, "env_steps_by_lag", str(lag)), count, reduce="lifetime_sum")
         if steps:
             mean = sum(lag * count for lag, count in self._steps_by_lag.items()) / steps
             log((PREFIX, "policy_lag_mean"), mean, window=1)

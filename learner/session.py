@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from headrace.protocol.errors import RefusedError, RejectCode
 from headrace.protocol.headers import Frame, encode_header, to_learner_decoder
+from headrace.protocol.identity import PolicyVersion
 from headrace.protocol.limits import DEFAULT_LIMITS, DecodeLimits
 from headrace.protocol.messages import (
     FleetReport,
@@ -81,7 +82,8 @@ class LearnerSession:
         self._marks: OrderedDict[tuple[str, int], int] = OrderedDict()
         self._offered: OfferedWeights | None = None
         self._offer_is_open = False
-        self._taken = 0
+        self._settled: PolicyVersion | None = None
+        self._previous: PolicyVersion | None = None
         self._confirmed = 0
         self._wanted_steps = 0
         self._out: list[tuple[Message, tuple[Frame, ...]]] = []
@@ -97,6 +99,7 @@ class LearnerSession:
         self.report: FleetReport | None = None
         self.report_count = 0
         self.progress: LearnerProgress | None = None
+        self.stopping = False
         self.refusal: RefusedError | None = None
         self._begin()
 
@@ -121,25 +124,34 @@ class LearnerSession:
         self._pull_due_s = float("-inf")
 
     def take(self) -> LeasedBatch | None:
-        """Returns the next ready batch; it is handed to training, and confirmed by `confirm`."""
+        """Returns the next ready batch; once training has all of it, `confirm` it."""
         if not self.ready:
             return None
         batch = self.ready.popleft()
         self.ready_env_steps -= batch.lease.env_steps
         self._wanted_steps = max(0, self._wanted_steps - batch.lease.env_steps)
-        if batch.lease.session == self._session:
-            self._taken = batch.lease.number
         return batch
 
-    def confirm(self) -> None:
-        """Confirms every batch that `take` returned so far."""
-        if self._taken > self._confirmed:
-            self._confirmed = self._taken
+    def confirm(self, batch: LeasedBatch) -> None:
+        """Confirms the batches that `take` returned, up to this one."""
+        if batch.lease.session == self._session and batch.lease.number > self._confirmed:
+            self._confirmed = batch.lease.number
             self._pull_due_s = float("-inf")
+
+    def stop(self) -> None:
+        """Tells all sessions of the run that it is to end."""
+        self.stopping = True
+        self._pull_due_s = float("-inf")
+
+    @property
+    def run_is_stopping(self) -> bool:
+        """Whether this session or another one said that the run is to end."""
+        return self.stopping or (self.report is not None and self.report.stopping)
 
     def offer(self, weights: OfferedWeights) -> None:
         """Offers weights; they are sent when the broker asks for them."""
         self._offered = weights
+        self._previous = self._settled
         self._offer_is_open = True
         self._offer_due_s = float("-inf")
 
@@ -178,7 +190,6 @@ class LearnerSession:
         self._hello_due_s = float("-inf")
         self._last_lease = 0
         self._leased_steps = 0
-        self._taken = 0
         self._confirmed = 0
 
     def _take(self, message: ToLearner, payloads: Sequence[Frame], now_s: float) -> None:
@@ -231,6 +242,7 @@ class LearnerSession:
             return
         if not want.weights:
             self._offer_is_open = False
+            self._settled = PolicyVersion(self.epoch, offered.number)
             self._pull_due_s = float("-inf")
             return
         message = Publish(
@@ -251,6 +263,7 @@ class LearnerSession:
             number=self._offered.number,
             weights_digest=self._offered.weights_digest,
             policy_digest=self._offered.policy_digest,
+            previous=self._previous,
         )
         self._out.append((message, ()))
 
@@ -278,5 +291,6 @@ class LearnerSession:
             session=self._session,
             lease_up_to_steps=self._leased_steps + missing,
             confirmed=self._confirmed,
+            stopping=self.stopping,
             progress=self.progress,
         )

@@ -84,7 +84,7 @@ def column_of(name: str, space: gym.Space[Any]) -> ColumnSpec:
     return ColumnSpec(tensor.name, tensor.dtype, tensor.shape, low, high)
 
 
-def nest_observations(space: gym.Space[Any], columns: Mapping[str, Any]) -> Any:
+def nest_columns(space: gym.Space[Any], columns: Mapping[str, Any]) -> Any:
     """Returns columns by path as the nested structure that RLlib keeps for a space."""
     return _nest(space, columns, OBSERVATIONS)
 
@@ -99,3 +99,15 @@ def _nest(space: gym.Space[Any], columns: Mapping[str, Any], path: str) -> Any:
             _nest(member, columns, f"{path}/{index}") for index, member in enumerate(space.spaces)
         )
     return columns[path]
+
+
+def nest_state(leaves: Mapping[str, Any]) -> Any:
+    """Returns leaves by path as nested maps."""
+    tree: dict[str, Any] = {}
+    for path, leaf in leaves.items():
+        *parents, name = path.split("/")
+        branch = tree
+        for parent in parents:
+            branch = branch.setdefault(parent, {})
+        branch[name] = leaf
+    return tree

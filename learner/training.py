@@ -13,12 +13,13 @@ from typing import Any, Protocol, cast
 import msgspec
 import ray
 from ray.rllib.algorithms.algorithm import Algorithm
+from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
 
 from headrace.learner.algorithm import build_config
 from headrace.learner.config import LearnerRun, StopSection
 from headrace.learner.curve import draw_curve
-from headrace.learner.env_runner import BrokerEnvRunner
-from headrace.learner.link import LearnerStopping
+from headrace.learner.env_runner import BrokerEnvRunner, open_link, runner_config_of
+from headrace.learner.link import BrokerLink, LearnerStopping
 from headrace.learner.run_folder import (
     CheckpointState,
     IterationMetrics,
@@ -73,6 +74,8 @@ class Training:
         self._before = CheckpointState(iteration=0, env_steps=0, wall_s=0.0, epoch=0)
         self._iteration = 0
         self._waited_s = 0.0
+        self._steps_by_lag: Counter[int] = Counter()
+        self._own_link: BrokerLink | None = None
         self._first_data_s: float | None = None
         self._checkpointed_s = self._started_s
 
@@ -112,6 +115,8 @@ class Training:
             self._stopping.set()
             if self._algorithm is not None:
                 self._algorithm.stop()
+            if self._own_link is not None:
+                self._own_link.close()
             ray.shutdown()
             self._folder.close()
 
@@ -144,7 +149,7 @@ class Training:
             self._waited_s += metrics.wait_s
         self._folder.add_metrics(metrics)
         self._view.show(metrics)
-        _runner_of(algorithm).link.tell(
+        self._link_of(algorithm).tell(
             LearnerProgress(metrics.env_steps, metrics.iteration, metrics.episode_return_mean)
         )
 
@@ -155,7 +160,9 @@ class Training:
         if not self._stopping.wait(left_s):
             self.stop("wall_s")
         if self._algorithm is not None and self._stop_reason in ("request", "wall_s"):
-            _runner_of(self._algorithm).interrupt()
+            link = self._link_of(self._algorithm)
+            link.announce_stop()
+            link.interrupt()
 
     @property
     def _wall_s(self) -> float:
@@ -169,6 +176,8 @@ class Training:
         own = sampled.get("headrace", {})
         batches = own.get("batches", {})
         lag = own.get("policy_lag_mean")
+        by_lag = own.get("env_steps_by_lag", {})
+        self._steps_by_lag = Counter({int(lag): int(steps) for lag, steps in by_lag.items()})
         return IterationMetrics(
             iteration=self._iteration + 1,
             env_steps=int(sampled.get("num_env_steps_sampled_lifetime", 0)),
@@ -182,12 +191,21 @@ class Training:
             batches=Ledger(**{name: int(count) for name, count in batches.items()}),
         )
 
+    def _link_of(self, algorithm: Algorithm) -> BrokerLink:
+        """The local runner's, whether or not it samples; else one of the driver's own."""
+        if isinstance(algorithm.env_runner, BrokerEnvRunner):
+            return algorithm.env_runner.link
+        if self._own_link is None:
+            config = runner_config_of(cast("AlgorithmConfig", algorithm.config))
+            self._own_link = open_link(config, str(algorithm.logdir))
+        return self._own_link
+
     def _checkpoint(self, algorithm: Algorithm, metrics: IterationMetrics) -> None:
         state = CheckpointState(
             iteration=metrics.iteration,
             env_steps=metrics.env_steps,
             wall_s=metrics.wall_s,
-            epoch=_runner_of(algorithm).link.epoch,
+            epoch=self._link_of(algorithm).epoch,
         )
         temporary, final = self._folder.new_checkpoint(state)
         algorithm.save_to_path(temporary.absolute())
@@ -196,12 +214,12 @@ class Training:
         _LOG.info("checkpoint %s", final)
 
     def _finish(self, algorithm: Algorithm, newest: IterationMetrics | None) -> Summary:
-        runner = _runner_of(algorithm)
         if newest is not None:
             self._checkpoint(algorithm, newest)
-        runner.link.confirm()
-        report = runner.link.fresh_report(_REPORT_TIMEOUT_S)
-        lags = runner.steps_by_lag
+        if isinstance(algorithm.env_runner, BrokerEnvRunner):
+            algorithm.env_runner.confirm()
+        report = self._link_of(algorithm).fresh_report(_REPORT_TIMEOUT_S)
+        lags = self._steps_by_lag
         now_s = self._clock()
         trained_s = now_s - (self._first_data_s or now_s)
         summary = Summary(
@@ -220,10 +238,6 @@ class Training:
             self._plan.run.name, self._folder.read_metrics(), self._folder.path / "curve.png"
         )
         return summary
-
-
-def _runner_of(algorithm: Algorithm) -> BrokerEnvRunner:
-    return cast("BrokerEnvRunner", algorithm.env_runner)
 
 
 def met_criterion(stop: StopSection, metrics: IterationMetrics) -> str | None:

@@ -14,6 +14,7 @@ import numpy as np
 
 from headrace.protocol.arrays import MAX_DIMENSIONS
 from headrace.protocol.errors import RejectCode, RemoteProtocolError
+from headrace.protocol.flow_control import Flow
 from headrace.protocol.identity import Name
 from headrace.protocol.trajectory import ACTIONS, OBSERVATIONS, REWARDS, is_column
 
@@ -52,6 +53,10 @@ class PolicyGraph(msgspec.Struct, frozen=True):
 
     Attributes:
         observations: inputs with the observation as the simulator gives it, one per path.
+        states: inputs with what an earlier step gave, one row per observation; an episode begins
+            with zeros, or with the tensor `initial_state/…` that comes with the weights.
+        takes_reward: whether there is an input `reward` with what the last step gave, float32, one
+            per observation; an episode begins with 0.
         noise_size: columns of the input `noise`, uniform in (0, 1), one row per observation.
         weights: inputs with the module's parameters, in full shape.
         scalars: further inputs of shape [1], float32, with their default values.
@@ -67,6 +72,8 @@ class PolicyGraph(msgspec.Struct, frozen=True):
     recorded: dict[str, str]
     env_action: TensorSpec
     max_error: float
+    states: tuple[TensorSpec, ...] = ()
+    takes_reward: bool = False
 
 
 class ModuleManifest(msgspec.Struct, frozen=True):
@@ -75,25 +82,6 @@ class ModuleManifest(msgspec.Struct, frozen=True):
     columns: tuple[ColumnSpec, ...]
     graph: PolicyGraph
     lookback: Annotated[int, msgspec.Meta(ge=0, le=65_536)] = 0
-
-
-class OnPolicyFlow(msgspec.Struct, frozen=True, tag="on_policy", tag_field="strategy"):
-    """Flow control for learners that collect a batch, train on it and publish (PPO).
-
-    Attributes:
-        train_batch_env_steps: env steps per update.
-        overlap: share of the next batch that may be produced while the learner trains.
-        max_policy_lag: older batches are stale.
-        cut_on_new_weights: newer weights close an open batch.
-    """
-
-    train_batch_env_steps: Annotated[int, msgspec.Meta(ge=1, le=2**40)]
-    overlap: Annotated[float, msgspec.Meta(ge=0, le=16)] = 1.0
-    max_policy_lag: Annotated[int, msgspec.Meta(ge=0)] | None = 1
-    cut_on_new_weights: bool = True
-
-
-Flow = OnPolicyFlow
 
 
 class Manifest(msgspec.Struct, frozen=True):

@@ -266,19 +266,27 @@ class Pull(LearnerMessage, frozen=True, tag="pull"):
     Attributes:
         lease_up_to_steps: lease batches while fewer env steps than this were leased in all.
         confirmed: leases up to this one were handed to training.
+        stopping: the run is to end; every session of it is told with its next report.
     """
 
     lease_up_to_steps: Count
     confirmed: Count
+    stopping: bool = False
     progress: LearnerProgress | None = None
 
 
 class Offer(LearnerMessage, frozen=True, tag="offer"):
-    """Tells that this session has weights of version `number` to publish."""
+    """Tells that this session has weights of version `number` to publish.
+
+    Attributes:
+        previous: the version that this runner offered last, published by it or by another one. A
+            number below it says that the learner was restored: a new epoch begins.
+    """
 
     number: Count
     weights_digest: Digest
     policy_digest: Digest
+    previous: PolicyVersion | None = None
 
 
 class Publish(LearnerMessage, frozen=True, tag="publish"):
@@ -356,6 +364,7 @@ class FleetReport(Message, frozen=True, tag="fleet_report"):
     Attributes:
         last_lease: the newest lease that was sent before this message; a session that has not got
             it lost it with a connection, and begins anew.
+        stopping: a session of this run said that the run is to end.
     """
 
     session: Count
@@ -363,6 +372,7 @@ class FleetReport(Message, frozen=True, tag="fleet_report"):
     actors: Count
     ledger: Ledger
     last_lease: Count = 0
+    stopping: bool = False
 
 
 IngestMessage = Hello | Alive | Goodbye | Trajectories

@@ -17,10 +17,10 @@ from headrace.actors.recorder import StepResult
 from headrace.learner.session import OfferedWeights
 from headrace.protocol.arrays import Array
 from headrace.protocol.errors import ConfigError, LocalProtocolError
+from headrace.protocol.flow_control import OnPolicyFlow
 from headrace.protocol.manifest import (
     DEFAULT_MODULE,
     Manifest,
-    OnPolicyFlow,
     Policy,
     encode_policy,
     policy_digest,

@@ -43,7 +43,7 @@ def test_what_a_simulator_pushes_is_what_the_learner_takes(
         [batch] = learner.take(5)
         [part] = unpack_batch(batch.payload).modules.values()
         np.testing.assert_array_equal(part.columns["rewards"], rewards)
-        learner.link.confirm()
+        learner.confirm()
         wait_until(lambda: broker.status.ledger == Ledger(produced=1, consumed=1))
         wait_until(lambda: client.unaccepted == 0)
 
@@ -119,7 +119,7 @@ def test_a_restarted_broker_loses_and_repeats_nothing(
         while len(learner.taken) < 10:
             assert learner.take(5)
         assert learner.seqs == [("a", seq) for seq in range(1, 11)]
-        learner.link.confirm()
+        learner.confirm()
         wait_until(lambda: broker.status.ledger.consumed == 10)
         assert broker.status.ledger == Ledger(produced=10, consumed=10)
 

@@ -5,6 +5,8 @@ from typing import Any
 import pytest
 from gymnasium.spaces import Box, Dict, Discrete
 from ray.rllib.algorithms.appo import APPOConfig
+from ray.rllib.algorithms.dqn import DQNConfig
+from ray.rllib.algorithms.marwil import MARWILConfig
 
 from headrace.learner.algorithm import build_config
 from headrace.learner.config import (
@@ -17,9 +19,10 @@ from headrace.learner.config import (
     RunSection,
 )
 from headrace.learner.env_runner import BrokerEnvRunner
-from headrace.learner.publisher import flow_of
+from headrace.learner.sampling import sampling_of
 from headrace.learner.spaces import column_of, space_of, tensor_of
 from headrace.protocol.errors import ConfigError
+from headrace.protocol.flow_control import AsynchronousFlow, OffPolicyFlow
 
 
 def make_run(environment: EnvironmentSection | None = None, **learner: Any) -> LearnerRun:
@@ -55,7 +58,6 @@ def test_a_run_becomes_rllibs_config() -> None:
         ({"env_runners": {"num_env_runner": 1}}, "'num_env_runners'"),
         ({"model": {"fcnet_hidden": 1}}, "'fcnet_hiddens'"),
         ({"algorithm": "PPPO"}, "'PPO'"),
-        ({"env_runners": {"num_env_runners": 2}}, "more actors"),
     ],
 )
 def test_an_unknown_name_is_answered_with_the_nearest(
@@ -103,5 +105,20 @@ def test_indices_are_bounded_and_boxes_are_not() -> None:
 
 
 def test_an_algorithm_that_is_not_supported_is_named() -> None:
-    with pytest.raises(ConfigError, match="APPO"):
-        flow_of(APPOConfig())
+    with pytest.raises(ConfigError, match=r"MARWIL cannot.*APPO"):
+        sampling_of(MARWILConfig())
+
+
+def test_asynchronous_versions_count_the_updates_between_broadcasts() -> None:
+    config = APPOConfig().training(train_batch_size_per_learner=500, broadcast_interval=3)
+    assert sampling_of(config).flow == AsynchronousFlow(version_env_steps=1500)
+
+
+def test_off_policy_learners_take_little_and_publish_seldom() -> None:
+    config = DQNConfig().env_runners(
+        num_env_runners=2, num_envs_per_env_runner=4, rollout_fragment_length=1
+    )
+    sampling = sampling_of(config)
+    assert sampling.flow == OffPolicyFlow(sample_env_steps=8)
+    assert sampling.publish_interval_s == 1.0
+    assert sampling_of(config, 0.2).publish_interval_s == 0.2

@@ -8,7 +8,7 @@ from ray.rllib.env.single_agent_episode import SingleAgentEpisode
 from support.examples import make_batch, make_columns, make_table
 
 from headrace.learner.episodes import make_episode
-from headrace.learner.spaces import leaf_spaces, nest_observations
+from headrace.learner.spaces import leaf_spaces, nest_columns
 from headrace.protocol.trajectory import ModuleTrajectories, TrajectoryBatch
 
 OBSERVATION = Box(-1e6, 1e6, (4,))
@@ -77,4 +77,4 @@ def test_nested_observations_are_nested_again() -> None:
     space = Dict({"a": Box(0, 1, (2,)), "b": Dict({"c": Discrete(3)})})
     columns = {"obs/a": 1, "obs/b/c": 2}
     assert set(leaf_spaces(space, "obs")) == set(columns)
-    assert nest_observations(space, columns) == {"a": 1, "b": {"c": 2}}
+    assert nest_columns(space, columns) == {"a": 1, "b": {"c": 2}}

@@ -9,19 +9,24 @@ import numpy as np
 import pytest
 import torch
 from gymnasium.spaces import Box, Dict, Discrete, MultiDiscrete
-from ray.rllib.algorithms.ppo import PPOConfig
+from ray.rllib.algorithms.dqn import DQNConfig
+from ray.rllib.algorithms.ppo.torch.default_ppo_torch_rl_module import DefaultPPOTorchRLModule
+from ray.rllib.algorithms.sac import SACConfig
 from ray.rllib.connectors.env_to_module import FlattenObservations, MeanStdFilter
+from ray.rllib.connectors.env_to_module.observation_preprocessor import (
+    SingleAgentObservationPreprocessor,
+)
 from ray.rllib.core.columns import Columns
 from ray.rllib.utils.numpy import flatten_inputs_to_1d_tensor
 from ray.rllib.utils.spaces.space_utils import get_base_struct_from_space, unsquash_action
 from support.policies import Exported
 
-from headrace.learner.connectors import module_spaces
-from headrace.learner.export import export_module
 from headrace.protocol.errors import ConfigError
 from headrace.protocol.trajectory import OBSERVATIONS
 
 ROWS = 64
+HALF = {"h": 0.5, "c": 0.0}
+LSTM = {"use_lstm": True, "lstm_cell_size": 8, "vf_share_layers": True}
 CARTPOLE = Box(-1.0, 1.0, (4,))
 NESTED = Dict(
     {
@@ -39,10 +44,6 @@ flatten_inputs: Any = flatten_inputs_to_1d_tensor
 
 def flatten(env: Any = None, spaces: Any = None, device: Any = None) -> Any:
     return FlattenObservations()
-
-
-def normalize(env: Any = None, spaces: Any = None, device: Any = None) -> Any:
-    return MeanStdFilter()
 
 
 def sample_rows(space: gym.Space[Any], rows: int = ROWS) -> Any:
@@ -189,20 +190,105 @@ def test_a_simulator_with_other_observations_is_told(
 
 
 def test_a_connector_without_a_counterpart_is_named_with_the_way_out() -> None:
-    config = PPOConfig().env_runners(env_to_module_connector=normalize)
-    with pytest.raises(ConfigError, match=r"MeanStdFilter.*wrapper"):
-        module_spaces(config, CARTPOLE, Discrete(2))
+    class Halve(SingleAgentObservationPreprocessor):
+        def preprocess(self, observation: Any, episode: Any) -> Any:
+            return observation / 2
+
+    with pytest.raises(ConfigError, match=r"Halve.*wrapper"):
+        Exported(CARTPOLE, Discrete(2), connector=lambda *_, **__: Halve())
+
+
+def test_connectors_in_an_order_that_cannot_be_exported_are_refused() -> None:
+    def pipeline(*_: Any, **__: Any) -> Any:
+        return [MeanStdFilter(), FlattenObservations()]
+
+    with pytest.raises(ConfigError, match="order"):
+        Exported(CARTPOLE, Discrete(2), connector=pipeline)
 
 
 def test_actions_that_cannot_be_exported_are_named() -> None:
-    with pytest.raises(ConfigError, match="MultiDiscrete"):
-        Exported(CARTPOLE, MultiDiscrete([2, 3]))
+    with pytest.raises(ConfigError, match="Tuple"):
+        Exported(CARTPOLE, gym.spaces.Tuple((Discrete(2), Discrete(3))))
 
 
-def test_a_recurrent_module_is_refused() -> None:
-    config = PPOConfig().environment(observation_space=CARTPOLE, action_space=Discrete(2))
-    config.rl_module(model_config={"use_lstm": True})
-    spaces = module_spaces(config, CARTPOLE, Discrete(2))
-    module: Any = config.get_rl_module_spec(spaces=spaces.by_rllib_key).build()
-    with pytest.raises(ConfigError, match="recurrent"):
-        export_module(module, spaces, config)
+def test_every_part_of_a_multi_discrete_action_follows_its_own_distribution() -> None:
+    made = Exported(CARTPOLE, MultiDiscrete([2, 3]))
+    rows = np.repeat(sample_rows(CARTPOLE, 1), 20_000, axis=0)
+    acted = made.policy.act({OBSERVATIONS: rows})
+    logits = acted.recorded["action_dist_inputs"][0]
+    for part, (start, size) in enumerate([(0, 2), (2, 3)]):
+        expected = np.exp(logits[start : start + size])
+        found = np.bincount(acted.env_actions[:, part], minlength=size) / len(rows)
+        np.testing.assert_allclose(found, expected / expected.sum(), atol=0.015)
+
+
+def test_a_squashed_action_is_inside_the_simulators_bounds() -> None:
+    made = Exported(CARTPOLE, Box(-2.0, 6.0, (2,)), algorithm=SACConfig())
+    acted = made.policy.act({OBSERVATIONS: sample_rows(CARTPOLE, 2000)})
+    assert np.abs(acted.recorded["actions"]).max() <= 1.0
+    np.testing.assert_allclose(acted.env_actions, 2.0 + 4.0 * acted.recorded["actions"], atol=1e-5)
+    distribution = made.module.get_exploration_action_dist_cls().from_logits(
+        torch.as_tensor(acted.recorded["action_dist_inputs"])
+    )
+    inside = (np.abs(acted.recorded["actions"]) < 0.99).all(-1)
+    logp: Any = distribution.logp(torch.as_tensor(acted.recorded["actions"]))
+    np.testing.assert_allclose(
+        acted.recorded["action_logp"][inside], logp.numpy()[inside], atol=1e-2
+    )
+
+
+def test_epsilon_is_the_share_of_random_actions() -> None:
+    made = Exported(CARTPOLE, Discrete(4), algorithm=DQNConfig())
+    rows = np.repeat(sample_rows(CARTPOLE, 1), 20_000, axis=0)
+    greedy = made.policy.act({OBSERVATIONS: rows}, explore=False).env_actions
+    assert len(set(greedy.tolist())) == 1
+    for epsilon in (0.0, 0.4):
+        made.policy.set_weights({**made.weights, "epsilon": np.array([epsilon], np.float32)})
+        acted = made.policy.act({OBSERVATIONS: rows}).env_actions
+        assert (acted != greedy[0]).mean() == pytest.approx(epsilon * 3 / 4, abs=0.015)
+
+
+def test_a_recurrent_policy_goes_on_from_its_state() -> None:
+    made = Exported(CARTPOLE, Discrete(2), model=LSTM)
+    first, second = sample_rows(CARTPOLE, 2)[:, None]
+    begun = made.policy.act({OBSERVATIONS: first}, explore=False)
+    assert set(begun.state) == {"state/c", "state/h"}
+    on = made.policy.act({OBSERVATIONS: second}, begun.state, explore=False)
+    batch: dict[str, Any] = {
+        Columns.OBS: torch.as_tensor(np.stack([first, second], axis=1)),
+        Columns.STATE_IN: {name: torch.zeros(1, 1, 8) for name in ("c", "h")},
+    }
+    inputs = made.module.forward_inference(batch)[Columns.ACTION_DIST_INPUTS][0]
+    np.testing.assert_allclose(begun.recorded["action_dist_inputs"][0], inputs[0], atol=1e-5)
+    np.testing.assert_allclose(on.recorded["action_dist_inputs"][0], inputs[1], atol=1e-5)
+    np.testing.assert_array_equal(on.recorded["state_out/h"], on.state["state/h"])
+
+
+def test_a_state_that_begins_with_other_than_zeros_comes_with_the_weights() -> None:
+    class Biased(DefaultPPOTorchRLModule):
+        def get_initial_state(self) -> dict[str, Any]:
+            return {name: np.full((1, 8), value, np.float32) for name, value in HALF.items()}
+
+    made = Exported(
+        CARTPOLE,
+        Discrete(2),
+        model=LSTM,
+        module_class=Biased,
+    )
+    assert set(made.exported.initial_state) == {"initial_state/h"}
+    state = made.policy.initial_state(3)
+    np.testing.assert_array_equal(state["state/h"], np.full((3, 1, 8), 0.5))
+    np.testing.assert_array_equal(state["state/c"], np.zeros((3, 1, 8)))
+
+
+def test_a_graph_depends_on_the_architecture_and_not_on_the_weights() -> None:
+    one, other = Exported(CARTPOLE, Discrete(2)), Exported(CARTPOLE, Discrete(2))
+    assert any((one.weights[name] != other.weights[name]).any() for name in one.weights)
+    assert one.exported.graph == other.exported.graph
+    assert one.exported.manifest == other.exported.manifest
+
+
+def test_a_critics_parameters_are_not_sent_to_actors() -> None:
+    made = Exported(CARTPOLE, Discrete(2), inference_only=False)
+    assert any(name.startswith("vf") for name in made.module.state_dict())
+    assert not any(name.startswith("vf") for name in made.weights)

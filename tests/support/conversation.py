@@ -157,8 +157,11 @@ class FakeFleet:
     def sessions(self) -> set[int]:
         return {effect.message.session for effect in self.sent}
 
+    def all(self, kind: type[M]) -> list[M]:
+        return [effect.message for effect in self.sent if isinstance(effect.message, kind)]
+
     def last(self, kind: type[M]) -> M:
-        return [effect.message for effect in self.sent if isinstance(effect.message, kind)][-1]
+        return self.all(kind)[-1]
 
 
 def offered(number: int, digest: str | None = None) -> dict[str, Any]:

@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 
+from headrace.protocol.flow_control import OnPolicyFlow
 from headrace.protocol.manifest import (
     DEFAULT_MODULE,
     ColumnSpec,
     Manifest,
     ModuleManifest,
-    OnPolicyFlow,
     Policy,
     PolicyGraph,
     TensorSpec,

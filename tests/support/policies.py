@@ -2,35 +2,49 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, cast
 
 import gymnasium as gym
 import numpy as np
+from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
 from ray.rllib.algorithms.ppo import PPOConfig
+from ray.rllib.core.rl_module.rl_module import RLModuleSpec
 from ray.rllib.core.rl_module.torch import TorchRLModule
 
 from headrace.actors.policy import OnnxPolicy
-from headrace.learner.connectors import ModuleSpaces, module_spaces
+from headrace.learner.connectors import ModuleSpaces, build_pipelines, module_spaces
 from headrace.learner.export import ExportedModule, actor_weights, export_module
 
 
 class Exported:
-    """A default PPO module for two spaces, its graph, and a policy that runs it."""
+    """A default module for two spaces, its graph, and a policy that runs it."""
 
     def __init__(
         self,
         observation: gym.Space[Any],
         action: gym.Space[Any],
         *,
+        algorithm: AlgorithmConfig | None = None,
         connector: Any = None,
+        model: Mapping[str, Any] | None = None,
+        module_class: type[TorchRLModule] | None = None,
+        inference_only: bool = True,
         **environment: Any,
     ) -> None:
-        config = PPOConfig().environment(
+        config = (algorithm or PPOConfig()).environment(
             observation_space=observation, action_space=action, **environment
         )
         config.env_runners(env_to_module_connector=connector)
-        self.spaces: ModuleSpaces = module_spaces(config, observation, action)
-        spec = config.get_rl_module_spec(spaces=self.spaces.by_rllib_key, inference_only=True)
+        if module_class is not None:
+            config.rl_module(rl_module_spec=RLModuleSpec(module_class=module_class))
+        if model is not None:
+            config.rl_module(model_config=dict(model))
+        pipelines = build_pipelines(config, observation, action)
+        self.spaces: ModuleSpaces = module_spaces(pipelines, observation, action)
+        spec = config.get_rl_module_spec(
+            spaces=self.spaces.by_rllib_key, inference_only=inference_only
+        )
         self.module = cast("TorchRLModule", spec.build())
         self.exported: ExportedModule = export_module(self.module, self.spaces, config)
         graph = self.exported.manifest.graph
@@ -39,5 +53,14 @@ class Exported:
 
     @property
     def weights(self) -> dict[str, Any]:
-        names = [spec.name for spec in self.exported.manifest.graph.weights]
-        return actor_weights(self.module, names)
+        graph = self.exported.manifest.graph
+        beside = {
+            spec.name: np.ones(spec.shape, spec.dtype)
+            for spec in graph.weights
+            if spec.name not in self.exported.parameters
+        }
+        return {
+            **beside,
+            **self.exported.initial_state,
+            **actor_weights(self.module, self.exported.parameters),
+        }

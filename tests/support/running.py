@@ -120,10 +120,14 @@ class Learner:
         )
 
     def take(self, env_steps: int, timeout_s: float = DEADLINE_S) -> list[LeasedBatch]:
-        self.link.confirm()
+        self.confirm()
         taken = self.link.take(env_steps, timeout_s)
         self.taken += taken
         return taken
+
+    def confirm(self) -> None:
+        if self.taken:
+            self.link.confirm(self.taken[-1])
 
     @property
     def seqs(self) -> list[tuple[str, int]]:

@@ -7,9 +7,14 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from headrace.broker.credit import MAX_UNARRIVED, CreditControl, OnPolicyWindow
+from headrace.broker.credit import MAX_UNARRIVED, CreditControl
+from headrace.protocol.flow_control import (
+    AsynchronousFlow,
+    Flow,
+    OffPolicyFlow,
+    OnPolicyFlow,
+)
 from headrace.protocol.identity import PolicyVersion
-from headrace.protocol.manifest import OnPolicyFlow
 
 BATCH = 1000
 A, B = ("a", 1), ("b", 1)
@@ -19,45 +24,6 @@ def make_control(**flow: float | None) -> CreditControl:
     control = CreditControl(OnPolicyFlow(train_batch_env_steps=BATCH, **flow))  # type: ignore[arg-type]
     control.published(PolicyVersion(1, 1), 0, 0.0)
     return control
-
-
-class TestWindow:
-    def test_while_collecting_what_is_missing_and_the_overlap_may_be_under_way(self) -> None:
-        window = OnPolicyWindow(OnPolicyFlow(train_batch_env_steps=BATCH, overlap=0.5))
-        assert window.target_steps == 1500
-        window.delivered(400)
-        assert (window.missing_steps, window.target_steps) == (600, 1100)
-        window.delivered(800)
-        assert (window.missing_steps, window.target_steps) == (0, 500)
-        window.published(1.0)
-        assert window.target_steps == 1500
-
-    @pytest.mark.parametrize(("actors", "steps"), [(1, 62), (4, 62), (5, 50), (1000, 16)])
-    def test_fragments_shrink_with_the_fleet(self, actors: int, steps: int) -> None:
-        window = OnPolicyWindow(OnPolicyFlow(train_batch_env_steps=BATCH))
-        assert window.fragment_steps(actors) == steps
-
-    def test_an_update_below_the_smallest_fragment_is_one_fragment(self) -> None:
-        window = OnPolicyWindow(OnPolicyFlow(train_batch_env_steps=8))
-        assert window.fragment_steps(3) == 8
-
-    def test_the_time_limit_follows_the_updates(self) -> None:
-        window = OnPolicyWindow(OnPolicyFlow(train_batch_env_steps=BATCH))
-        window.published(0.0)
-        window.published(2.0)
-        assert window.fragment_s == pytest.approx(0.2)
-
-    def test_the_needed_version_never_exceeds_the_published_one(self) -> None:
-        strict = OnPolicyWindow(
-            OnPolicyFlow(train_batch_env_steps=BATCH, max_policy_lag=0, overlap=0.0)
-        )
-        assert strict.needed_number(newest=3, outstanding_steps=0) == 3
-        assert strict.needed_number(newest=3, outstanding_steps=5000) == 3
-        loose = OnPolicyWindow(OnPolicyFlow(train_batch_env_steps=BATCH, max_policy_lag=None))
-        assert loose.needed_number(newest=3, outstanding_steps=0) == 0
-        default = OnPolicyWindow(OnPolicyFlow(train_batch_env_steps=BATCH))
-        assert default.needed_number(newest=3, outstanding_steps=0) == 2
-        assert default.needed_number(newest=3, outstanding_steps=5000) == 3
 
 
 class TestControl:
@@ -152,12 +118,19 @@ class TestControl:
         assert control.unarrived_of(A) == MAX_UNARRIVED
 
 
+_STEPS = st.integers(1, 5000)
+_FLOWS = st.one_of(
+    st.builds(OnPolicyFlow, _STEPS, overlap=st.sampled_from([0.0, 0.5, 1.0])),
+    st.builds(AsynchronousFlow, _STEPS, max_policy_lag=st.sampled_from([0, 4, 16, None])),
+    st.builds(OffPolicyFlow, _STEPS),
+)
+
+
 class CreditMachine(RuleBasedStateMachine):
     """The invariants of the credit rule, under arrivals, joins, silence, expiry and publishes."""
 
-    @initialize(batch=st.integers(1, 5000), overlap=st.sampled_from([0.0, 0.5, 1.0]))
-    def start(self, batch: int, overlap: float) -> None:
-        flow = OnPolicyFlow(train_batch_env_steps=batch, overlap=overlap)
+    @initialize(flow=_FLOWS)
+    def start(self, flow: Flow) -> None:
         self.control = CreditControl(flow)
         self.now_s = 0.0
         self.number = 1
@@ -220,9 +193,10 @@ class CreditMachine(RuleBasedStateMachine):
         self.control.grant(queued, self.now_s)
         window = self.control.window
         fragment = window.fragment_steps(len(self.arrived))
+        target = window.target_steps(len(self.arrived))
         after = queued + self.control.reserved_steps
-        assert after <= max(before, window.target_steps + fragment)
-        if self.arrived and after < window.target_steps:
+        assert after <= max(before, target + fragment)
+        if self.arrived and after < target:
             unarrived = [self.control.unarrived_of(origin) for origin in self.arrived]
             assert min(unarrived) >= MAX_UNARRIVED, "an actor that could work was given nothing"
 

@@ -124,20 +124,58 @@ def test_an_offer_that_is_known_wants_nothing(fleet: FakeFleet) -> None:
 def test_two_runners_publish_one_version_once(fleet: FakeFleet) -> None:
     fleet.open(session=2, worker_index=1)
     fields = offered(2)
+    fleet.learner(Offer(session=1, **fields))
+    answered = len(fleet.all(Want))
+    fleet.learner(Offer(session=2, **fields))
+    assert len(fleet.all(Want)) == answered  # it waits for the first one's publish
+    fleet.learner(Publish(session=1, **fields), b"", make_weights_frame())
+    assert fleet.last(Want) == Want(session=2, number=2, weights=False, policy=False)
+    fleet.learner(Publish(session=2, **fields), b"", make_weights_frame())
+    assert len(fleet.weights[weights_topic(RUN)]) == 1
+
+
+def test_when_the_runner_that_was_asked_ends_the_next_one_publishes(fleet: FakeFleet) -> None:
+    fleet.open(session=2, worker_index=1)
+    fields = offered(2)
     for session in (1, 2):
         fleet.learner(Offer(session=session, **fields))
-    for session in (1, 2):
-        fleet.learner(Publish(session=session, **fields), b"", make_weights_frame())
-    assert len(fleet.weights[weights_topic(RUN)]) == 1
+    fleet.leave(session=1)
+    assert fleet.last(Want) == Want(session=2, number=2, weights=True, policy=False)
+
+
+def test_a_newer_version_need_not_wait_for_an_older_one(fleet: FakeFleet) -> None:
+    fleet.open(session=2, worker_index=1)
+    fleet.learner(Offer(session=1, **offered(2)))
+    fleet.learner(Offer(session=2, **offered(3)))
+    assert fleet.last(Want) == Want(session=2, number=3, weights=True, policy=False)
+
+
+def test_a_runner_that_comes_late_with_a_passed_version_begins_no_epoch(fleet: FakeFleet) -> None:
+    fleet.publish(5)
+    fleet.open(session=2, worker_index=1)
+    for previous in (None, PolicyVersion(1, 2), PolicyVersion(0, 9)):
+        fields: dict[str, Any] = {**offered(3), "weights_digest": "3" * 8}
+        fleet.learner(Offer(session=2, previous=previous, **fields))
+        assert fleet.last(Want) == Want(session=2, number=3, weights=False, policy=False)
+    assert fleet.router.status(0.0).version == "1.5"
 
 
 def test_a_number_that_goes_back_with_other_weights_begins_a_new_epoch(fleet: FakeFleet) -> None:
     fleet.publish(5)
     fields: dict[str, Any] = {**offered(2), "session": 1, "weights_digest": "f" * 8}
-    fleet.learner(Offer(**fields))
+    fleet.learner(Offer(previous=PolicyVersion(1, 5), **fields))
     assert fleet.last(Welcome).epoch == 2
     fleet.learner(Publish(**fields), b"", make_weights_frame())
     assert fleet.router.status(0.0).version == "2.2"
+
+
+def test_one_session_tells_all_that_the_run_is_to_end(fleet: FakeFleet) -> None:
+    fleet.open(session=2, worker_index=1)
+    fleet.pull(5, session=2)
+    assert not fleet.last(FleetReport).stopping
+    fleet.learner(Pull(session=1, lease_up_to_steps=0, confirmed=0, stopping=True))
+    fleet.pull(5, session=2)
+    assert fleet.last(FleetReport).stopping
 
 
 def test_an_epoch_that_an_actor_knows_is_topped(fleet: FakeFleet) -> None:

@@ -105,9 +105,9 @@ def test_a_pull_asks_for_what_is_wanted_and_not_here(joined: Talk) -> None:
 def test_what_was_taken_is_confirmed_when_training_has_it(joined: Talk) -> None:
     for number in (1, 2, 3):
         joined.lease(number)
-    assert joined.session.take() is not None
-    assert joined.session.take() is not None
-    joined.session.confirm()
+    taken = [joined.session.take() for _ in range(2)]
+    assert taken[1] is not None
+    joined.session.confirm(taken[1])
     joined.flush()
     assert joined.all(Pull)[-1].confirmed == 2
     assert joined.session.ready_env_steps == 10
@@ -203,8 +203,9 @@ def test_what_an_older_session_leased_is_not_confirmed_in_the_new_one(joined: Ta
     joined.lease(1)
     joined.receive(Refusal(session=1, code=RejectCode.UNKNOWN_SESSION, reason=""))
     joined.receive(Welcome(broker=2, session=2, epoch=5))
-    joined.session.take()
-    joined.session.confirm()
+    old = joined.session.take()
+    assert old is not None
+    joined.session.confirm(old)
     joined.flush()
     assert joined.all(Pull)[-1].confirmed == 0
 

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-import tree  # type: ignore[import-untyped]
+import tree
 
 from headrace.protocol.paths import flatten_paths
 
