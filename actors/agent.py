@@ -28,10 +28,19 @@ Clock = Callable[[], float]
 
 @dataclass(frozen=True)
 class _OpenBatch:
-    """A batch in the making: one policy version, within one grant."""
+    """A batch in the making: one policy version, within one grant.
+
+    `is_recorded` is False for what is stepped only to get to the end of an episode.
+    """
 
     permit: BatchPermit
     deadline_s: float
+    is_recorded: bool = True
+
+    @property
+    def explores(self) -> bool | None:
+        """Evaluations are greedy; None leaves it to the learner."""
+        return None if self.permit.task is None else False
 
 
 class VectorAgent:
@@ -39,6 +48,7 @@ class VectorAgent:
 
     A batch begins with the first `act` for which there is credit, with the newest weights, and ends
     by itself in `record`. Arrays are kept until then: pass ones that the simulator does not reuse.
+    With one environment it also runs evaluation episodes between others, when the learner asks.
     """
 
     def __init__(
@@ -62,6 +72,10 @@ class VectorAgent:
         self._version: PolicyVersion | None = None
         self._batch: _OpenBatch | None = None
         self._acted: Acted | None = None
+        # Environments that step together do not end their episodes together.
+        self._evaluates = environments == 1
+        if self._evaluates:
+            client.offer_evaluation()
 
     def act(self, observations: Columns, timeout_s: float | None = None) -> Array | None:
         """Returns actions [n, …] as the simulator expects them.
@@ -75,9 +89,12 @@ class VectorAgent:
         """
         if self._batch is None:
             self._batch = self._begin(observations, timeout_s)
-        if self._batch is None or self._policy is None or self._client.is_closed:
+        batch = self._batch
+        if batch is None or self._policy is None or self._client.is_closed:
             return None
-        self._acted = self._policy.act(observations, self._state, self._rewards)
+        self._acted = self._policy.act(
+            observations, self._state, self._rewards, explore=batch.explores
+        )
         return self._acted.env_actions
 
     def record(self, step: StepResult) -> None:
@@ -90,19 +107,29 @@ class VectorAgent:
             raise LocalProtocolError("act() before record()")
         acted, self._acted = self._acted, None
         self._state, self._rewards = acted.state, step.rewards.astype(np.float32)
-        if step.final_observations:
-            finals = self._observe_finals(self._policy, step.final_observations)
-            step = dataclasses.replace(step, final_observations=finals)
-        self._recorder.record(acted.observations, acted.recorded, step)
+        if self._batch.is_recorded:
+            if step.final_observations:
+                finals = self._observe_finals(self._policy, step.final_observations)
+                step = dataclasses.replace(step, final_observations=finals)
+            self._recorder.record(acted.observations, acted.recorded, step)
         self._begin_episodes(self._policy, step)
-        if self._is_full(self._batch):
-            last = self._policy.observe(step.observations, self._state, self._rewards)
-            batch, env_steps = self._recorder.take_batch(last)
-            self._client.push(batch, self._batch.permit.update, env_steps)
+        is_over = bool(step.terminated[0] or step.truncated[0])
+        if not self._batch.is_recorded:
+            self._client.count_unrecorded(self._environments)
+            self._batch = None if is_over else self._batch
+        elif self._is_full(self._batch, is_over=is_over):
+            self._push(self._policy, self._batch, step)
             self._batch = None
 
+    def _push(self, policy: OnnxPolicy, batch: _OpenBatch, step: StepResult) -> None:
+        last = policy.observe(step.observations, self._state, self._rewards)
+        trajectories, env_steps = self._recorder.take_batch(last)
+        permit = batch.permit
+        self._client.push(trajectories, permit.update, env_steps, task=permit.task)
+
     def _begin(self, observations: Columns, timeout_s: float | None) -> _OpenBatch | None:
-        permit = self._client.begin(timeout_s)
+        is_at_start = self._evaluates and self._recorder.is_at_start(0)
+        permit = self._wait_for_permit(timeout_s, is_at_start=is_at_start)
         while permit is not None:
             try:
                 self._use(permit.update, observations)
@@ -111,10 +138,23 @@ class VectorAgent:
                 _LOG.error("cannot act with policy version %s: %s", version, error)
                 if self._client.policy_update_after(version, timeout_s) is None:
                     return None
-                permit = self._client.begin(timeout_s)
+                permit = self._wait_for_permit(timeout_s, is_at_start=is_at_start)
             else:
-                return _OpenBatch(permit, self._clock() + permit.credit.fragment_s)
+                return self._open(permit, is_at_start=is_at_start)
         return None
+
+    def _wait_for_permit(self, timeout_s: float | None, *, is_at_start: bool) -> BatchPermit | None:
+        if not self._evaluates:
+            return self._client.begin(timeout_s)
+        return self._client.begin_or_evaluate(timeout_s, is_at_start=is_at_start)
+
+    def _open(self, permit: BatchPermit, *, is_at_start: bool) -> _OpenBatch:
+        if permit.credit is not None:
+            return _OpenBatch(permit, self._clock() + permit.credit.fragment_s)
+        if not is_at_start:
+            # An evaluation waits, and there is no credit to get to the end of this episode with.
+            self._recorder.abandon()
+        return _OpenBatch(permit, float("inf"), is_recorded=is_at_start)
 
     def _use(self, update: PolicyUpdate, observations: Columns) -> None:
         if self._policy is None or update.digest != self._policy_digest:
@@ -154,11 +194,15 @@ class VectorAgent:
             for name, value in self._state.items()
         }
 
-    def _is_full(self, batch: _OpenBatch) -> bool:
+    def _is_full(self, batch: _OpenBatch, *, is_over: bool) -> bool:
+        update, credit = batch.permit.update, batch.permit.credit
+        if credit is None:
+            return is_over
         env_steps = self._recorder.env_steps
         if not env_steps:
             return False
-        update, credit = batch.permit.update, batch.permit.credit
+        if is_over and self._evaluates and self._client.evaluation_is_wanted:
+            return True
         cuts = update.policy.manifest.flow.cut_on_new_weights
         return (
             env_steps >= credit.fragment_steps

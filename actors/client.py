@@ -49,10 +49,16 @@ def _check_actor_id(actor: str) -> str:
 
 @dataclass(frozen=True)
 class BatchPermit:
-    """What a batch may be begun with."""
+    """What a batch may be begun with.
+
+    Attributes:
+        credit: how long the batch may be; None for an evaluation.
+        task: the evaluation that it is for: act greedily for one whole episode, and push that.
+    """
 
     update: PolicyUpdate
-    credit: Credit
+    credit: Credit | None
+    task: str | None = None
 
 
 class Client:
@@ -132,6 +138,40 @@ class Client:
                 BatchPermit(update, credit) if update is not None and credit is not None else None
             )
 
+    def offer_evaluation(self) -> None:
+        """Says that this actor runs evaluation episodes, which `begin_or_evaluate` then returns."""
+        with self._changed:
+            self._session.evaluates = True
+
+    def begin_or_evaluate(
+        self, timeout_s: float | None = None, *, is_at_start: bool
+    ) -> BatchPermit | None:
+        """Waits as `begin` does, or until an evaluation is wanted.
+
+        Args:
+            is_at_start: whether an episode begins. In the midst of one a permit without credit and
+                without task says: get to its end without recording.
+
+        Raises:
+            RefusedError: the broker will not serve this actor.
+        """
+        session = self._session
+        with self._changed:
+            if not self._wait(lambda: session.may_begin() or self.evaluation_is_wanted, timeout_s):
+                return None
+            task, update = session.task_to_begin(), session.policy_update()
+            if update is None:
+                return None
+            if task is not None and is_at_start:
+                session.begin_evaluation(task)
+                return BatchPermit(update, None, task)
+            return BatchPermit(update, session.credit if session.may_begin() else None)
+
+    @property
+    def evaluation_is_wanted(self) -> bool:
+        """Whether the next episode should be an evaluation; cheap enough to ask at every step."""
+        return self._session.evaluates and self._session.task_to_begin() is not None
+
     def policy_update(self, timeout_s: float | None = None) -> PolicyUpdate | None:
         """Returns the newest policy; waits for the first one, None if it does not come in time.
 
@@ -165,7 +205,14 @@ class Client:
             self._raise_refusal()
             return self._session.may_begin()
 
-    def push(self, batch: TrajectoryBatch, update: PolicyUpdate, env_steps: int) -> int:
+    def push(
+        self,
+        batch: TrajectoryBatch,
+        update: PolicyUpdate,
+        env_steps: int,
+        *,
+        task: str | None = None,
+    ) -> int:
         """Hands over a finished batch for delivery, and returns its sequence number.
 
         It is kept until the learner has consumed it. The arrays may be reused at once.
@@ -173,6 +220,7 @@ class Client:
         Args:
             update: the one policy that acted.
             env_steps: env steps in the batch; with one agent the sum of the chunks' lengths.
+            task: of the permit, where it has one.
 
         Raises:
             LocalProtocolError: the batch cannot be encoded, or was begun without credit, or the
@@ -190,7 +238,7 @@ class Client:
             if self._stopping.is_set():
                 raise LocalProtocolError("the client is closed")
             run = update.policy.manifest.run
-            seq = self._session.push(PushedBatch(update.version, run, env_steps, payload))
+            seq = self._session.push(PushedBatch(update.version, run, env_steps, payload, task))
             self._loop.wake()
             return seq
 

@@ -123,6 +123,17 @@ class BatchRecorder:
             if terminated[index] or truncated[index]:
                 self._end_episode(index, row + 1, step)
 
+    def is_at_start(self, index: int) -> bool:
+        """Returns whether the next step of an environment is the first one of its episode."""
+        return self._episodes[index].t == 0
+
+    def abandon(self) -> None:
+        """Forgets all episodes: what comes next is the start of others."""
+        count = len(self._episodes)
+        self._rows, self._segments, self.env_steps = [], [], 0
+        self._starts, self._episode_starts = [0] * count, [0] * count
+        self._episodes = [self._new_episode() for _ in range(count)]
+
     def take_batch(self, observations: Columns) -> tuple[TrajectoryBatch, int]:
         """Returns what was recorded since the last batch, and its env steps.
 

@@ -27,6 +27,7 @@ from headrace.protocol.messages import (
     Beacon,
     Credit,
     Delivery,
+    EvaluationTask,
     Goodbye,
     Hello,
     Reject,
@@ -64,6 +65,7 @@ class PushedBatch:
     run: str
     env_steps: int
     payload: bytes
+    task: str | None = None
 
 
 @dataclass(frozen=True)
@@ -97,6 +99,9 @@ class ActorSession:
         self.refusal: RefusedError | None = None
         self.env_steps = 0
         self.unrecorded_env_steps = 0
+        self.evaluates = False
+        self._task: EvaluationTask | None = None
+        self._episodes_begun: tuple[str, int] = ("", 0)
 
     # ---------------------------------------------------------------- what arrives
 
@@ -111,6 +116,7 @@ class ActorSession:
             case Delivery(incarnation=self.incarnation):
                 self._broker_heard = message.broker
                 self._sender.receive(message, now_s)
+                self._task = message.task
                 if message.credit is not None:
                     self._permitted_up_to = max(self._permitted_up_to, message.credit.up_to)
             case Reject(incarnation=self.incarnation):
@@ -187,6 +193,19 @@ class ActorSession:
         version = self.newest_version
         return version is not None and self._sender.may_begin(version)
 
+    def task_to_begin(self) -> str | None:
+        """Returns the task of an evaluation episode to run now, None if there is none."""
+        task, version = self._task, self.newest_version
+        if task is None or version is None or version < task.min_version:
+            return None
+        begun = self._episodes_begun[1] if self._episodes_begun[0] == task.task else 0
+        return task.task if begun < task.episodes else None
+
+    def begin_evaluation(self, task: str) -> None:
+        """Counts an episode of a task."""
+        known, begun = self._episodes_begun
+        self._episodes_begun = (task, begun + 1 if known == task else 1)
+
     def policy_update(self) -> PolicyUpdate | None:
         """Returns the newest policy, decoded once, or None before the first snapshot.
 
@@ -203,9 +222,10 @@ class ActorSession:
         """Takes a finished batch, and returns its sequence number.
 
         Raises:
-            LocalProtocolError: there is no credit for it; ask `may_begin` before beginning.
+            LocalProtocolError: there is no credit for it; ask `may_begin` before beginning. What
+                was evaluated needs none.
         """
-        if self._sender.last_seq >= self._permitted_up_to:
+        if batch.task is None and self._sender.last_seq >= self._permitted_up_to:
             raise LocalProtocolError("a batch was pushed that was begun without credit")
         self.env_steps += batch.env_steps
         return self._sender.enter(batch)
@@ -228,6 +248,7 @@ class ActorSession:
             "totals": sender.totals,
             "env_steps": self.env_steps,
             "unrecorded_env_steps": self.unrecorded_env_steps,
+            "evaluates": self.evaluates,
         }
         if sender.broker is not None and sender.broker == self._broker_heard:
             return [encode_header(Alive(**presence))]
@@ -245,6 +266,8 @@ class ActorSession:
             run=due.item.run,
             version=due.item.version,
             env_steps=due.item.env_steps,
+            purpose="train" if due.item.task is None else "evaluate",
+            task=due.item.task,
             sent_before=due.sent_before,
         )
         return due.seq, [encode_header(header), due.item.payload]

@@ -8,6 +8,7 @@ from typing import assert_never
 from headrace.broker.books import BrokerBooks
 from headrace.broker.effects import PublishControl
 from headrace.broker.fleet import ActorRecord
+from headrace.broker.queue import QueuedBatch
 from headrace.protocol.errors import RejectCode, RemoteProtocolError
 from headrace.protocol.flow import Outcome, Verdict
 from headrace.protocol.headers import Frame
@@ -140,22 +141,33 @@ class ActorDesk:
             self.duplicates += 1
             return
         record.steps.add(header.env_steps, now_s)
+        is_training = header.purpose == "train"
         if books.credit is not None:
-            books.credit.arrived(origin, header.seq, header.env_steps)
+            books.credit.arrived(origin, header.seq, header.env_steps if is_training else None)
         try:
             self._check(header, payload)
         except RemoteProtocolError as error:
             record.finish(header.seq, Outcome.REJECTED)
             self.reject(origin, error.code, error.reason, header.seq)
-        else:
+            return
+        if is_training:
             books.queue.append(header, payload)
+        else:
+            self._take_evaluated(record, header, payload)
+
+    def _take_evaluated(self, record: ActorRecord, header: Trajectories, payload: Frame) -> None:
+        session = self._books.evaluations.deliver(record.origin, header.task)
+        if session is None:  # nobody waits for it any more
+            record.finish(header.seq, Outcome.DROPPED)
+        else:
+            self._books.evaluated.append((session, QueuedBatch(0, header, payload)))
 
     def _has_room(self, header: Trajectories, payload: Frame) -> bool:
         books = self._books
-        return (
-            self.accepts_batches
-            and books.policy.published is not None
-            and books.queue.has_room_for(header.env_steps, len(payload))
+        if not self.accepts_batches or books.policy.published is None:
+            return False
+        return header.purpose == "evaluate" or books.queue.has_room_for(
+            header.env_steps, len(payload)
         )
 
     def _check(self, header: Trajectories, payload: Frame) -> None:
@@ -164,9 +176,9 @@ class ActorDesk:
             raise RemoteProtocolError(
                 RejectCode.WRONG_RUN, f"run {header.run!r} is not what this broker serves now"
             )
-        if header.purpose != "train":
+        if header.purpose == "evaluate" and header.task is None:
             raise RemoteProtocolError(
-                RejectCode.UNEXPECTED_PURPOSE, f"nobody asked for batches to {header.purpose}"
+                RejectCode.UNEXPECTED_PURPOSE, "a batch to evaluate has to name its task"
             )
         batch = unpack_batch(payload, self._books.config.limits)
         fault = find_batch_fault(batch, published.manifest, header.env_steps)

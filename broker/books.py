@@ -5,6 +5,7 @@ from __future__ import annotations
 from headrace.broker.config import RouterConfig
 from headrace.broker.credit import CreditControl, Origin
 from headrace.broker.effects import PublishWeights, SendToLearner
+from headrace.broker.evaluation import Evaluations
 from headrace.broker.fleet import ActorRecord, Fleet
 from headrace.broker.outbox import Outbox
 from headrace.broker.policy import PolicyDesk, Published
@@ -33,6 +34,9 @@ class BrokerBooks:
         self.policy = PolicyDesk(config.limits)
         self.snapshots = SnapshotDesk(config.snapshot_repeat_s)
         self.credit: CreditControl | None = None
+        self.evaluations = Evaluations()
+        self.evaluated: list[tuple[int, QueuedBatch]] = []
+        """Batches of evaluations that arrived in this round, with the sessions that want them."""
         self.waiting: dict[Origin, tuple[int, int]] = {}
         """Env steps and bytes of a batch that could not be accepted yet, longest wait first."""
 
@@ -48,6 +52,7 @@ class BrokerBooks:
     def leave_credit(self, record: ActorRecord) -> None:
         """Takes an actor that ended or fell silent out of credit."""
         record.is_live = False
+        self.evaluations.leave(record.origin)
         if self.credit is not None:
             credit = self.credit.credit_of(record.origin)
             record.granted = credit.up_to if credit is not None else record.granted
@@ -79,6 +84,11 @@ class BrokerBooks:
         """Returns the books of the whole fleet."""
         leased = sum(len(session.leases) for session in self.sessions)
         return self.fleet.ledger(len(self.queue) + leased)
+
+    @property
+    def evaluators(self) -> list[Origin]:
+        """Live actors that run evaluation episodes."""
+        return [r.origin for r in self.fleet if r.is_live and r.presence.evaluates]
 
     # ---------------------------------------------------------------- policy
 

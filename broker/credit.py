@@ -74,13 +74,14 @@ class CreditControl:
             for seq in list(account.reserved):
                 self._free(account, seq)
 
-    def arrived(self, origin: Origin, seq: int, env_steps: int) -> None:
-        """Notes an arrived batch of `origin`."""
+    def arrived(self, origin: Origin, seq: int, env_steps: int | None) -> None:
+        """Notes an arrived batch of `origin`; one that is not for training has no env steps."""
         account = self._accounts.get(origin)
         if account is None:
             return
         before = account.unarrived
-        account.batch_steps.add(env_steps)
+        if env_steps is not None:
+            account.batch_steps.add(env_steps)
         self._free(account, seq)
         account.arrived = max(account.arrived, seq)
         account.granted = max(account.granted, account.arrived)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import assert_never
 
+import msgspec
+
 from headrace.broker.actor_desk import ActorDesk
 from headrace.broker.books import BrokerBooks
 from headrace.broker.effects import SendToLearner
@@ -83,7 +85,13 @@ class LearnerDesk:
     def end_session(self, session: LearnerSession, why: str) -> None:
         """Ends a session; what it did not confirm goes back to the queue."""
         books = self._books
-        unconfirmed = books.sessions.end(session)
+        books.evaluations.request(session.hello.session, None)
+        unconfirmed: list[QueuedBatch] = []
+        for batch in books.sessions.end(session):
+            if batch.header.purpose == "evaluate":
+                books.finish(batch, Outcome.DROPPED)
+            else:
+                unconfirmed.append(batch)
         poisonous = [b for b in unconfirmed if b.attempt >= books.config.max_attempts]
         books.queue.put_back([b for b in unconfirmed if b.attempt < books.config.max_attempts])
         for batch in poisonous:
@@ -96,12 +104,21 @@ class LearnerDesk:
             books.finish(batch, Outcome.REJECTED)
         books.outbox.note(f"learner {session.hello.worker_index} {why}")
         self._held_offers.pop(session.hello.session, None)
+        for origin in books.evaluators:
+            books.outbox.tell(origin)
         if self._publisher == session.hello.session:
             self._answer_held_offers()
 
     def lease(self, now_s: float) -> None:
         """Leases what waits to the sessions that take it, oldest first; drops what is stale."""
         books = self._books
+        evaluated, books.evaluated = books.evaluated, []
+        for session_id, batch in evaluated:
+            session = books.sessions.get(session_id)
+            if session is None:
+                books.finish(batch, Outcome.DROPPED)
+            else:
+                self._lease_to(session, batch)
         if not any(session.takes_more for session in books.sessions):
             return
         held_back: set[tuple[str, int]] = set()
@@ -154,6 +171,7 @@ class LearnerDesk:
         session.lease_up_to_steps = max(session.lease_up_to_steps, pull.lease_up_to_steps)
         session.progress = pull.progress or session.progress
         session.stopping = pull.stopping
+        books.evaluations.request(pull.session, pull.evaluation)
         for batch in session.confirm(pull.confirmed):
             books.finish(batch, Outcome.CONSUMED)
         self._send(
@@ -163,6 +181,7 @@ class LearnerDesk:
                 queue_env_steps=books.queue.env_steps,
                 actors=sum(record.is_live for record in books.fleet),
                 ledger=books.ledger(),
+                evaluators=len(books.evaluators),
                 last_lease=session.last_lease,
                 stopping=any(other.stopping for other in books.sessions),
             ),
@@ -189,9 +208,16 @@ class LearnerDesk:
                 session=offer.session,
                 number=offer.number,
                 weights=is_wanted,
-                policy=is_wanted and policy.lacks_policy(offer.policy_digest),
+                policy=is_wanted and policy.lacks_policy(self._digest_of(session, offer)),
             ),
         )
+
+    def _digest_of(self, session: LearnerSession, message: Offer | Publish) -> str:
+        """What training has published counts: an evaluation's config may say otherwise."""
+        published = self._books.policy.published
+        if session.hello.purpose == "evaluate" and published is not None:
+            return published.digest
+        return message.policy_digest
 
     def _awaits_another(self, session: LearnerSession, offer: Offer) -> bool:
         """Whether another runner was asked for these weights, or for newer ones."""
@@ -217,7 +243,9 @@ class LearnerDesk:
         books = self._books
         if not books.policy.is_newer(message.number):
             return  # another runner of the same learner was faster
-        is_new_policy = books.policy.lacks_policy(message.policy_digest)
+        digest = self._digest_of(session, message)
+        message = msgspec.structs.replace(message, policy_digest=digest)
+        is_new_policy = books.policy.lacks_policy(digest)
         try:
             published = books.policy.publish(message, payloads[0], payloads[1], now_s)
         except RemoteProtocolError as error:
@@ -247,7 +275,7 @@ class LearnerDesk:
     def _lease_to(self, session: LearnerSession, batch: QueuedBatch) -> None:
         header = batch.header
         number = session.lease(batch)
-        if self._books.credit is not None:
+        if self._books.credit is not None and header.purpose == "train":
             self._books.credit.window.delivered(header.env_steps)
         self._send(
             session.routing_id,

@@ -117,6 +117,9 @@ class Router:
         """Leases and grants what the last messages made possible; returns all effects, once."""
         books = self._books
         self._learners.lease(now_s)
+        if books.evaluations.has_open:
+            for origin in books.evaluations.assign(books.evaluators):
+                books.outbox.tell(origin)
         if books.credit is not None and self._actors.accepts_batches:
             for origin in books.credit.grant(books.queue.env_steps, now_s):
                 books.outbox.tell(origin)
@@ -172,6 +175,7 @@ class Router:
                         totals=receiver.totals,
                         credit=books.credit.credit_of(origin) if books.credit else None,
                         gap=gap,
+                        task=books.evaluations.task_of(origin),
                     ),
                 )
             )

@@ -43,9 +43,10 @@ class LearnerSession:
     def lease(self, batch: QueuedBatch) -> int:
         """Notes a lease, and returns its number."""
         self.last_lease += 1
-        self.leased_env_steps += batch.header.env_steps
         self.leases[self.last_lease] = batch
-        self.leased_by_origin[batch.origin] += 1
+        if batch.header.purpose == "train":
+            self.leased_env_steps += batch.header.env_steps
+            self.leased_by_origin[batch.origin] += 1
         return self.last_lease
 
     def confirm(self, up_to: int) -> list[QueuedBatch]:
@@ -62,6 +63,8 @@ class LearnerSession:
 
     def _remove(self, number: int) -> QueuedBatch:
         batch = self.leases.pop(number)
+        if batch.header.purpose != "train":
+            return batch
         self.leased_by_origin[batch.origin] -= 1
         if not self.leased_by_origin[batch.origin]:
             del self.leased_by_origin[batch.origin]
@@ -100,7 +103,8 @@ class LearnerSessions:
             session
             for session in self._by_id.values()
             if (session.hello.learner_run != hello.learner_run)
-            or session.hello.worker_index == hello.worker_index
+            or (session.hello.purpose, session.hello.worker_index)
+            == (hello.purpose, hello.worker_index)
         ]
 
     def overdue(self, now_s: float) -> list[LearnerSession]:

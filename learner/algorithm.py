@@ -42,6 +42,7 @@ def build_config(run: LearnerRun, *, newest_epoch: int = 0) -> AlgorithmConfig:
     _apply(config.learners, section.learners, "learners")
     config.reporting(min_time_s_per_iteration=_ITERATION_S)
     _apply(config.reporting, section.reporting, "reporting")
+    _apply(config.evaluation, section.evaluation, "evaluation")
     _apply(config.fault_tolerance, section.fault_tolerance, "fault_tolerance")
     config.debugging(seed=run.run.seed, log_level="ERROR")
     return config

@@ -113,8 +113,8 @@ class LearnerSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     Attributes:
         algorithm: name of an RLlib algorithm, such as PPO.
-        training, env_runners, learners, reporting, fault_tolerance: keyword arguments of
-            `AlgorithmConfig.training()` and so on. Without `num_env_runners` the learner samples
+        training, env_runners, learners, evaluation, reporting, fault_tolerance: keyword arguments
+            of `AlgorithmConfig.training()` and so on. Without `num_env_runners` the learner samples
             in its own process.
         flatten_observations: put RLlib's FlattenObservations before the module.
         model: keyword arguments of RLlib's DefaultModelConfig, such as fcnet_hiddens.
@@ -125,6 +125,7 @@ class LearnerSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     training: dict[str, Any] = {}
     env_runners: dict[str, Any] = {}
     learners: dict[str, Any] = {}
+    evaluation: dict[str, Any] = {}
     reporting: dict[str, Any] = {}
     fault_tolerance: dict[str, Any] = {}
     model: dict[str, Any] = {}

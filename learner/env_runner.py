@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import logging
+import math
 import os
 import socket
 import time
@@ -45,6 +46,8 @@ from headrace.learner.session import LearnerIdentity
 from headrace.learner.statistics import ObservationFilter
 from headrace.learner.stock import ChunkStock, StockedChunk
 from headrace.protocol.errors import ConfigError
+from headrace.protocol.messages import Purpose
+from headrace.protocol.trajectory import unpack_batch
 
 _LOG = logging.getLogger("headrace.learner")
 
@@ -69,12 +72,6 @@ class BrokerEnvRunner(EnvRunner, Checkpointable):
         self.num_env_steps_sampled_lifetime = 0
         self._log_dir: str = kwargs.get("log_dir") or ""
         self._runner_config = runner_config_of(config)
-        if config.in_evaluation:
-            raise ConfigError(
-                "actors do not serve evaluation yet; evaluate in RLlib's own runner with "
-                "config.evaluation(evaluation_config=config.overrides("
-                "env='CartPole-v1', env_runner_cls=SingleAgentEnvRunner))"
-            )
         if config.is_multi_agent:
             raise ConfigError("multi-agent training through the broker is not supported yet")
         observation, action = _spaces_of(config)
@@ -96,6 +93,8 @@ class BrokerEnvRunner(EnvRunner, Checkpointable):
         )
         self._stock: ChunkStock | None = None
         self._link: BrokerLink | None = None
+        self._evaluation_link: BrokerLink | None = None
+        self._is_interrupted = False
 
     # ---------------------------------------------------------------- sampling
 
@@ -112,16 +111,16 @@ class BrokerEnvRunner(EnvRunner, Checkpointable):
         data comes it says every 10 s what it waits for; PPO, DQN and SAC get an empty list after
         `pull_timeout_s` and ask again, IMPALA and APPO wait on.
 
+        Args:
+            num_timesteps, num_episodes: an evaluation of at least so much; RLlib gives neither when
+                it trains. Actors run whole episodes, greedily, with these weights or newer ones.
+
         Raises:
             LearnerStopping: the run is to end.
             RefusedError: the broker serves another learner, or does not know this wire version.
-            ConfigError: RLlib asks for an evaluation, which actors do not serve.
         """
-        if num_episodes is not None:
-            raise ConfigError(
-                "RLlib asks this runner for whole episodes, as an evaluation does; evaluate with "
-                "evaluation_config=config.overrides(env_runner_cls=SingleAgentEnvRunner)"
-            )
+        if self.config.in_evaluation or num_episodes is not None or num_timesteps is not None:
+            return self._evaluate(num_episodes, num_timesteps)
         self._pull_newest_state()
         self.metrics.log_value(WEIGHTS_SEQ_NO, self._weights_seq_no, window=1)
         link = self._connect()
@@ -129,7 +128,7 @@ class BrokerEnvRunner(EnvRunner, Checkpointable):
         self.confirm()
         started_s = time.monotonic()
         self._publish_if_due(link, started_s)
-        wanted = num_timesteps or fragment_env_steps(self.config, self.worker_index)
+        wanted = fragment_env_steps(self.config, self.worker_index)
         taken = self._sampling.take(link, stock, wanted, self._runner_config.pull_timeout_s)
         self._sampled.log_wait(time.monotonic() - started_s)
         episodes = [self._make_episode(stocked) for stocked in taken]
@@ -148,11 +147,30 @@ class BrokerEnvRunner(EnvRunner, Checkpointable):
         is_early = now_s - self._published_at_s < self._sampling.publish_interval_s
         if self._weights_are_published or is_early:
             return
+        self._publish(link)
+        self._weights_are_published = True
+        self._published_at_s = now_s
+
+    def _publish(self, link: BrokerLink) -> None:
         number = self._weights_seq_no
         statistics = self._filter.tensors(number) if self._filter is not None else {}
         self._publisher.publish(link, number, self.num_env_steps_sampled_lifetime, statistics)
-        self._weights_are_published = True
-        self._published_at_s = now_s
+
+    def _evaluate(self, episodes: int | None, env_steps: int | None) -> list[SingleAgentEpisode]:
+        """Has actors run whole episodes until there are so many, or of so many env steps."""
+        link = self._connect_evaluation()
+        self._publish(link)
+        evaluated: list[SingleAgentEpisode] = []
+        left = episodes or 1
+        while left > 0:
+            for batch in link.evaluate(left):
+                stocked = [StockedChunk(c, batch.lease) for c in unpack_batch(batch.payload)]
+                evaluated += [self._make_episode(chunk) for chunk in stocked]
+            sampled = sum(len(episode) for episode in evaluated)
+            missing = (env_steps or 0) - sampled
+            left = math.ceil(missing * len(evaluated) / sampled)
+        self._sampled.finish(link.report)
+        return evaluated
 
     def _pull_newest_state(self) -> None:
         """Asks RLlib's EnvRunnerStateServer, as its own runners do; IMPALA pushes nothing else."""
@@ -178,7 +196,10 @@ class BrokerEnvRunner(EnvRunner, Checkpointable):
 
     def interrupt(self) -> None:
         """Makes `sample()` raise LearnerStopping, now and from now on; from any thread."""
+        self._is_interrupted = True
         self._connect().interrupt()
+        if self._evaluation_link is not None:
+            self._evaluation_link.interrupt()
 
     @property
     def link(self) -> BrokerLink:
@@ -187,9 +208,10 @@ class BrokerEnvRunner(EnvRunner, Checkpointable):
 
     def stop(self) -> None:
         """Says goodbye to the broker."""
-        if self._link is not None:
-            self._link.close()
-            self._link = None
+        for link in (self._link, self._evaluation_link):
+            if link is not None:
+                link.close()
+        self._link = self._evaluation_link = None
 
     def assert_healthy(self) -> None:
         """Does nothing: a runner that was constructed is healthy, connected or not."""
@@ -270,8 +292,20 @@ class BrokerEnvRunner(EnvRunner, Checkpointable):
             self._link = open_link(self._runner_config, self._log_dir, self.worker_index)
         return self._link
 
+    def _connect_evaluation(self) -> BrokerLink:
+        """A session of its own, since what it is leased has nothing to do with training."""
+        if self._evaluation_link is None:
+            self._evaluation_link = open_link(
+                self._runner_config, self._log_dir, self.worker_index, purpose="evaluate"
+            )
+            if self._is_interrupted:
+                self._evaluation_link.interrupt()
+        return self._evaluation_link
 
-def open_link(config: RunnerConfig, log_dir: str, worker_index: int = 0) -> BrokerLink:
+
+def open_link(
+    config: RunnerConfig, log_dir: str, worker_index: int = 0, purpose: Purpose = "train"
+) -> BrokerLink:
     """Connects a runner, or the driver of an Algorithm without a local one, to the broker."""
     job = ray.get_runtime_context().get_job_id() if ray.is_initialized() else str(os.getpid())
     identity = LearnerIdentity(
@@ -282,6 +316,7 @@ def open_link(config: RunnerConfig, log_dir: str, worker_index: int = 0) -> Brok
         host=socket.gethostname(),
         takeover=config.takeover,
         newest_epoch=config.newest_epoch,
+        purpose=purpose,
     )
     return BrokerLink(config.address, identity, zmq.Context.instance())
 

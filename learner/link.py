@@ -19,13 +19,14 @@ from headrace.learner.session import (
 )
 from headrace.protocol.endpoints import BrokerAddress
 from headrace.protocol.errors import HeadraceError, RemoteProtocolError
-from headrace.protocol.identity import MAX_SAFE_INTEGER
-from headrace.protocol.messages import FleetReport, LearnerProgress
+from headrace.protocol.identity import MAX_SAFE_INTEGER, PolicyVersion
+from headrace.protocol.messages import EvaluationRequest, FleetReport, LearnerProgress
 
 _LOG = logging.getLogger("headrace.learner")
 _LONGEST_POLL_MS = 1000
 _EXPLAIN_EVERY_S = 10.0
 _GOODBYE_LINGER_MS = 500
+_ANY_VERSION = PolicyVersion(0, 0)
 
 Clock = Callable[[], float]
 
@@ -83,7 +84,11 @@ class BrokerLink:
         with self._changed:
             self._session.request(env_steps)
             self._wake()
-            self._wait_for_steps(env_steps, deadline_s)
+            self._wait_for(
+                lambda: self._session.ready_env_steps >= env_steps,
+                lambda: self._explain(env_steps),
+                deadline_s,
+            )
             taken: list[LeasedBatch] = []
             steps = 0
             while steps < env_steps and (batch := self._session.take()) is not None:
@@ -96,6 +101,33 @@ class BrokerLink:
         with self._changed:
             self._session.request(env_steps)
             self._wake()
+
+    def evaluate(self, episodes: int) -> list[LeasedBatch]:
+        """Returns so many whole episodes, which actors ran with the offered weights or newer ones.
+
+        Raises:
+            LearnerStopping: the run is to end.
+            RefusedError: the broker will not serve this learner.
+        """
+        session = self._session
+        with self._changed:
+            self._wait_for(lambda: session.offer_is_settled, self._explain_offer)
+            session.evaluated.clear()
+            session.evaluate(
+                EvaluationRequest(secrets.token_hex(8), episodes, session.settled or _ANY_VERSION)
+            )
+            self._wake()
+            try:
+                self._wait_for(
+                    lambda: len(session.evaluated) >= episodes,
+                    lambda: self._explain_evaluation(episodes),
+                )
+            finally:
+                session.evaluate(None)
+            evaluated = list(session.evaluated)
+            session.confirm(evaluated[-1])
+            self._wake()
+            return evaluated
 
     def confirm(self, batch: LeasedBatch) -> None:
         """Confirms the batches up to this one: all of them was handed to training."""
@@ -155,14 +187,23 @@ class BrokerLink:
         self._thread.join()
         self._wake_send.close(linger=0)
 
-    def _wait_for_steps(self, env_steps: int, deadline_s: float) -> None:
+    def _wait_for(
+        self,
+        condition: Callable[[], bool],
+        explain: Callable[[], None],
+        deadline_s: float = float("inf"),
+    ) -> None:
+        """Waits until a condition holds or time is up, and says now and then what for."""
         session = self._session
-        while session.ready_env_steps < env_steps and session.refusal is None:
-            left_s = deadline_s - self._clock()
-            if left_s <= 0 or self._is_interrupted or self._failure is not None:
+        explain_at_s = self._clock() + _EXPLAIN_EVERY_S
+        while not condition() and session.refusal is None:
+            now_s = self._clock()
+            if now_s >= deadline_s or self._is_interrupted or self._failure is not None:
                 break
-            if not self._changed.wait(min(left_s, _EXPLAIN_EVERY_S)):
-                self._explain(env_steps)
+            if now_s >= explain_at_s:
+                explain()
+                explain_at_s = now_s + _EXPLAIN_EVERY_S
+            self._changed.wait(min(deadline_s, explain_at_s) - now_s)
         if self._is_interrupted:
             raise LearnerStopping("the learner was asked to stop")
         if session.refusal is not None:
@@ -174,10 +215,27 @@ class BrokerLink:
     def _is_interrupted(self) -> bool:
         return self._interrupted or self._session.run_is_stopping
 
+    def _explain_offer(self) -> None:
+        if not self._session.is_joined:
+            _LOG.warning("waiting for a broker at %s", self._address)
+        else:
+            _LOG.warning("waiting for the broker to take new weights")
+
+    def _explain_evaluation(self, episodes: int) -> None:
+        report = self._session.report
+        evaluators = report.evaluators if report is not None else 0
+        _LOG.warning(
+            "waiting for %d evaluation episodes, %d are here; %d actors evaluate%s",
+            episodes,
+            len(self._session.evaluated),
+            evaluators,
+            "" if evaluators else ": those that step one environment do; start such an actor",
+        )
+
     def _explain(self, env_steps: int) -> None:
         session = self._session
         if not session.is_joined:
-            _LOG.warning("waiting for a broker at %s", self._address)
+            self._explain_offer()
             return
         actors = session.report.actors if session.report else 0
         _LOG.warning(

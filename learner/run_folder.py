@@ -28,6 +28,7 @@ class IterationMetrics(msgspec.Struct, frozen=True, kw_only=True):
     episode_len_mean: float | None
     policy_lag_mean: float | None
     queue_env_steps: int
+    evaluation_return_mean: float | None = None
     wait_s: float
     update_s: float
     batches: Ledger

@@ -14,6 +14,7 @@ from headrace.protocol.headers import Frame, encode_header, to_learner_decoder
 from headrace.protocol.identity import PolicyVersion
 from headrace.protocol.limits import DEFAULT_LIMITS, DecodeLimits
 from headrace.protocol.messages import (
+    EvaluationRequest,
     FleetReport,
     LearnerGoodbye,
     LearnerHello,
@@ -24,6 +25,7 @@ from headrace.protocol.messages import (
     Offer,
     Publish,
     Pull,
+    Purpose,
     Refusal,
     ToLearner,
     Want,
@@ -46,6 +48,7 @@ class LearnerIdentity:
     host: str
     takeover: bool = False
     newest_epoch: int = 0
+    purpose: Purpose = "train"
 
 
 @dataclass(frozen=True)
@@ -100,6 +103,8 @@ class LearnerSession:
         self.report_count = 0
         self.progress: LearnerProgress | None = None
         self.stopping = False
+        self.evaluation: EvaluationRequest | None = None
+        self.evaluated: deque[LeasedBatch] = deque()
         self.refusal: RefusedError | None = None
         self._begin()
 
@@ -138,6 +143,11 @@ class LearnerSession:
             self._confirmed = batch.lease.number
             self._pull_due_s = float("-inf")
 
+    def evaluate(self, request: EvaluationRequest | None) -> None:
+        """Asks for episodes, which come in `evaluated`; None for no more."""
+        self.evaluation = request
+        self._pull_due_s = float("-inf")
+
     def stop(self) -> None:
         """Tells all sessions of the run that it is to end."""
         self.stopping = True
@@ -148,8 +158,24 @@ class LearnerSession:
         """Whether this session or another one said that the run is to end."""
         return self.stopping or (self.report is not None and self.report.stopping)
 
+    @property
+    def settled(self) -> PolicyVersion | None:
+        """The newest version of ours that is published, or that another one has passed."""
+        return self._settled
+
+    @property
+    def offer_is_settled(self) -> bool:
+        """Whether what was offered is published, or was passed."""
+        return self._offered is not None and self._has_joined and not self._offer_is_open
+
     def offer(self, weights: OfferedWeights) -> None:
         """Offers weights; they are sent when the broker asks for them."""
+        former = self._offered
+        if former is not None and (former.number, former.weights_digest) == (
+            weights.number,
+            weights.weights_digest,
+        ):
+            return
         self._offered = weights
         self._previous = self._settled
         self._offer_is_open = True
@@ -224,6 +250,9 @@ class LearnerSession:
             self._begin()  # one was lost with its connection; the broker takes all of them back
             return
         self._last_lease = lease.number
+        if lease.purpose == "evaluate":
+            self.evaluated.append(LeasedBatch(lease, payload))
+            return
         self._leased_steps += lease.env_steps
         origin = (lease.actor, lease.incarnation)
         if lease.seq <= self._marks.get(origin, 0):
@@ -278,6 +307,7 @@ class LearnerSession:
             takeover=identity.takeover and not self._ever_joined,
             granted_epoch=self.epoch,
             newest_epoch=identity.newest_epoch,
+            purpose=identity.purpose,
             marks=tuple(Mark(*origin, seq) for origin, seq in self._marks.items()),
             host=identity.host,
         )
@@ -292,5 +322,6 @@ class LearnerSession:
             lease_up_to_steps=self._leased_steps + missing,
             confirmed=self._confirmed,
             stopping=self.stopping,
+            evaluation=self.evaluation,
             progress=self.progress,
         )

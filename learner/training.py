@@ -175,6 +175,7 @@ class Training:
         sampled = result["env_runners"]
         own = sampled.get("headrace", {})
         batches = own.get("batches", {})
+        evaluated = result.get("evaluation", {}).get("env_runners", {})
         lag = own.get("policy_lag_mean")
         by_lag = own.get("env_steps_by_lag", {})
         self._steps_by_lag = Counter({int(lag): int(steps) for lag, steps in by_lag.items()})
@@ -185,6 +186,7 @@ class Training:
             episode_return_mean=_number(sampled.get("episode_return_mean")),
             episode_len_mean=_number(sampled.get("episode_len_mean")),
             policy_lag_mean=_number(lag),
+            evaluation_return_mean=_number(evaluated.get("episode_return_mean")),
             queue_env_steps=int(own.get("queue_env_steps", 0)),
             wait_s=float(own.get("wait_s", 0.0)),
             update_s=float(result.get("timers", {}).get("learner_update_timer", 0.0)),

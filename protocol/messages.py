@@ -73,6 +73,31 @@ class Mark(msgspec.Struct, frozen=True, array_like=True):
     seq: BatchCount
 
 
+class EvaluationRequest(msgspec.Struct, frozen=True):
+    """What a learner session wants evaluated: so many whole episodes, greedy.
+
+    Attributes:
+        task: a name that no other request has.
+        min_version: the weights to act with, or newer ones.
+    """
+
+    task: Name
+    episodes: Annotated[int, msgspec.Meta(ge=1, le=2**31)]
+    min_version: PolicyVersion
+
+
+class EvaluationTask(msgspec.Struct, frozen=True):
+    """What an actor is to run for a request.
+
+    Attributes:
+        episodes: whole episodes for this task, in all; each is pushed as one batch.
+    """
+
+    task: Name
+    episodes: Annotated[int, msgspec.Meta(ge=1, le=2**31)]
+    min_version: PolicyVersion
+
+
 class LearnerProgress(msgspec.Struct, frozen=True):
     """What a learner tells about its training, for `headrace status`."""
 
@@ -109,6 +134,7 @@ class Presence(ActorMessage, frozen=True):
         acknowledged, totals: its books, from which a new broker continues.
         env_steps: steps recorded so far.
         unrecorded_env_steps: steps that a simulator took without credit and did not record.
+        evaluates: whether it runs evaluation episodes when it is told to.
     """
 
     version: PolicyVersion | None = None
@@ -118,6 +144,7 @@ class Presence(ActorMessage, frozen=True):
     totals: Totals = Totals()
     env_steps: Count = 0
     unrecorded_env_steps: Count = 0
+    evaluates: bool = False
 
 
 class Hello(Presence, frozen=True, tag="hello"):
@@ -146,6 +173,7 @@ class Trajectories(ActorMessage, frozen=True, tag="trajectories"):
         run: the run of the manifest that the batch was recorded under.
         version: the one policy version that acted.
         env_steps: env steps in the batch, as credit counts them.
+        purpose: a batch to evaluate needs no credit, and is one whole episode of `task`.
         sent_before: this is a retransmission, or goes to a broker that is new to the actor.
     """
 
@@ -172,6 +200,7 @@ class Delivery(Message, frozen=True, tag="delivery"):
         acknowledged: every batch up to this one ended as `totals` says: free its memory.
         credit: None while the broker has nothing to grant.
         gap: a batch above `accepted + 1` came first; send again from there.
+        task: evaluation episodes to run before anything else.
     """
 
     broker: Count
@@ -181,6 +210,7 @@ class Delivery(Message, frozen=True, tag="delivery"):
     totals: Totals
     credit: Credit | None = None
     gap: bool = False
+    task: EvaluationTask | None = None
 
 
 class Reject(Message, frozen=True, tag="reject"):
@@ -239,13 +269,15 @@ class LearnerHello(LearnerMessage, frozen=True, tag="learner_hello"):
 
     Attributes:
         learner_run: equal for all runners of one Algorithm and their restarts.
-        worker_index: RLlib's; a new session of the same learner run and index ends the old one.
+        worker_index: RLlib's; a new session of the same learner run, index and purpose ends the old
+            one.
         run: the run's id, as in the manifest.
         takeover: end the sessions of another learner run instead of being refused.
         granted_epoch: the epoch that an earlier broker incarnation granted to this learner run, 0
             for none; it stays valid unless a newer one was heard of.
         newest_epoch: the newest epoch known from a checkpoint; the granted one is above it.
         marks: what was taken from each actor so far; nothing up to there is delivered again.
+        purpose: what it will be leased.
     """
 
     learner_run: Name
@@ -255,6 +287,7 @@ class LearnerHello(LearnerMessage, frozen=True, tag="learner_hello"):
     granted_epoch: Epoch = 0
     newest_epoch: Epoch = 0
     marks: tuple[Mark, ...] = ()
+    purpose: Purpose = "train"
     wire_min: int = WIRE_VERSION
     wire_max: int = WIRE_VERSION
     host: Text = ""
@@ -267,12 +300,14 @@ class Pull(LearnerMessage, frozen=True, tag="pull"):
         lease_up_to_steps: lease batches while fewer env steps than this were leased in all.
         confirmed: leases up to this one were handed to training.
         stopping: the run is to end; every session of it is told with its next report.
+        evaluation: what it wants evaluated, until it has that.
     """
 
     lease_up_to_steps: Count
     confirmed: Count
     stopping: bool = False
     progress: LearnerProgress | None = None
+    evaluation: EvaluationRequest | None = None
 
 
 class Offer(LearnerMessage, frozen=True, tag="offer"):
@@ -362,6 +397,7 @@ class FleetReport(Message, frozen=True, tag="fleet_report"):
     """Answers each pull: how the fleet and the queue stand.
 
     Attributes:
+        evaluators: actors among them that run evaluation episodes.
         last_lease: the newest lease that was sent before this message; a session that has not got
             it lost it with a connection, and begins anew.
         stopping: a session of this run said that the run is to end.
@@ -371,6 +407,7 @@ class FleetReport(Message, frozen=True, tag="fleet_report"):
     queue_env_steps: Count
     actors: Count
     ledger: Ledger
+    evaluators: Count = 0
     last_lease: Count = 0
     stopping: bool = False
 

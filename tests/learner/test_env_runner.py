@@ -3,67 +3,24 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Generator, Iterator
-from contextlib import contextmanager
-from typing import Any, cast
+from collections.abc import Iterator
+from typing import Any
 
 import gymnasium as gym
 import numpy as np
 import pytest
-from ray.rllib.algorithms.algorithm import Algorithm
 from ray.rllib.algorithms.ppo import PPOConfig
 from ray.rllib.connectors.env_to_module import FlattenObservations
-from support.running import BrokerThread, Context, connect, wait_until
+from support.algorithms import algorithm_of, collecting, make_config, runner_of
+from support.running import BrokerThread, Context, wait_until
 
-from headrace.actors.collector import Collector
-from headrace.actors.environments import make_environment
 from headrace.learner.env_runner import BrokerEnvRunner
 from headrace.learner.link import LearnerStopping
 from headrace.protocol.errors import ConfigError
 
 
-def make_config(broker: BrokerThread, env: str = "CartPole-v1", **own: Any) -> PPOConfig:
-    own = {"address": broker.address, "run": "run", "pull_timeout_s": 5.0, **own}
-    config = PPOConfig().environment(env, env_config={"headrace": own})
-    config.env_runners(env_runner_cls=BrokerEnvRunner, num_env_runners=0)
-    config.training(train_batch_size_per_learner=400, minibatch_size=100, num_epochs=1)
-    return config.debugging(log_level="ERROR")
-
-
-@contextmanager
-def collecting(
-    broker: BrokerThread, context: Context, env: str = "CartPole-v1", count: int = 1
-) -> Generator[Collector]:
-    """An actor in a thread."""
-    stop = threading.Event()
-    with connect(broker, context, "actor") as client:
-        environment = make_environment(env, count, {})
-        collector = Collector(client, environment, seed=1)
-        thread = threading.Thread(target=collector.run, args=(stop,))
-        thread.start()
-        try:
-            yield collector
-        finally:
-            stop.set()
-            thread.join()
-            environment.close()
-
-
 def flatten(env: Any = None, spaces: Any = None, device: Any = None) -> Any:
     return FlattenObservations()
-
-
-@contextmanager
-def algorithm_of(config: PPOConfig) -> Generator[Algorithm]:
-    algorithm = config.build_algo()
-    try:
-        yield algorithm
-    finally:
-        algorithm.stop()
-
-
-def runner_of(algorithm: Algorithm) -> BrokerEnvRunner:
-    return cast("BrokerEnvRunner", algorithm.env_runner)
 
 
 @pytest.mark.usefixtures("ray_session")
@@ -130,11 +87,6 @@ class TestTraining:
             with pytest.raises(LearnerStopping):
                 algorithm.train()
 
-    def test_evaluation_runners_say_what_to_use_instead(self, broker: BrokerThread) -> None:
-        config = make_config(broker).evaluation(evaluation_interval=1)
-        with pytest.raises(ConfigError, match="SingleAgentEnvRunner"):
-            config.build_algo()
-
     def test_a_runner_that_nobody_samples_is_silent(self, broker: BrokerThread) -> None:
         with algorithm_of(make_config(broker)):
             assert broker.status.learners == []
@@ -184,11 +136,6 @@ def test_a_state_of_the_same_number_changes_nothing(runner: BrokerEnvRunner) -> 
     assert any((value != 0).any() for value in runner.module.get_state().values())
     runner.set_state({"num_env_steps_sampled_lifetime": 9})
     assert runner.num_env_steps_sampled_lifetime == 9
-
-
-def test_whole_episodes_cannot_be_asked_for(runner: BrokerEnvRunner) -> None:
-    with pytest.raises(ConfigError, match="evaluation"):
-        runner.sample(num_episodes=3)
 
 
 def test_what_rllib_asks_a_runner_is_answered(runner: BrokerEnvRunner) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.commands import Commands, children_of, versions_in, wait_for_end
+from support.commands import LEARNER, Commands, children_of, versions_in, wait_for_end
 from support.running import wait_until
 
 from headrace.deploy.exit_codes import ExitCode
@@ -128,6 +128,51 @@ def test_a_run_goes_on_after_broker_and_learner_were_stopped(commands: Commands)
     assert len(epochs) == 2
     restored = [number for epoch, number in versions if epoch == max(epochs)]
     assert min(restored) > 1, "an actor acted with initial weights after the restore"
+
+
+REMOTE_PPO = (
+    LEARNER
+    + """
+[learner.env_runners]
+num_env_runners = 2
+
+[learner.evaluation]
+evaluation_interval = 2
+evaluation_duration = 2
+"""
+)
+REMOTE_APPO = """
+[learner]
+algorithm = "APPO"
+env_runners = { num_env_runners = 2, create_local_env_runner = false }
+learners = { num_learners = 0 }
+"""
+
+
+@pytest.mark.parametrize("learner", [REMOTE_PPO, REMOTE_APPO], ids=["ppo", "appo-without-local"])
+def test_a_learner_with_remote_runners_trains_stops_while_it_waits_and_resumes(
+    commands: Commands, learner: str
+) -> None:
+    commands.write_run("env_steps = 12_000", learner)
+    _, address, url = commands.start_broker()
+    actor = commands.start("actor", "actor", "--broker", address)
+    first = commands.start("learner-1", "learner", "run.toml", "--broker", address)
+    wait_until(lambda: fetch_status(url).ledger.consumed > 20, 120)
+    wait_until(lambda: len(fetch_status(url).learners) >= 3, 60)
+    actor.terminate()
+    assert actor.wait(20) == ExitCode.OK
+    wait_until(lambda: fetch_status(url).queue_env_steps < 500, 120)
+    first.send_signal(signal.SIGTERM)
+    assert first.wait(60) == ExitCode.OK
+    assert commands.summary["stopped_by"] == "request"
+    second = commands.start("learner-2", "learner", "run.toml", "--broker", address, "--resume")
+    again = commands.start("actor-2", "actor", "--broker", address)
+    assert second.wait(120) == ExitCode.OK
+    assert commands.summary["env_steps"] >= 12_000
+    assert again.poll() is None
+    versions = versions_in(commands.text("actor-2"))
+    assert versions == sorted(versions)
+    assert len({epoch for epoch, _ in versions if epoch > 1}) == 1
 
 
 def test_up_trains_and_leaves_a_complete_folder_and_no_process(commands: Commands) -> None:

@@ -22,6 +22,18 @@ stop = {{ {stop} }}
 [environment]
 id = "CartPole-v1"
 
+{learner}
+
+[broker]
+address = "tcp://127.0.0.1:0"
+http = "127.0.0.1:0"
+
+[actors]
+count = 2
+"""
+
+
+LEARNER = """
 [learner]
 algorithm = "PPO"
 
@@ -30,13 +42,6 @@ lr = 1e-3
 train_batch_size_per_learner = 1000
 minibatch_size = 250
 num_epochs = 4
-
-[broker]
-address = "tcp://127.0.0.1:0"
-http = "127.0.0.1:0"
-
-[actors]
-count = 2
 """
 
 
@@ -48,8 +53,8 @@ class Commands:
         self.started: list[subprocess.Popen[bytes]] = []
         self.run_file = folder / "run.toml"
 
-    def write_run(self, stop: str) -> None:
-        self.run_file.write_text(RUN_FILE.format(stop=stop))
+    def write_run(self, stop: str, learner: str = LEARNER) -> None:
+        self.run_file.write_text(RUN_FILE.format(stop=stop, learner=learner))
 
     def start(
         self, name: str, *arguments: str, output: int | None = None

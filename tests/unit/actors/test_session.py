@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 
+import msgspec
 import pytest
 from support.conversation import FakeFleet
 from support.examples import (
@@ -26,11 +27,13 @@ from headrace.protocol.messages import (
     Beacon,
     Credit,
     Delivery,
+    EvaluationTask,
     Hello,
     Message,
     Reject,
     Snapshot,
     Totals,
+    Trajectories,
     Weights,
 )
 from headrace.protocol.topics import delivery_topic, snapshot_topic
@@ -154,6 +157,24 @@ def test_a_batch_may_begin_with_credit_and_the_weights_it_needs(session: ActorSe
 def test_a_batch_without_credit_is_our_own_error(session: ActorSession) -> None:
     with pytest.raises(LocalProtocolError, match="credit"):
         session.push(PushedBatch(V1, RUN, 5, b""))
+
+
+def test_an_evaluation_needs_a_task_and_its_weights_but_no_credit(session: ActorSession) -> None:
+    snapshot(session, V1)
+    task = EvaluationTask("task", 2, V2)
+    control(session, msgspec.structs.replace(delivery(), task=task))
+    assert session.task_to_begin() is None
+    snapshot(session, V2)
+    for _ in range(2):
+        assert session.task_to_begin() == "task"
+        session.begin_evaluation("task")
+    assert session.task_to_begin() is None
+    session.push(PushedBatch(V2, RUN, 5, make_payload(), "task"))
+    sent = session.next_batch(0.0)
+    assert sent is not None
+    header = ingest_decoder().decode(sent[1])[0]
+    assert isinstance(header, Trajectories)
+    assert (header.purpose, header.task) == ("evaluate", "task")
 
 
 def test_a_batch_begun_under_an_earlier_brokers_credit_may_be_finished(

@@ -1,0 +1,57 @@
+"""Real RLlib algorithms, and actors in threads that feed them."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Generator
+from contextlib import contextmanager
+from typing import Any, cast
+
+from ray.rllib.algorithms.algorithm import Algorithm
+from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
+from ray.rllib.algorithms.ppo import PPOConfig
+
+from headrace.actors.collector import Collector
+from headrace.actors.environments import make_environment
+from headrace.learner.env_runner import BrokerEnvRunner
+from support.running import BrokerThread, Context, connect
+
+
+def make_config(broker: BrokerThread, env: Any = "CartPole-v1", **own: Any) -> PPOConfig:
+    own = {"address": broker.address, "run": "run", "pull_timeout_s": 5.0, **own}
+    config = PPOConfig().environment(env, env_config={"headrace": own})
+    config.env_runners(env_runner_cls=BrokerEnvRunner, num_env_runners=0)
+    config.training(train_batch_size_per_learner=400, minibatch_size=100, num_epochs=1)
+    return config.debugging(log_level="ERROR")
+
+
+@contextmanager
+def collecting(
+    broker: BrokerThread, context: Context, env: str = "CartPole-v1", count: int = 1
+) -> Generator[Collector]:
+    """An actor in a thread."""
+    stop = threading.Event()
+    with connect(broker, context, "actor") as client:
+        environment = make_environment(env, count, {})
+        collector = Collector(client, environment, seed=1)
+        thread = threading.Thread(target=collector.run, args=(stop,))
+        thread.start()
+        try:
+            yield collector
+        finally:
+            stop.set()
+            thread.join()
+            environment.close()
+
+
+@contextmanager
+def algorithm_of(config: AlgorithmConfig) -> Generator[Algorithm]:
+    algorithm = config.build_algo()
+    try:
+        yield algorithm
+    finally:
+        algorithm.stop()
+
+
+def runner_of(algorithm: Algorithm) -> BrokerEnvRunner:
+    return cast("BrokerEnvRunner", algorithm.env_runner)
