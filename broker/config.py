@@ -21,6 +21,8 @@ class RouterConfig:
         reclaim_s: how long after its start a broker holds back retransmitted batches for the
             learner session that may already have taken them.
         max_attempts: leases of one batch before it counts as poison.
+        validates: whether batches are decoded and compared with the manifest at the door; without,
+            a bad one is found by the learner.
         beacon_s: time between beacons.
         snapshot_repeat_s: shortest time before an actor that stays behind gets its snapshot again;
             it doubles with each repetition.
@@ -33,6 +35,7 @@ class RouterConfig:
     session_timeout_s: float = 10.0
     reclaim_s: float = 3.0
     max_attempts: int = 3
+    validates: bool = True
     beacon_s: float = 1.0
     snapshot_repeat_s: float = 5.0
     limits: DecodeLimits = field(default_factory=DecodeLimits)

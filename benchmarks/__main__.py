@@ -1,0 +1,25 @@
+"""`python -m benchmarks [NAME …]`."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+from benchmarks import report
+
+BENCHMARKS = ("ingest", "broker", "roundtrip", "actor", "fleet", "weights", "train")
+
+
+def main() -> None:
+    """Runs the named benchmarks, or all."""
+    names = sys.argv[1:] or list(BENCHMARKS)
+    unknown = [name for name in names if name not in BENCHMARKS]
+    if unknown:
+        raise SystemExit(f"no benchmark {', '.join(unknown)}; there are {', '.join(BENCHMARKS)}")
+    for name in names:
+        module = importlib.import_module(f"benchmarks.{name}")
+        report.show(report.write(name, module.run()))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,112 @@
+"""What passes through a broker, accepted, credited and validated, against libzmq's own proxy."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator
+from contextlib import contextmanager
+from multiprocessing.connection import Connection
+
+import zmq
+
+from benchmarks.cartpole import RUN, ScriptedWeights, make_batch, make_manifest
+from benchmarks.load import Payloads, run_load
+from benchmarks.pairs import Row, compare
+from benchmarks.processes import broker_process, pipe, running
+from headrace.learner.link import BrokerLink
+from headrace.learner.session import LearnerIdentity
+from headrace.protocol.flow_control import OffPolicyFlow
+from headrace.protocol.trajectory import pack_batch
+
+_CASES = (("4 KiB", 3, 20), ("64 KiB", 71, 20), ("1 MiB", 58, 400))
+"""Episodes and steps whose columns take about so much."""
+_BYTES = 128 * 1024 * 1024
+_SMALL_BYTES = 16 * 1024 * 1024
+_CLIENTS = 4
+
+
+def run() -> list[Row]:
+    """Measures each size with and without validation."""
+    rows: list[Row] = []
+    for name, episodes, steps in _CASES:
+        payload = pack_batch(make_batch(episodes, steps))
+        for validates in (True, False):
+            what = "validated" if validates else "not validated"
+            rows.append(_compare(f"{name}, {what}", payload, episodes * steps, validates))
+    return rows
+
+
+def _compare(case: str, payload: bytes, env_steps: int, validates: bool) -> Row:
+    total = _BYTES if len(payload) > 8192 else _SMALL_BYTES
+    count = max(8, total // len(payload))
+    with _through_broker(payload, env_steps, validates) as link, _through_proxy(payload) as proxied:
+
+        def ours() -> float:
+            started_s = time.perf_counter()
+            steps = 0
+            while steps < count * env_steps:
+                batches = link.take(32 * env_steps, 60.0)
+                link.request(32 * env_steps)
+                link.confirm(batches[-1])
+                steps += len(batches) * env_steps
+            return steps / env_steps * len(payload) / (time.perf_counter() - started_s) / 1e6
+
+        def theirs() -> float:
+            go, source = proxied
+            go.send(count)
+            started_s = time.perf_counter()
+            for _ in range(count):
+                source.recv_multipart(copy=False)
+            return count * len(payload) / (time.perf_counter() - started_s) / 1e6
+
+        return compare(case, "MB/s", ours, theirs)
+
+
+@contextmanager
+def _through_broker(payload: bytes, env_steps: int, validates: bool) -> Generator[BrokerLink]:
+    stop, stopped = pipe()
+    with broker_process(validates=validates) as address:
+        link = BrokerLink(
+            address, LearnerIdentity("benchmark", 0, RUN, "here"), zmq.Context.instance()
+        )
+        flow = OffPolicyFlow(sample_env_steps=32 * env_steps)
+        link.offer(ScriptedWeights(make_manifest(flow, 1024)).version(1))
+        load = Payloads((payload, env_steps))
+        with running(run_load, address, [float("inf")] * _CLIENTS, load, stopped):
+            try:
+                yield link
+            finally:
+                stop.send(None)
+                link.close()
+
+
+@contextmanager
+def _through_proxy(payload: bytes) -> Generator[tuple[Connection, zmq.Socket[bytes]]]:
+    ours, theirs = pipe()
+    go, told = pipe()
+    source = zmq.Context.instance().socket(zmq.PULL)
+    with running(_proxy, theirs):
+        front, back = ours.recv()
+        source.connect(back)
+        with running(_push, front, payload, told):
+            try:
+                yield go, source
+            finally:
+                source.close(linger=0)
+
+
+def _proxy(announce: Connection) -> None:
+    context = zmq.Context.instance()
+    front, back = context.socket(zmq.PULL), context.socket(zmq.PUSH)
+    ports = [made.bind_to_random_port("tcp://127.0.0.1") for made in (front, back)]
+    announce.send([f"tcp://127.0.0.1:{port}" for port in ports])
+    zmq.proxy(front, back)
+
+
+def _push(address: str, payload: bytes, told: Connection) -> None:
+    sink = zmq.Context.instance().socket(zmq.PUSH)
+    sink.connect(address)
+    header = b"h" * 150
+    while True:
+        for _ in range(told.recv()):
+            sink.send_multipart([header, payload], copy=False)

@@ -1,0 +1,98 @@
+"""CartPole-shaped experience and weights, made once: the pipes are measured, not the simulator."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from headrace.learner.session import OfferedWeights
+from headrace.protocol.flow_control import Flow
+from headrace.protocol.manifest import (
+    DEFAULT_MODULE,
+    ColumnSpec,
+    Manifest,
+    ModuleManifest,
+    Policy,
+    PolicyGraph,
+    TensorSpec,
+    encode_policy,
+    policy_digest,
+)
+from headrace.protocol.payload import encode_payload
+from headrace.protocol.trajectory import (
+    DEFAULT_AGENT,
+    ChunkTable,
+    ModuleTrajectories,
+    TrajectoryBatch,
+)
+
+RUN = "benchmark"
+_OBSERVATION = TensorSpec("obs", "float32", (4,))
+
+
+def make_batch(episodes: int, steps: int, *, are_over: bool = True) -> TrajectoryBatch:
+    """Returns a batch of so many episodes of so many steps."""
+    rng = np.random.default_rng(0)
+    rows = episodes * steps
+    table = ChunkTable(
+        agents=(DEFAULT_AGENT,),
+        agent=np.zeros(episodes, np.int32),
+        episode_id=rng.integers(0, 256, (episodes, 16), np.uint8),
+        env_t_started=np.zeros(episodes, np.int64),
+        t_started=np.zeros(episodes, np.int64),
+        length=np.full(episodes, steps, np.int32),
+        lookback=np.zeros(episodes, np.int32),
+        terminated=np.full(episodes, are_over),
+        truncated=np.zeros(episodes, bool),
+        episode_return=np.full(episodes, float(steps) if are_over else np.nan),
+        episode_length=np.full(episodes, steps if are_over else 0, np.int64),
+        episode_s=np.full(episodes, 1.0 if are_over else np.nan),
+    )
+    columns = {
+        "obs": rng.standard_normal((rows + episodes, 4), np.float32),
+        "actions": rng.integers(0, 2, rows),
+        "rewards": np.ones(rows, np.float32),
+        "action_logp": np.full(rows, -0.7, np.float32),
+        "action_dist_inputs": rng.standard_normal((rows, 2), np.float32),
+    }
+    return TrajectoryBatch({DEFAULT_MODULE: ModuleTrajectories(table, columns)})
+
+
+def make_manifest(flow: Flow, weights_bytes: int = 300_000) -> Manifest:
+    """Returns a manifest for `make_batch`, with one weight tensor of about so many bytes."""
+    graph = PolicyGraph(
+        observations=(_OBSERVATION,),
+        noise_size=2,
+        weights=(TensorSpec("w", "float32", (weights_bytes // 4,)),),
+        scalars={"explore": 1.0},
+        recorded={"action": "actions"},
+        env_action=TensorSpec("env_action", "int64", ()),
+        max_error=0.0,
+    )
+    columns = (
+        ColumnSpec("obs", "float32", (4,)),
+        ColumnSpec("actions", "int64", (), 0.0, 1.0),
+        ColumnSpec("rewards", "float32", ()),
+        ColumnSpec("action_logp", "float32", ()),
+        ColumnSpec("action_dist_inputs", "float32", (2,)),
+    )
+    return Manifest(run=RUN, flow=flow, modules={DEFAULT_MODULE: ModuleManifest(columns, graph)})
+
+
+class ScriptedWeights:
+    """Versions of weights for a manifest, ready to be offered."""
+
+    def __init__(self, manifest: Manifest) -> None:
+        self._frame = encode_policy(Policy(manifest, {DEFAULT_MODULE: b"graph"}))
+        self._digest = policy_digest(self._frame)
+        [self._spec] = manifest.modules[DEFAULT_MODULE].graph.weights
+
+    def version(self, number: int) -> OfferedWeights:
+        """Returns weights that differ from those of every other number."""
+        tensor = np.full(self._spec.shape, number, np.float32)
+        return OfferedWeights(
+            number=number,
+            weights_digest=f"{number:032x}",
+            policy_digest=self._digest,
+            policy_frame=self._frame,
+            weights_frame=encode_payload({DEFAULT_MODULE: {"w": tensor}}),
+        )

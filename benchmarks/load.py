@@ -1,0 +1,211 @@
+"""Scripted clients: real actor sessions with simulators that only take time.
+
+All clients of a load share one set of sockets; the broker cannot tell. They begin batches when they
+may, with the newest weights, close them as the manifest says, and stamp the version that they began
+with.
+"""
+
+from __future__ import annotations
+
+import heapq
+import math
+import random
+import secrets
+import time
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+
+import zmq
+
+from benchmarks.cartpole import RUN, make_batch
+from headrace.actors.config import ClientConfig
+from headrace.actors.session import ActorSession, PushedBatch
+from headrace.protocol.endpoints import BrokerAddress
+from headrace.protocol.identity import PolicyVersion
+from headrace.protocol.messages import Credit
+from headrace.protocol.topics import BEACON, delivery_topic, snapshot_topic, weights_topic
+from headrace.protocol.trajectory import pack_batch
+
+_CONFIG = ClientConfig()
+
+
+@dataclass(frozen=True)
+class _Begun:
+    at_s: float
+    version: PolicyVersion
+    credit: Credit
+
+
+@dataclass
+class _Actor:
+    session: ActorSession
+    steps_per_s: float
+    begun: _Begun | None = None
+
+
+class Payloads:
+    """Payload frames by env steps: one chunk of that length, or always the same frame."""
+
+    def __init__(self, fixed: tuple[bytes, int] | None = None) -> None:
+        self.fixed = fixed
+        self._by_steps: dict[int, bytes] = {}
+
+    def of(self, env_steps: int) -> tuple[bytes, int]:
+        """Returns a payload and the env steps in it."""
+        if self.fixed is not None:
+            return self.fixed
+        if env_steps not in self._by_steps:
+            self._by_steps[env_steps] = pack_batch(make_batch(1, env_steps, are_over=False))
+        return self._by_steps[env_steps], env_steps
+
+
+class Load:
+    """A fleet in one thread."""
+
+    def __init__(self, address: str, speeds: Sequence[float], payloads: Payloads) -> None:
+        context = zmq.Context.instance()
+        endpoints = BrokerAddress.parse(address)
+        self._push = context.socket(zmq.PUSH)
+        self._push.set(zmq.SNDHWM, 64)
+        self._control, self._weights = context.socket(zmq.SUB), context.socket(zmq.SUB)
+        self._weights.set(zmq.RCVHWM, 0)
+        self._control.set(zmq.RCVHWM, 0)
+        self._control.subscribe(BEACON)
+        self._weights.subscribe(weights_topic(RUN))
+        self._actors: dict[bytes, _Actor] = {}
+        for index, speed in enumerate(speeds):
+            actor = f"load-{index}"
+            rng = random.Random(index)
+            session = ActorSession(actor, secrets.randbits(52), "load", _CONFIG, rng)
+            self._actors[actor.encode()] = _Actor(session, speed)
+            self._control.subscribe(delivery_topic(actor))
+        for made, endpoint in (
+            (self._push, endpoints.ingest),
+            (self._control, endpoints.control),
+            (self._weights, endpoints.weights),
+        ):
+            made.connect(endpoint)
+        self._payloads = payloads
+        # One after the other: a broker's queue to one socket holds two snapshots, and all share it.
+        self._joining = deque(self._actors)
+        self._join_next()
+        self._due: list[tuple[float, bytes]] = []
+        self._presence_due_s = 0.0
+
+    def run(self, stop: Connection) -> None:
+        """Serves until something arrives at `stop`."""
+        poller = zmq.Poller()
+        for source in (self._control, self._weights):
+            poller.register(source, zmq.POLLIN)
+        while not stop.poll():
+            wait_s = min(self._due[0][0] if self._due else math.inf, self._presence_due_s)
+            poller.poll(max(0.0, min(0.05, wait_s - time.monotonic())) * 1000)
+            self._receive()
+            now_s = time.monotonic()
+            while self._due and self._due[0][0] <= now_s:
+                self._finish_if_due(heapq.heappop(self._due)[1], now_s)
+            if now_s >= self._presence_due_s:
+                self._presence_due_s = now_s + 0.1
+                for actor in self._actors.values():
+                    self._serve(actor, now_s)
+
+    def _join_next(self) -> None:
+        if self._joining:
+            self._weights.subscribe(snapshot_topic(self._joining.popleft().decode()))
+
+    def _receive(self) -> None:
+        touched: set[bytes] = set()
+        for source in (self._control, self._weights):
+            while True:
+                try:
+                    topic, *frames = source.recv_multipart(zmq.NOBLOCK)
+                except zmq.Again:
+                    break
+                touched |= self._dispatch(topic, frames)
+        now_s = time.monotonic()
+        for name in touched:
+            self._look(name, now_s)
+
+    def _dispatch(self, topic: bytes, frames: list[bytes]) -> set[bytes]:
+        now_s = time.monotonic()
+        if topic == BEACON:
+            for actor in self._actors.values():
+                actor.session.on_control(frames, now_s)
+            return set()
+        kind, name = topic[:1], topic[1:-1]
+        if kind == b"d":
+            self._actors[name].session.on_control(frames, now_s)
+            return {name}
+        if kind == b"s":
+            self._join_next()
+            self._actors[name].session.on_weights(frames)
+            return {name}
+        for actor in self._actors.values():
+            actor.session.on_weights(frames)
+        return set(self._actors)
+
+    def _look(self, name: bytes, now_s: float) -> None:
+        """Begins a batch if that is possible, and ends one that newer weights cut."""
+        actor = self._actors[name]
+        session, begun = actor.session, actor.begun
+        if begun is None:
+            self._begin(name, actor, now_s)
+        elif session.newest_version != begun.version:
+            update = session.policy_update()
+            if update is not None and update.policy.manifest.flow.cut_on_new_weights:
+                first_step_s = begun.at_s + 1 / actor.steps_per_s
+                heapq.heappush(self._due, (max(now_s, first_step_s), name))
+        self._serve(actor, now_s)
+
+    def _begin(self, name: bytes, actor: _Actor, now_s: float) -> None:
+        session = actor.session
+        version, credit = session.newest_version, session.credit
+        if version is None or credit is None or not session.may_begin():
+            return
+        actor.begun = _Begun(now_s, version, credit)
+        if math.isinf(actor.steps_per_s):
+            self._finish(name, actor, credit.fragment_steps, now_s)
+            return
+        full_s = credit.fragment_steps / actor.steps_per_s
+        first_step_s = 1 / actor.steps_per_s
+        due_s = now_s + max(first_step_s, min(full_s, credit.fragment_s))
+        heapq.heappush(self._due, (due_s, name))
+
+    def _finish_if_due(self, name: bytes, now_s: float) -> None:
+        actor = self._actors[name]
+        begun = actor.begun
+        if begun is None:
+            return
+        steps = int((now_s - begun.at_s) * actor.steps_per_s + 1e-6)
+        is_cut = actor.session.newest_version != begun.version
+        is_full = steps >= begun.credit.fragment_steps
+        is_late = now_s - begun.at_s >= begun.credit.fragment_s - 1e-9
+        if steps and (is_cut or is_full or is_late):
+            self._finish(name, actor, min(steps, begun.credit.fragment_steps), now_s)
+        elif not any(entry[1] == name for entry in self._due):
+            heapq.heappush(self._due, (now_s + 0.5 / actor.steps_per_s, name))
+
+    def _finish(self, name: bytes, actor: _Actor, steps: int, now_s: float) -> None:
+        begun, actor.begun = actor.begun, None
+        if begun is None:
+            return
+        payload, env_steps = self._payloads.of(steps)
+        actor.session.push(PushedBatch(begun.version, RUN, env_steps, payload))
+        self._serve(actor, now_s)
+        self._begin(name, actor, now_s)
+
+    def _serve(self, actor: _Actor, now_s: float) -> None:
+        presence = actor.session.next_presence(now_s)
+        if presence is not None:
+            self._push.send_multipart(presence)
+        while (batch := actor.session.next_batch(now_s)) is not None:
+            seq, frames = batch
+            self._push.send_multipart(frames, copy=False)
+            actor.session.mark_sent(seq, now_s)
+
+
+def run_load(address: str, speeds: Sequence[float], payloads: Payloads, stop: Connection) -> None:
+    """A load process."""
+    Load(address, speeds, payloads).run(stop)

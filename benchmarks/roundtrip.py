@@ -1,0 +1,101 @@
+"""From a finished fragment to new weights at the simulator, against RLlib's external runner."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from multiprocessing.connection import Connection
+from typing import Any
+
+from benchmarks import rllink
+from benchmarks.cartpole import RUN, make_batch
+from benchmarks.pairs import Row, compare
+from benchmarks.processes import broker_process, pipe, running
+from headrace.actors.client import Client
+from headrace.learner.env_runner import BrokerEnvRunner
+
+_EPISODES, _STEPS = 20, 200
+
+
+def run() -> list[Row]:
+    """Measures a fragment of 4,000 steps; nobody trains in between."""
+    with _ours() as our_trip, _theirs() as their_trip:
+        return [compare("4,000 steps, default MLP", "s", our_trip, their_trip)]
+
+
+@contextmanager
+def _ours() -> Generator[Callable[[], float]]:
+    go, told = pipe()
+    with broker_process() as address:
+        own: dict[str, Any] = {"address": address, "run": RUN}
+        config = rllink.make_config(headrace=own)
+        config.training(train_batch_size_per_learner=_EPISODES * _STEPS)
+        runner = BrokerEnvRunner(config=config, worker_index=0)
+        stop = threading.Event()
+
+        def learn() -> None:
+            number = 0
+            while not stop.is_set():
+                number += 1
+                state = {"rl_module": runner.module.get_state(), "weights_seq_no": number}
+                runner.set_state(state)
+                if runner.sample() and stop.is_set():
+                    return
+
+        learner = threading.Thread(target=learn)
+        with running(_push_and_wait, address, told):
+            learner.start()
+            go.recv()
+            try:
+                yield lambda: _timed(go)
+            finally:
+                stop.set()
+                _timed(go)
+                learner.join()
+                runner.stop()
+
+
+@contextmanager
+def _theirs() -> Generator[Callable[[], float]]:
+    go, told = pipe()
+    with (
+        rllink.server() as (runner, port),
+        running(rllink.round_trips, port, _EPISODES, _STEPS, told),
+    ):
+        number = 0
+
+        def trip() -> float:
+            nonlocal number
+            number += 1
+            started_s = time.perf_counter()
+            go.send(True)
+            runner.sample()
+            runner.set_state({"rl_module": runner.module.get_state(), "weights_seq_no": number})
+            go.recv()
+            return time.perf_counter() - started_s
+
+        yield trip
+
+
+def _timed(go: Connection) -> float:
+    started_s = time.perf_counter()
+    go.send(True)
+    go.recv()
+    return time.perf_counter() - started_s
+
+
+def _push_and_wait(address: str, told: Connection) -> None:
+    """Pushes a fragment when it is told to, and answers when newer weights are decoded."""
+    batch = make_batch(_EPISODES, _STEPS)
+    with Client(address, actor="benchmark") as client:
+        client.policy_update()
+        told.send(None)
+        while told.recv():
+            permit = client.begin()
+            if permit is None:
+                return
+            client.push(batch, permit.update, _EPISODES * _STEPS)
+            client.policy_update_after(permit.update.version)
+            told.send(None)
