@@ -2,6 +2,7 @@
 # make test   sets everything up, and passes the tests
 # make check  lint and types
 # make light  installs without extras, and starts what a broker's host needs
+# make bench  measures headrace against what people use today; ONLY=ingest for one benchmark
 # make vectors  writes the test vectors of the wire anew
 
 PYTHON ?= python3
@@ -10,7 +11,7 @@ BIN := $(VENV)/bin
 SEED ?= 1
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test light check vectors clean
+.PHONY: demo test light check bench vectors clean
 
 demo: $(VENV)/.run
 	$(BIN)/headrace up examples/cartpole.toml --seed $(SEED) --overwrite
@@ -36,6 +37,9 @@ check: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/pyright
+
+bench: $(VENV)/.run
+	$(BIN)/python -W ignore -m benchmarks $(ONLY)
 
 vectors: $(VENV)/.dev
 	PYTHONPATH=tests $(BIN)/python -m support.vectors

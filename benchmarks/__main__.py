@@ -7,7 +7,7 @@ import sys
 
 from benchmarks import report
 
-BENCHMARKS = ("ingest", "broker", "roundtrip", "actor", "fleet", "weights", "train")
+BENCHMARKS = ("ingest", "broker", "roundtrip", "fleet")
 
 
 def main() -> None:

@@ -84,7 +84,7 @@ def _through_broker(payload: bytes, env_steps: int, validates: bool) -> Generato
 def _through_proxy(payload: bytes) -> Generator[tuple[Connection, zmq.Socket[bytes]]]:
     ours, theirs = pipe()
     go, told = pipe()
-    source = zmq.Context.instance().socket(zmq.PULL)
+    source: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.PULL)
     with running(_proxy, theirs):
         front, back = ours.recv()
         source.connect(back)
@@ -96,7 +96,7 @@ def _through_proxy(payload: bytes) -> Generator[tuple[Connection, zmq.Socket[byt
 
 
 def _proxy(announce: Connection) -> None:
-    context = zmq.Context.instance()
+    context: zmq.Context[zmq.Socket[bytes]] = zmq.Context.instance()
     front, back = context.socket(zmq.PULL), context.socket(zmq.PUSH)
     ports = [made.bind_to_random_port("tcp://127.0.0.1") for made in (front, back)]
     announce.send([f"tcp://127.0.0.1:{port}" for port in ports])
@@ -104,7 +104,7 @@ def _proxy(announce: Connection) -> None:
 
 
 def _push(address: str, payload: bytes, told: Connection) -> None:
-    sink = zmq.Context.instance().socket(zmq.PUSH)
+    sink: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.PUSH)
     sink.connect(address)
     header = b"h" * 150
     while True:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from headrace.learner.session import OfferedWeights
+from headrace.protocol.arrays import Array
 from headrace.protocol.flow_control import Flow
 from headrace.protocol.manifest import (
     DEFAULT_MODULE,
@@ -47,7 +48,7 @@ def make_batch(episodes: int, steps: int, *, are_over: bool = True) -> Trajector
         episode_length=np.full(episodes, steps if are_over else 0, np.int64),
         episode_s=np.full(episodes, 1.0 if are_over else np.nan),
     )
-    columns = {
+    columns: dict[str, Array] = {
         "obs": rng.standard_normal((rows + episodes, 4), np.float32),
         "actions": rng.integers(0, 2, rows),
         "rewards": np.ones(rows, np.float32),

@@ -64,8 +64,9 @@ def _on_policy(name: str, speeds: Sequence[float]) -> Scenario:
 
 def _measure(scenario: Scenario, slow: int | None = None) -> list[Row]:
     stop, theirs = pipe()
-    with broker_process() as address, running(
-        run_load, address, scenario.speeds, Payloads(), theirs
+    with (
+        broker_process() as address,
+        running(run_load, address, scenario.speeds, Payloads(), theirs),
     ):
         link = BrokerLink(
             address, LearnerIdentity("benchmark", 0, RUN, "here"), zmq.Context.instance()
@@ -108,9 +109,7 @@ def _ended(link: BrokerLink) -> tuple[int, int]:
     return ledger.stale, ledger.stale + ledger.consumed
 
 
-def _rows(
-    scenario: Scenario, taken: list[LeasedBatch], waiting: float, took_s: float
-) -> list[Row]:
+def _rows(scenario: Scenario, taken: list[LeasedBatch], waiting: float, took_s: float) -> list[Row]:
     steps = sum(batch.lease.env_steps for batch in taken)
     lag = sum((batch.lease.policy_lag or 0) * batch.lease.env_steps for batch in taken) / steps
     name = scenario.name

@@ -65,7 +65,7 @@ class Load:
     """A fleet in one thread."""
 
     def __init__(self, address: str, speeds: Sequence[float], payloads: Payloads) -> None:
-        context = zmq.Context.instance()
+        context: zmq.Context[zmq.Socket[bytes]] = zmq.Context.instance()
         endpoints = BrokerAddress.parse(address)
         self._push = context.socket(zmq.PUSH)
         self._push.set(zmq.SNDHWM, 64)
@@ -101,7 +101,7 @@ class Load:
             poller.register(source, zmq.POLLIN)
         while not stop.poll():
             wait_s = min(self._due[0][0] if self._due else math.inf, self._presence_due_s)
-            poller.poll(max(0.0, min(0.05, wait_s - time.monotonic())) * 1000)
+            poller.poll(int(max(0.0, min(0.05, wait_s - time.monotonic())) * 1000))
             self._receive()
             now_s = time.monotonic()
             while self._due and self._due[0][0] <= now_s:

@@ -43,9 +43,7 @@ def show(result: Result) -> None:
         table.add_column(column, justify="left" if column in ("case", "unit") else "right")
     for row in result.rows:
         numbers = (row.ratio, row.ratio_min, row.ratio_max)
-        table.add_row(
-            row.case, _text(row.ours), _text(row.theirs), row.unit, *map(_text, numbers)
-        )
+        table.add_row(row.case, _text(row.ours), _text(row.theirs), row.unit, *map(_text, numbers))
     Console().print(table)
 
 

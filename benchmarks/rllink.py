@@ -23,7 +23,7 @@ from ray.rllib.env.single_agent_episode import SingleAgentEpisode
 from benchmarks.processes import free_port
 
 OBSERVATION = gym.spaces.Box(-10.0, 10.0, (4,), np.float32)
-ACTION = gym.spaces.Discrete(2)
+ACTION: gym.spaces.Discrete[Any] = gym.spaces.Discrete(2)
 
 
 def make_config(**env_config: Any) -> PPOConfig:

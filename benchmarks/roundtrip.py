@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import threading
 import time
 from collections.abc import Callable, Generator
@@ -15,6 +17,7 @@ from benchmarks.pairs import Row, compare
 from benchmarks.processes import broker_process, pipe, running
 from headrace.actors.client import Client
 from headrace.learner.env_runner import BrokerEnvRunner
+from headrace.learner.link import LearnerStopping
 
 _EPISODES, _STEPS = 20, 200
 
@@ -33,16 +36,13 @@ def _ours() -> Generator[Callable[[], float]]:
         config = rllink.make_config(headrace=own)
         config.training(train_batch_size_per_learner=_EPISODES * _STEPS)
         runner = BrokerEnvRunner(config=config, worker_index=0)
-        stop = threading.Event()
 
         def learn() -> None:
-            number = 0
-            while not stop.is_set():
-                number += 1
-                state = {"rl_module": runner.module.get_state(), "weights_seq_no": number}
-                runner.set_state(state)
-                if runner.sample() and stop.is_set():
-                    return
+            with contextlib.suppress(LearnerStopping):
+                for number in itertools.count(1):
+                    weights = runner.module.get_state()
+                    runner.set_state({"rl_module": weights, "weights_seq_no": number})
+                    runner.sample()
 
         learner = threading.Thread(target=learn)
         with running(_push_and_wait, address, told):
@@ -51,8 +51,7 @@ def _ours() -> Generator[Callable[[], float]]:
             try:
                 yield lambda: _timed(go)
             finally:
-                stop.set()
-                _timed(go)
+                runner.interrupt()
                 learner.join()
                 runner.stop()
 

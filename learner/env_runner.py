@@ -37,7 +37,7 @@ from ray.tune.registry import (  # RLlib's own runners read it, and there is no 
 
 from headrace.learner.config import RunnerConfig
 from headrace.learner.connectors import build_pipelines, module_spaces
-from headrace.learner.episodes import make_episode
+from headrace.learner.episodes import EpisodeMaker
 from headrace.learner.link import BrokerLink
 from headrace.learner.publisher import WeightsPublisher
 from headrace.learner.sample_metrics import SampleMetrics
@@ -79,6 +79,7 @@ class BrokerEnvRunner(EnvRunner, Checkpointable):
         self._env_to_module, self._module_to_env = pipelines.to_module, pipelines.to_env
         self._spaces = module_spaces(pipelines, observation, action)
         stage = self._spaces.filter
+        self._episodes = EpisodeMaker(self._spaces.episode_observation, action)
         self._filter = ObservationFilter(pipelines.to_module, stage) if stage else None
         spec = config.get_rl_module_spec(spaces=self._spaces.by_rllib_key, inference_only=True)
         self.module = cast("TorchRLModule", spec.build())
@@ -140,7 +141,7 @@ class BrokerEnvRunner(EnvRunner, Checkpointable):
         self._sampled.log_chunk(chunk, stocked.lease)
         if self._filter is not None:
             chunk = dataclasses.replace(chunk, columns=self._filter.take(chunk, number))
-        return make_episode(chunk, self._spaces.episode_observation, self._spaces.action, number)
+        return self._episodes.make(chunk, number)
 
     def _publish_if_due(self, link: BrokerLink, now_s: float) -> None:
         """Not in `set_state`: a restore calls that with initial weights first."""

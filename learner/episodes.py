@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import gymnasium as gym
@@ -12,53 +15,86 @@ from ray.rllib.env.utils.infinite_lookback_buffer import InfiniteLookbackBuffer
 from ray.rllib.utils.metrics import WEIGHTS_SEQ_NO
 
 from headrace.learner.spaces import nest_columns, nest_state
+from headrace.protocol.arrays import Array
 from headrace.protocol.policy_graph import STATE_OUT
 from headrace.protocol.trajectory import ACTIONS, OBSERVATIONS, REWARDS, Chunk, is_column
 
 _OWN_FIELDS = (OBSERVATIONS, ACTIONS, REWARDS, STATE_OUT)
 
 
-def make_episode(
-    chunk: Chunk, observation_space: gym.Space[Any], action_space: gym.Space[Any], number: int
-) -> SingleAgentEpisode:
-    """Returns a chunk as an episode chunk in RLlib's numpy form; its arrays are the chunk's views.
+@dataclass(frozen=True)
+class _ColumnNames:
+    """Which columns of a batch are what; all chunks of a run have the same."""
 
-    Every column goes in as a ready `InfiniteLookbackBuffer`: given plain arrays the constructor
-    compares them with lists, and `from_state` is twenty times slower.
+    all: tuple[str, ...]
+    state: dict[str, str]
+    others: tuple[str, ...]
 
-    Args:
-        number: the policy version's number, recorded at every step as RLlib's own runner does.
+    @classmethod
+    def of(cls, columns: Mapping[str, Array]) -> _ColumnNames:
+        state = {n: n.removeprefix(f"{STATE_OUT}/") for n in columns if is_column(STATE_OUT, n)}
+        others = [n for n in columns if not any(is_column(own, n) for own in _OWN_FIELDS)]
+        return cls(tuple(columns), state, tuple(others))
+
+
+class EpisodeMaker:
+    """Makes episode chunks in RLlib's numpy form; their arrays are views of the chunks'.
+
+    Episodes and buffers are copies of empty ones that RLlib made: its constructors look the spaces'
+    structure up each time, which takes longer than all the rest, `from_state` is twenty times
+    slower still, and a lookback above the number of a nested column's parts would be cut to that.
     """
-    lookback, rows = chunk.lookback, chunk.lookback + chunk.length
-    columns = chunk.columns
 
-    def buffer(data: Any, space: gym.Space[Any] | None = None) -> InfiniteLookbackBuffer:
-        return InfiniteLookbackBuffer(data=data, lookback=lookback, space=space)
+    def __init__(self, observation_space: gym.Space[Any], action_space: gym.Space[Any]) -> None:
+        self._observation_space = observation_space
+        self._plain = InfiniteLookbackBuffer(data=np.zeros(0))
+        self._observations = InfiniteLookbackBuffer(data=np.zeros(0), space=observation_space)
+        self._actions = InfiniteLookbackBuffer(data=np.zeros(0), space=action_space)
+        self._episode = SingleAgentEpisode(
+            observations=self._observations,
+            observation_space=observation_space,
+            actions=self._actions,
+            action_space=action_space,
+            rewards=self._plain,
+            infos=self._plain,
+            extra_model_outputs={},
+            len_lookback_buffer=0,
+        )
+        self._names = _ColumnNames((), {}, ())
 
-    extras = {
-        name: buffer(values)
-        for name, values in columns.items()
-        if not any(is_column(own, name) for own in _OWN_FIELDS)
-    }
-    state = {
-        name.removeprefix(f"{STATE_OUT}/"): values
-        for name, values in columns.items()
-        if is_column(STATE_OUT, name)
-    }
-    if state:
-        extras[Columns.STATE_OUT] = buffer(nest_state(state))
-    extras[WEIGHTS_SEQ_NO] = buffer(np.full(rows, number, np.int64))
-    return SingleAgentEpisode(
-        id_=chunk.episode_id,
-        observations=buffer(nest_columns(observation_space, columns), observation_space),
-        observation_space=observation_space,
-        actions=buffer(columns[Columns.ACTIONS], action_space),
-        action_space=action_space,
-        rewards=buffer(columns[Columns.REWARDS]),
-        infos=buffer([{} for _ in range(rows + 1)]),
-        extra_model_outputs=extras,
-        terminated=chunk.terminated,
-        truncated=chunk.truncated,
-        t_started=chunk.t_started,
-        len_lookback_buffer=lookback,
-    )
+    def make(self, chunk: Chunk, number: int) -> SingleAgentEpisode:
+        """Returns a chunk as an episode.
+
+        Args:
+            number: the policy version's, recorded at every step as RLlib's own runner does.
+        """
+        columns, lookback = chunk.columns, chunk.lookback
+        names = self._names
+        if names.all != tuple(columns):
+            names = self._names = _ColumnNames.of(columns)
+        rows = lookback + chunk.length
+
+        def buffer(data: Any, template: InfiniteLookbackBuffer) -> InfiniteLookbackBuffer:
+            made = InfiniteLookbackBuffer.__new__(InfiniteLookbackBuffer)
+            made.__dict__.update(template.__dict__, data=data, lookback=lookback)
+            return made
+
+        plain = self._plain
+        extras = {name: buffer(columns[name], plain) for name in names.others}
+        if names.state:
+            state = nest_state({path: columns[name] for name, path in names.state.items()})
+            extras[Columns.STATE_OUT] = buffer(state, plain)
+        extras[WEIGHTS_SEQ_NO] = buffer(np.full(rows, number, np.int64), plain)
+        observations = nest_columns(self._observation_space, columns)
+        episode = copy.copy(self._episode)
+        episode.id_ = chunk.episode_id
+        episode.observations = buffer(observations, self._observations)
+        episode.actions = buffer(columns[ACTIONS], self._actions)
+        episode.rewards = buffer(columns[REWARDS], plain)
+        episode.infos = buffer([{} for _ in range(rows + 1)], plain)
+        episode.infos.finalized = False
+        episode.extra_model_outputs = extras
+        episode.is_terminated, episode.is_truncated = chunk.terminated, chunk.truncated
+        episode.t_started, episode.t = chunk.t_started, chunk.t_started + chunk.length
+        episode._custom_data = {}  # pyright: ignore[reportPrivateUsage]  # a copy shares it
+        return episode

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
+from collections import Counter, deque
 
 from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
 from ray.rllib.core import DEFAULT_AGENT_ID, DEFAULT_MODULE_ID
@@ -41,6 +41,8 @@ class SampleMetrics:
         self._window = max(1, math.ceil((config.metrics_num_episodes_for_smoothing or 1) / runners))
         self._env_steps = 0
         self._episodes = 0
+        # No more than RLlib's window holds: logging takes longer than making an episode.
+        self._ended: deque[tuple[float, int, float]] = deque(maxlen=self._window)
         self._wait_s = 0.0
         self._steps_by_lag: Counter[int] = Counter()
 
@@ -56,25 +58,31 @@ class SampleMetrics:
         if not chunk.is_done:
             return
         self._episodes += 1
-        log, window = self._logger.log_value, self._window
-        log(EPISODE_LEN_MEAN, chunk.episode_length, window=window)
-        log(EPISODE_RETURN_MEAN, chunk.episode_return, window=window)
-        log(EPISODE_DURATION_SEC_MEAN, chunk.episode_s, window=window)
-        log(("agent_episode_return_mean", DEFAULT_AGENT_ID), chunk.episode_return, window=window)
-        log(("module_episode_return_mean", DEFAULT_MODULE_ID), chunk.episode_return, window=window)
-        log(EPISODE_LEN_MIN, chunk.episode_length, reduce="min", window=window)
-        log(EPISODE_RETURN_MIN, chunk.episode_return, reduce="min", window=window)
-        log(EPISODE_LEN_MAX, chunk.episode_length, reduce="max", window=window)
-        log(EPISODE_RETURN_MAX, chunk.episode_return, reduce="max", window=window)
+        self._ended.append((chunk.episode_return, chunk.episode_length, chunk.episode_s))
 
     def finish(self, report: FleetReport | None) -> int:
         """Logs the counts of one `sample()`, and returns its env steps."""
         env_steps = self._env_steps
+        self._log_episodes()
         self._log_counts(env_steps)
         self._log_headrace(report)
         self._steps_by_lag.clear()
         self._env_steps = self._episodes = 0
         return env_steps
+
+    def _log_episodes(self) -> None:
+        log, window = self._logger.log_value, self._window
+        for returned, length, seconds in self._ended:
+            log(EPISODE_LEN_MEAN, length, window=window)
+            log(EPISODE_RETURN_MEAN, returned, window=window)
+            log(EPISODE_DURATION_SEC_MEAN, seconds, window=window)
+            log(("agent_episode_return_mean", DEFAULT_AGENT_ID), returned, window=window)
+            log(("module_episode_return_mean", DEFAULT_MODULE_ID), returned, window=window)
+            log(EPISODE_LEN_MIN, length, reduce="min", window=window)
+            log(EPISODE_RETURN_MIN, returned, reduce="min", window=window)
+            log(EPISODE_LEN_MAX, length, reduce="max", window=window)
+            log(EPISODE_RETURN_MAX, returned, reduce="max", window=window)
+        self._ended.clear()
 
     def _log_counts(self, env_steps: int) -> None:
         log = self._logger.log_value

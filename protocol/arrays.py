@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, cast
 
 import msgpack_numpy
@@ -21,6 +22,7 @@ from headrace.protocol.errors import LocalProtocolError, RejectCode, RemoteProto
 Array = NDArray[Any]
 
 MAX_DIMENSIONS = 8
+_LARGEST_SIZE = 2**48 - 1
 _DTYPE = re.compile(r"[<>|=]?(b1|[iu][1248]|f[248]|c(8|16))")
 _ARRAY_KEYS = frozenset({b"nd", b"type", b"kind", b"shape", b"data"})
 
@@ -58,11 +60,11 @@ def unpack_array(packed: Mapping[object, object]) -> Array:
         raise _fault("'nd' is not a boolean")
     if packed.get(b"kind", b"") not in (b"", ""):
         raise _fault("a kind other than plain numbers")
-    if not isinstance(dtype_text, str) or not _DTYPE.fullmatch(dtype_text):
+    dtype = _plain_dtype(dtype_text) if isinstance(dtype_text, str) else None
+    if dtype is None:
         raise _fault("a dtype that is not a plain number")
     if not isinstance(data, bytes):
         raise _fault("'data' is not binary")
-    dtype = np.dtype(dtype_text)
     shape = _shape(packed.get(b"shape")) if is_array else ()
     if math.prod(shape) * dtype.itemsize != len(data):
         raise _fault(f"{len(data)} bytes for shape {shape} of {dtype}")
@@ -72,9 +74,15 @@ def unpack_array(packed: Mapping[object, object]) -> Array:
 def _shape(value: object) -> tuple[int, ...]:
     if not isinstance(value, list | tuple) or len(value) > MAX_DIMENSIONS:
         raise _fault(f"'shape' is not a list of at most {MAX_DIMENSIONS} sizes")
-    if not all(type(size) is int and 0 <= size < 2**48 for size in value):
-        raise _fault("'shape' holds something other than sizes")
+    for size in value:
+        if type(size) is not int or not 0 <= size <= _LARGEST_SIZE:
+            raise _fault("'shape' holds something other than sizes")
     return tuple(value)
+
+
+@lru_cache(maxsize=64)
+def _plain_dtype(text: str) -> np.dtype[np.generic] | None:
+    return np.dtype(text) if _DTYPE.fullmatch(text) else None
 
 
 def _fault(what: str) -> RemoteProtocolError:

@@ -7,6 +7,7 @@ only when a learner run begins; new weights for it are published under its diges
 from __future__ import annotations
 
 import hashlib
+from functools import lru_cache
 from typing import Annotated
 
 import msgspec
@@ -157,4 +158,9 @@ def _module_fault(module: ModuleManifest) -> str | None:
 
 def numpy_dtype(spec: TensorSpec) -> np.dtype[np.generic]:
     """Returns the dtype of a tensor as NumPy's."""
-    return np.dtype(spec.dtype)
+    return _numpy_dtype(spec.dtype)
+
+
+@lru_cache(maxsize=64)
+def _numpy_dtype(name: str) -> np.dtype[np.generic]:
+    return np.dtype(name)

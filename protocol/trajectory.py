@@ -243,14 +243,16 @@ def _table_fault(table: ChunkTable) -> str | None:
         return "an 'agent' index outside 'agents'"
     if table.length.min() < 1:
         return "a chunk without steps"
-    if min(table.lookback.min(), table.t_started.min(), table.env_t_started.min()) < 0:
+    if np.concatenate((table.lookback, table.t_started, table.env_t_started)).min() < 0:
         return "a negative step count"
     if (table.lookback > table.t_started).any():
         return "a lookback that reaches before the start of its episode"
     ended = table.terminated | table.truncated
+    if not ended.any():
+        return None
     if not np.isfinite(table.episode_return[ended]).all():
         return "a finished episode without a finite 'episode_return'"
-    if (table.episode_length[ended] < table.t_started[ended] + table.length[ended]).any():
+    if (table.episode_length < table.t_started + table.length)[ended].any():
         return "a finished episode that is shorter than its last chunk's end"
     return None
 

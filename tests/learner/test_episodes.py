@@ -7,17 +7,18 @@ from gymnasium.spaces import Box, Dict, Discrete
 from ray.rllib.env.single_agent_episode import SingleAgentEpisode
 from support.examples import make_batch, make_columns, make_table
 
-from headrace.learner.episodes import make_episode
+from headrace.learner.episodes import EpisodeMaker
 from headrace.learner.spaces import leaf_spaces, nest_columns
 from headrace.protocol.trajectory import ModuleTrajectories, TrajectoryBatch
 
 OBSERVATION = Box(-1e6, 1e6, (4,))
 ACTION: Discrete[Any] = Discrete(2)
+MAKER = EpisodeMaker(OBSERVATION, ACTION)
 
 
 def test_an_episode_holds_what_add_env_step_would_have_put_there() -> None:
     chunk = next(iter(make_batch([3, 2])))
-    made = make_episode(chunk, OBSERVATION, ACTION, number=7)
+    made = MAKER.make(chunk, number=7)
     columns = chunk.columns
     native = SingleAgentEpisode(
         id_=chunk.episode_id, observation_space=OBSERVATION, action_space=ACTION
@@ -55,7 +56,7 @@ def test_an_episode_holds_what_add_env_step_would_have_put_there() -> None:
 
 def test_an_episodes_arrays_are_views_of_the_batch() -> None:
     batch = make_batch([3, 2])
-    episode = make_episode(next(iter(batch)), OBSERVATION, ACTION, number=1)
+    episode = MAKER.make(next(iter(batch)), number=1)
     [part] = batch.modules.values()
     assert np.shares_memory(episode.observations.data, part.columns["obs"])
     assert np.shares_memory(episode.rewards.data, part.columns["rewards"])
@@ -64,7 +65,7 @@ def test_an_episodes_arrays_are_views_of_the_batch() -> None:
 def test_a_lookback_is_context_and_not_part_of_the_chunk() -> None:
     table = make_table([2], lookback=np.array([1], np.int32), t_started=np.array([5], np.int64))
     batch = TrajectoryBatch({"m": ModuleTrajectories(table, make_columns([3]))})
-    episode = make_episode(next(iter(batch)), OBSERVATION, ACTION, number=1)
+    episode = MAKER.make(next(iter(batch)), number=1)
     assert (len(episode), episode.t_started, episode.t) == (2, 5, 7)
     assert len(episode.get_observations()) == 3
     np.testing.assert_array_equal(

@@ -65,7 +65,7 @@ class TestControl:
         control.grant(0, 0.0)
         control.expire(0.9)
         assert control.reserved_steps > 0
-        control.expire(1.1)
+        control.expire(1.3)
         assert control.reserved_steps == 0
         assert control.unarrived_of(A) == MAX_UNARRIVED
 

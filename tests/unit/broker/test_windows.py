@@ -32,7 +32,7 @@ class TestOnPolicyWindow:
         window = OnPolicyWindow(OnPolicyFlow(train_batch_env_steps=BATCH))
         window.published(0.0)
         window.published(2.0)
-        assert window.fragment_s == pytest.approx(0.2)
+        assert window.fragment_s == pytest.approx(0.5)
 
     def test_the_needed_version_never_exceeds_the_published_one(self) -> None:
         strict = OnPolicyWindow(
