@@ -184,6 +184,7 @@ class LearnerDesk:
                 evaluators=len(books.evaluators),
                 last_lease=session.last_lease,
                 stopping=any(other.stopping for other in books.sessions),
+                sessions=len(books.sessions),
             ),
         )
 

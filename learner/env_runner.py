@@ -46,7 +46,7 @@ from headrace.learner.session import LearnerIdentity
 from headrace.learner.statistics import ObservationFilter
 from headrace.learner.stock import ChunkStock, StockedChunk
 from headrace.protocol.errors import ConfigError
-from headrace.protocol.messages import Purpose
+from headrace.protocol.messages import FleetReport, Purpose
 from headrace.protocol.trajectory import unpack_batch
 
 _LOG = logging.getLogger("headrace.learner")
@@ -88,6 +88,7 @@ class BrokerEnvRunner(EnvRunner, Checkpointable):
         self._published_at_s = float("-inf")
         self._env_runner_state_server: Any = None
         self._sampled = SampleMetrics(self.metrics, config)
+        self._report: FleetReport | None = None
         self._sampling = sampling_of(config, self._runner_config.publish_interval_s)
         self._publisher = WeightsPublisher(
             self.module, self._spaces, config, self._runner_config.run, self._sampling.flow
@@ -133,7 +134,8 @@ class BrokerEnvRunner(EnvRunner, Checkpointable):
         taken = self._sampling.take(link, stock, wanted, self._runner_config.pull_timeout_s)
         self._sampled.log_wait(time.monotonic() - started_s)
         episodes = [self._make_episode(stocked) for stocked in taken]
-        self.num_env_steps_sampled_lifetime += self._sampled.finish(link.report)
+        self._report = link.report
+        self.num_env_steps_sampled_lifetime += sum(stocked.chunk.length for stocked in taken)
         return episodes
 
     def _make_episode(self, stocked: StockedChunk) -> SingleAgentEpisode:
@@ -170,7 +172,7 @@ class BrokerEnvRunner(EnvRunner, Checkpointable):
             sampled = sum(len(episode) for episode in evaluated)
             missing = (env_steps or 0) - sampled
             left = math.ceil(missing * len(evaluated) / sampled)
-        self._sampled.finish(link.report)
+        self._report = link.report
         return evaluated
 
     def _pull_newest_state(self) -> None:
@@ -188,6 +190,7 @@ class BrokerEnvRunner(EnvRunner, Checkpointable):
 
     def get_metrics(self) -> Any:
         """Returns RLlib's metrics, with headrace's own under `headrace`."""
+        self._sampled.flush(self._report)
         return self.metrics.reduce()
 
     def confirm(self) -> None:

@@ -33,7 +33,10 @@ PREFIX = "headrace"
 
 
 class SampleMetrics:
-    """Logs one `sample()` after another; `finish` ends each."""
+    """Collects what every `sample()` brings; `flush` logs it when RLlib asks for metrics.
+
+    RLlib's logger takes longer for an episode's numbers than it takes to make the episode.
+    """
 
     def __init__(self, logger: MetricsLogger, config: AlgorithmConfig) -> None:
         self._logger = logger
@@ -41,14 +44,14 @@ class SampleMetrics:
         self._window = max(1, math.ceil((config.metrics_num_episodes_for_smoothing or 1) / runners))
         self._env_steps = 0
         self._episodes = 0
-        # No more than RLlib's window holds: logging takes longer than making an episode.
+        # RLlib's window holds no more of them.
         self._ended: deque[tuple[float, int, float]] = deque(maxlen=self._window)
         self._wait_s = 0.0
         self._steps_by_lag: Counter[int] = Counter()
 
     def log_wait(self, wait_s: float) -> None:
         """Notes how long `sample()` waited for data."""
-        self._wait_s = wait_s
+        self._wait_s += wait_s
 
     def log_chunk(self, chunk: Chunk, lease: Lease) -> None:
         """Notes a chunk; one that ends its episode tells return and length of the whole."""
@@ -60,15 +63,14 @@ class SampleMetrics:
         self._episodes += 1
         self._ended.append((chunk.episode_return, chunk.episode_length, chunk.episode_s))
 
-    def finish(self, report: FleetReport | None) -> int:
-        """Logs the counts of one `sample()`, and returns its env steps."""
-        env_steps = self._env_steps
+    def flush(self, report: FleetReport | None) -> None:
+        """Logs what came since the last call."""
         self._log_episodes()
-        self._log_counts(env_steps)
+        self._log_counts(self._env_steps)
         self._log_headrace(report)
         self._steps_by_lag.clear()
         self._env_steps = self._episodes = 0
-        return env_steps
+        self._wait_s = 0.0
 
     def _log_episodes(self) -> None:
         log, window = self._logger.log_value, self._window

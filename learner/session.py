@@ -178,6 +178,8 @@ class LearnerSession:
             return
         self._offered = weights
         self._previous = self._settled
+        if former is not None and self._may_publish_unasked(former, weights):
+            self._out.append(self._publication(weights, b""))
         self._offer_is_open = True
         self._offer_due_s = float("-inf")
 
@@ -274,15 +276,32 @@ class LearnerSession:
             self._settled = PolicyVersion(self.epoch, offered.number)
             self._pull_due_s = float("-inf")
             return
+        policy_frame = offered.policy_frame if want.policy else b""
+        self._out.append(self._publication(offered, policy_frame))
+        self._offer_due_s = float("-inf")  # its answer says whether the publish arrived
+
+    def _may_publish_unasked(self, former: OfferedWeights, weights: OfferedWeights) -> bool:
+        """Whether nobody else can have published these weights, for a policy that is known."""
+        is_alone = self.report is not None and self.report.sessions == 1
+        goes_on = (
+            self._settled is not None
+            and self._settled == PolicyVersion(self.epoch, former.number)
+            and weights.number > former.number
+            and weights.policy_digest == former.policy_digest
+        )
+        # An open offer may be one to a new broker, which does not know the policy yet.
+        return self._has_joined and not self._offer_is_open and is_alone and goes_on
+
+    def _publication(
+        self, weights: OfferedWeights, policy_frame: bytes
+    ) -> tuple[Publish, tuple[Frame, ...]]:
         message = Publish(
             session=self._session,
-            number=offered.number,
-            weights_digest=offered.weights_digest,
-            policy_digest=offered.policy_digest,
+            number=weights.number,
+            weights_digest=weights.weights_digest,
+            policy_digest=weights.policy_digest,
         )
-        policy_frame = offered.policy_frame if want.policy else b""
-        self._out.append((message, (policy_frame, offered.weights_frame)))
-        self._offer_due_s = float("-inf")  # its answer says whether the publish arrived
+        return message, (policy_frame, weights.weights_frame)
 
     def _send_offer(self) -> None:
         if self._offered is None:

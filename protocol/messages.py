@@ -401,6 +401,7 @@ class FleetReport(Message, frozen=True, tag="fleet_report"):
         last_lease: the newest lease that was sent before this message; a session that has not got
             it lost it with a connection, and begins anew.
         stopping: a session of this run said that the run is to end.
+        sessions: of the learner; the only one may publish without being asked.
     """
 
     session: Count
@@ -410,6 +411,7 @@ class FleetReport(Message, frozen=True, tag="fleet_report"):
     evaluators: Count = 0
     last_lease: Count = 0
     stopping: bool = False
+    sessions: Count = 0
 
 
 IngestMessage = Hello | Alive | Goodbye | Trajectories

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import count
 from typing import TypeVar
 
@@ -13,6 +14,7 @@ from headrace.protocol.errors import RejectCode
 from headrace.protocol.headers import encode_header, from_learner_decoder
 from headrace.protocol.identity import PolicyVersion
 from headrace.protocol.messages import (
+    EvaluationRequest,
     FleetReport,
     LearnerGoodbye,
     LearnerHello,
@@ -186,6 +188,121 @@ def test_a_new_session_offers_again(joined: Talk) -> None:
     joined.receive(Refusal(session=1, code=RejectCode.UNKNOWN_SESSION, reason=""))
     joined.receive(Welcome(broker=2, session=2, epoch=5))
     assert [offer.session for offer in joined.all(Offer)] == [1, 2]
+
+
+def settle(talk: Talk, weights: OfferedWeights, session: int = 1) -> None:
+    talk.session.offer(weights)
+    talk.flush()
+    answer = Want(session=session, number=weights.number, weights=False, policy=False)
+    talk.receive(answer)
+
+
+def report(sessions: int = 1, *, stopping: bool = False) -> FleetReport:
+    return FleetReport(
+        session=1,
+        queue_env_steps=0,
+        actors=0,
+        ledger=Ledger(),
+        sessions=sessions,
+        stopping=stopping,
+    )
+
+
+def next_weights(number: int = 8) -> OfferedWeights:
+    return replace(WEIGHTS, number=number, weights_digest=f"{number:08x}")
+
+
+def test_an_offer_names_the_version_before_it(joined: Talk) -> None:
+    settle(joined, WEIGHTS)
+    joined.session.offer(next_weights())
+    joined.flush()
+    assert [offer.previous for offer in joined.all(Offer)] == [None, PolicyVersion(5, 7)]
+
+
+def test_the_same_weights_are_offered_once(joined: Talk) -> None:
+    settle(joined, WEIGHTS)
+    joined.session.offer(WEIGHTS)
+    joined.flush()
+    assert len(joined.all(Offer)) == 1
+
+
+def test_a_lone_session_publishes_without_being_asked(joined: Talk) -> None:
+    settle(joined, WEIGHTS)
+    joined.receive(report())
+    joined.session.offer(next_weights())
+    joined.flush()
+    [published] = joined.all(Publish)
+    assert published.number == 8
+    assert joined.sent[-2][1] == [b"", b"weights"]
+    assert isinstance(joined.sent[-1][0], Offer)
+
+
+@pytest.mark.parametrize("sessions", [0, 2])
+def test_a_session_that_is_not_alone_asks_first(joined: Talk, sessions: int) -> None:
+    settle(joined, WEIGHTS)
+    joined.receive(report(sessions))
+    joined.session.offer(next_weights())
+    joined.flush()
+    assert not joined.all(Publish)
+
+
+@pytest.mark.parametrize(
+    "weights",
+    [next_weights(6), replace(next_weights(), policy_digest="2" * 8)],
+    ids=["a number that goes back", "another policy"],
+)
+def test_a_lone_session_asks_first_where_that_matters(
+    joined: Talk, weights: OfferedWeights
+) -> None:
+    settle(joined, WEIGHTS)
+    joined.receive(report())
+    joined.session.offer(weights)
+    joined.flush()
+    assert not joined.all(Publish)
+
+
+def test_a_broker_that_may_not_know_the_policy_is_asked_first(joined: Talk) -> None:
+    settle(joined, WEIGHTS)
+    joined.receive(report())
+    joined.receive(Refusal(session=1, code=RejectCode.UNKNOWN_SESSION, reason=""))
+    joined.receive(Welcome(broker=2, session=2, epoch=5))
+    joined.session.offer(next_weights())
+    joined.flush()
+    assert not joined.all(Publish)
+
+
+def test_a_stop_is_told_and_heard(joined: Talk) -> None:
+    assert not joined.session.run_is_stopping
+    joined.receive(report(stopping=True))
+    assert joined.session.run_is_stopping
+    joined.session.stop()
+    joined.flush()
+    assert joined.all(Pull)[-1].stopping
+
+
+def test_evaluations_are_asked_for_and_enter_no_marks(joined: Talk) -> None:
+    request = EvaluationRequest("task", 2, PolicyVersion(5, 7))
+    joined.session.evaluate(request)
+    joined.flush()
+    assert joined.all(Pull)[-1].evaluation == request
+    lease = Lease(
+        session=1,
+        number=1,
+        actor="a",
+        incarnation=1,
+        seq=9,
+        version=PolicyVersion(5, 7),
+        env_steps=10,
+        purpose="evaluate",
+        task="task",
+    )
+    joined.receive(lease, b"payload")
+    assert [batch.lease.seq for batch in joined.session.evaluated] == [9]
+    assert joined.session.take() is None
+    joined.lease(2, seq=3)
+    assert joined.session.take() is not None
+    joined.receive(Refusal(session=1, code=RejectCode.UNKNOWN_SESSION, reason=""))
+    assert joined.all(LearnerHello)[-1].marks == (Mark("a", 1, 3),)
 
 
 def test_a_refusal_ends_the_conversation(joined: Talk) -> None:
