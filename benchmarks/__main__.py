@@ -7,7 +7,7 @@ import sys
 
 from benchmarks import report
 
-BENCHMARKS = ("ingest", "broker", "roundtrip", "fleet")
+BENCHMARKS = ("ingest", "broker", "roundtrip", "actor", "fleet")
 
 
 def main() -> None:

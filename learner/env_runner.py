@@ -37,6 +37,7 @@ from ray.tune.registry import (  # RLlib's own runners read it, and there is no 
 
 from headrace.learner.config import RunnerConfig
 from headrace.learner.connectors import build_pipelines, module_spaces
+from headrace.learner.continuity import EpisodeNames
 from headrace.learner.episodes import EpisodeMaker
 from headrace.learner.link import BrokerLink
 from headrace.learner.publisher import WeightsPublisher
@@ -80,6 +81,7 @@ class BrokerEnvRunner(EnvRunner, Checkpointable):
         self._spaces = module_spaces(pipelines, observation, action)
         stage = self._spaces.filter
         self._episodes = EpisodeMaker(self._spaces.episode_observation, action)
+        self._names = EpisodeNames()
         self._filter = ObservationFilter(pipelines.to_module, stage) if stage else None
         spec = config.get_rl_module_spec(spaces=self._spaces.by_rllib_key, inference_only=True)
         self.module = cast("TorchRLModule", spec.build())
@@ -143,7 +145,7 @@ class BrokerEnvRunner(EnvRunner, Checkpointable):
         self._sampled.log_chunk(chunk, stocked.lease)
         if self._filter is not None:
             chunk = dataclasses.replace(chunk, columns=self._filter.take(chunk, number))
-        return self._episodes.make(chunk, number)
+        return self._episodes.make(chunk, number, self._names.name(chunk))
 
     def _publish_if_due(self, link: BrokerLink, now_s: float) -> None:
         """Not in `set_state`: a restore calls that with initial weights first."""

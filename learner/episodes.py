@@ -62,10 +62,11 @@ class EpisodeMaker:
         )
         self._names = _ColumnNames((), {}, ())
 
-    def make(self, chunk: Chunk, number: int) -> SingleAgentEpisode:
+    def make(self, chunk: Chunk, number: int, name: str | None = None) -> SingleAgentEpisode:
         """Returns a chunk as an episode.
 
         Args:
+            name: the episode's id in RLlib, where it is not the chunk's.
             number: the policy version's, recorded at every step as RLlib's own runner does.
         """
         columns, lookback = chunk.columns, chunk.lookback
@@ -87,7 +88,7 @@ class EpisodeMaker:
         extras[WEIGHTS_SEQ_NO] = buffer(np.full(rows, number, np.int64), plain)
         observations = nest_columns(self._observation_space, columns)
         episode = copy.copy(self._episode)
-        episode.id_ = chunk.episode_id
+        episode.id_ = name or chunk.episode_id
         episode.observations = buffer(observations, self._observations)
         episode.actions = buffer(columns[ACTIONS], self._actions)
         episode.rewards = buffer(columns[REWARDS], plain)
