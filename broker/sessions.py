@@ -118,15 +118,16 @@ class LearnerSessions:
     def taker_of(self, origin: Origin) -> LearnerSession | None:
         """Returns the session that the next batch of an actor goes to, None if it has to wait.
 
-        The one that holds unconfirmed batches of the actor, so that order and continuity of
-        episodes hold. Otherwise, of those that take more, the one with the highest random weight
-        (rendezvous hashing, Thaler and Ravishankar 1998), so that an actor mostly keeps its session
-        while sessions come and go.
+        Of those that take more, the one that holds unconfirmed batches of the actor, so that its
+        episodes stay together; otherwise the one with the highest random weight (rendezvous
+        hashing, Thaler and Ravishankar 1998), so that an actor mostly keeps its session while
+        sessions come and go. Nobody waits for a session that has enough: runners that are sampled
+        in step would wait for one another.
         """
         takers = [session for session in self._by_id.values() if session.takes_more]
-        for session in self._by_id.values():
+        for session in takers:
             if origin in session.leased_by_origin:
-                return session if session.takes_more else None
+                return session
         return max(takers, key=lambda session: _weight(origin, session), default=None)
 
 

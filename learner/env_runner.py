@@ -16,6 +16,7 @@ import gymnasium as gym
 import msgspec
 import ray
 import zmq
+from ray.actor import exit_actor
 from ray.exceptions import RayError
 from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
 from ray.rllib.core import (
@@ -39,7 +40,7 @@ from headrace.learner.config import RunnerConfig
 from headrace.learner.connectors import build_pipelines, module_spaces
 from headrace.learner.continuity import EpisodeNames
 from headrace.learner.episodes import EpisodeMaker
-from headrace.learner.link import BrokerLink
+from headrace.learner.link import BrokerLink, LearnerStopping
 from headrace.learner.publisher import WeightsPublisher
 from headrace.learner.sample_metrics import SampleMetrics
 from headrace.learner.sampling import fragment_env_steps, sampling_of
@@ -133,7 +134,13 @@ class BrokerEnvRunner(EnvRunner, Checkpointable):
         started_s = time.monotonic()
         self._publish_if_due(link, started_s)
         wanted = fragment_env_steps(self.config, self.worker_index)
-        taken = self._sampling.take(link, stock, wanted, self._runner_config.pull_timeout_s)
+        try:
+            taken = self._sampling.take(link, stock, wanted, self._runner_config.pull_timeout_s)
+        except LearnerStopping:
+            if self.worker_index > 0:
+                # RLlib answers an exception of a remote runner by waiting a minute to restart it.
+                exit_actor()
+            raise
         self._sampled.log_wait(time.monotonic() - started_s)
         episodes = [self._make_episode(stocked) for stocked in taken]
         self._report = link.report

@@ -14,6 +14,7 @@ import msgspec
 import ray
 from ray.rllib.algorithms.algorithm import Algorithm
 from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
+from ray.rllib.algorithms.impala import IMPALAConfig
 
 from headrace.learner.algorithm import build_config
 from headrace.learner.config import LearnerRun, StopSection
@@ -161,7 +162,8 @@ class Training:
             self.stop("wall_s")
         if self._algorithm is not None and self._stop_reason in ("request", "wall_s"):
             link = self._link_of(self._algorithm)
-            link.announce_stop()
+            if not isinstance(self._algorithm.config, IMPALAConfig):
+                link.announce_stop()  # remote runners of IMPALA and APPO keep nobody waiting
             link.interrupt()
 
     @property
@@ -178,19 +180,19 @@ class Training:
         evaluated = result.get("evaluation", {}).get("env_runners", {})
         lag = own.get("policy_lag_mean")
         by_lag = own.get("env_steps_by_lag", {})
-        self._steps_by_lag = Counter({int(lag): int(steps) for lag, steps in by_lag.items()})
+        self._steps_by_lag = Counter({int(lag): _count(steps) for lag, steps in by_lag.items()})
         return IterationMetrics(
             iteration=self._iteration + 1,
-            env_steps=int(sampled.get("num_env_steps_sampled_lifetime", 0)),
+            env_steps=_count(sampled.get("num_env_steps_sampled_lifetime")),
             wall_s=self._wall_s,
             episode_return_mean=_number(sampled.get("episode_return_mean")),
             episode_len_mean=_number(sampled.get("episode_len_mean")),
             policy_lag_mean=_number(lag),
             evaluation_return_mean=_number(evaluated.get("episode_return_mean")),
-            queue_env_steps=int(own.get("queue_env_steps", 0)),
-            wait_s=float(own.get("wait_s", 0.0)),
+            queue_env_steps=_count(own.get("queue_env_steps")),
+            wait_s=_number(own.get("wait_s")) or 0.0,
             update_s=float(result.get("timers", {}).get("learner_update_timer", 0.0)),
-            batches=Ledger(**{name: int(count) for name, count in batches.items()}),
+            batches=Ledger(**{name: _count(count) for name, count in batches.items()}),
         )
 
     def _link_of(self, algorithm: Algorithm) -> BrokerLink:
@@ -259,6 +261,11 @@ def met_criterion(stop: StopSection, metrics: IterationMetrics) -> str | None:
 def _number(value: Any) -> float | None:
     """RLlib gives NaN where no episode ended."""
     return None if value is None or value != value else float(value)
+
+
+def _count(value: Any) -> int:
+    """RLlib gives NaN where nothing was sampled."""
+    return int(_number(value) or 0)
 
 
 def _mean(counts: Counter[int]) -> float | None:
