@@ -239,7 +239,7 @@ class Client:
                 raise LocalProtocolError("the client is closed")
             run = update.policy.manifest.run
             seq = self._session.push(PushedBatch(update.version, run, env_steps, payload, task))
-            self._loop.wake()
+            self._loop.send_due()
             return seq
 
     def count_unrecorded(self, env_steps: int) -> None:

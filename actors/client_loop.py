@@ -23,7 +23,7 @@ class ClientLoop:
     """Serves a session in a daemon thread.
 
     The session is shared with the simulator's threads: `changed` guards it, and is notified
-    whenever it may have changed. Call `wake` and `stop` while holding it.
+    whenever it may have changed. Call `send_due` and `stop` while holding it.
 
     Attributes:
         failure: what ended the thread, if it was not `stop`.
@@ -43,20 +43,28 @@ class ClientLoop:
         self._changed = changed
         self._clock = clock
         self._is_stopping = False
+        self._is_blocked = False
         self.failure: Exception | None = None
         self._thread = threading.Thread(
             target=self._serve, name=f"headrace-client-{session.actor}", daemon=True
         )
         self._thread.start()
 
-    def wake(self) -> None:
-        """Makes the thread look at once for what there is to send."""
-        if not self._is_stopping:
+    def send_due(self) -> None:
+        """Sends what is due in the caller's thread, which holds `changed`.
+
+        To wake the other thread for it would take several times as long. While the broker takes
+        nothing that thread waits at the socket, and nobody else may touch it.
+        """
+        if self._is_blocked or self._is_stopping:
+            return
+        self._is_blocked = not self._send(self._clock())
+        if self._is_blocked:
             self._wake_pair.wake()
 
     def stop(self) -> None:
         """Asks the thread to say goodbye and end; then `join`, without holding `changed`."""
-        self.wake()
+        self._wake_pair.wake()
         self._is_stopping = True
 
     def join(self) -> None:
@@ -78,21 +86,20 @@ class ClientLoop:
         poller = zmq.Poller()
         for receiver in (sockets.control, sockets.weights, self._wake_pair.receive):
             poller.register(receiver, zmq.POLLIN)
-        is_blocked = False
         while not self._is_stopping:
-            poller.register(sockets.push, zmq.POLLOUT if is_blocked else 0)
-            poller.poll(self._poll_ms(is_blocked))
+            poller.register(sockets.push, zmq.POLLOUT if self._is_blocked else 0)
+            poller.poll(self._poll_ms())
             drain(self._wake_pair.receive)
             with self._changed:
                 self._receive()
-                is_blocked = not self._send(self._clock())
+                self._is_blocked = not self._send(self._clock())
                 self._changed.notify_all()
         with contextlib.suppress(zmq.Again):
             sockets.push.send_multipart(self._session.goodbye(), zmq.NOBLOCK)
         sockets.close()
 
-    def _poll_ms(self, is_blocked: bool) -> int:
-        if is_blocked:
+    def _poll_ms(self) -> int:
+        if self._is_blocked:
             return _LONGEST_POLL_MS
         wait_ms = (self._session.next_event_at_s() - self._clock()) * 1000 + 1
         return int(max(0.0, min(_LONGEST_POLL_MS, wait_ms)))

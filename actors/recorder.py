@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -78,6 +79,10 @@ class _Segment:
     truncated: bool
     seconds: float
     final: Mapping[str, Array] | None
+
+    @property
+    def is_over(self) -> bool:
+        return self.terminated or self.truncated
 
 
 class BatchRecorder:
@@ -234,34 +239,28 @@ def _cut(values: Array, segments: list[_Segment]) -> Array:
 
 
 def _chunk_table(segments: list[_Segment]) -> ChunkTable:
-    is_over = [part.terminated or part.truncated for part in segments]
-    t_started = np.array([part.t_started for part in segments], np.int64)
     return ChunkTable(
         agents=(DEFAULT_AGENT,),
-        agent=np.zeros(len(segments), np.int32),
         episode_id=np.frombuffer(
             b"".join(part.episode.episode_id for part in segments), np.uint8
         ).reshape(-1, EPISODE_ID_BYTES),
-        env_t_started=t_started,
-        t_started=t_started,
-        length=np.array([part.stop - part.start for part in segments], np.int32),
-        lookback=np.array([part.lookback for part in segments], np.int32),
-        terminated=np.array([part.terminated for part in segments]),
-        truncated=np.array([part.truncated for part in segments]),
-        episode_return=np.array(
-            [
-                part.episode.total_reward if ended else np.nan
-                for part, ended in zip(segments, is_over, strict=True)
-            ]
-        ),
-        episode_length=np.array(
-            [part.episode.t if ended else 0 for part, ended in zip(segments, is_over, strict=True)],
-            np.int64,
-        ),
-        episode_s=np.array(
-            [
-                part.seconds if ended else np.nan
-                for part, ended in zip(segments, is_over, strict=True)
-            ]
-        ),
+        integers=np.array([_integers(part) for part in segments], np.int64),
+        floats=np.array([_floats(part) for part in segments], np.float64),
     )
+
+
+def _integers(part: _Segment) -> tuple[int, ...]:
+    return (
+        0,  # the only agent
+        part.t_started,
+        part.t_started,
+        part.stop - part.start,
+        part.lookback,
+        part.terminated,
+        part.truncated,
+        part.episode.t if part.is_over else 0,
+    )
+
+
+def _floats(part: _Segment) -> tuple[float, float]:
+    return (part.episode.total_reward, part.seconds) if part.is_over else (math.nan, math.nan)

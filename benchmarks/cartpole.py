@@ -34,19 +34,13 @@ def make_batch(episodes: int, steps: int, *, are_over: bool = True) -> Trajector
     """Returns a batch of so many episodes of so many steps."""
     rng = np.random.default_rng(0)
     rows = episodes * steps
+    whole = (float(steps), 1.0) if are_over else (np.nan, np.nan)
     table = ChunkTable(
         agents=(DEFAULT_AGENT,),
-        agent=np.zeros(episodes, np.int32),
         episode_id=rng.integers(0, 256, (episodes, 16), np.uint8),
-        env_t_started=np.zeros(episodes, np.int64),
-        t_started=np.zeros(episodes, np.int64),
-        length=np.full(episodes, steps, np.int32),
-        lookback=np.zeros(episodes, np.int32),
-        terminated=np.full(episodes, are_over),
-        truncated=np.zeros(episodes, bool),
-        episode_return=np.full(episodes, float(steps) if are_over else np.nan),
-        episode_length=np.full(episodes, steps if are_over else 0, np.int64),
-        episode_s=np.full(episodes, 1.0 if are_over else np.nan),
+        # agent, starts, length, lookback, terminated, truncated, length of the whole
+        integers=np.array([(0, 0, 0, steps, 0, are_over, 0, steps * are_over)] * episodes),
+        floats=np.array([whole] * episodes),
     )
     columns: dict[str, Array] = {
         "obs": rng.standard_normal((rows + episodes, 4), np.float32),

@@ -21,7 +21,7 @@ from headrace.broker.effects import (
     SendToLearner,
 )
 from headrace.broker.router import Router
-from headrace.broker.sockets import BrokerSockets, bind_sockets
+from headrace.broker.sockets import BrokerSockets, bind_sockets, receive, send
 from headrace.broker.status import BrokerStatus
 from headrace.protocol.endpoints import BrokerAddress
 from headrace.protocol.headers import Frame, encode_header
@@ -124,23 +124,20 @@ class BrokerService:
 def _drain(socket: zmq.Socket[bytes], take: Callable[[Sequence[Frame]], None]) -> None:
     """Hands over what has arrived, up to a bound that keeps the other sockets served."""
     for _ in range(_MESSAGES_PER_ROUND):
-        try:
-            frames = socket.recv_multipart(zmq.NOBLOCK, copy=False)
-        except zmq.Again:
+        frames = receive(socket)
+        if frames is None:
             return
-        take([frame.buffer for frame in frames])
+        take(frames)
 
 
 def _perform(sockets: BrokerSockets, effect: Effect) -> None:
     match effect:
         case PublishControl(topic, message):
-            sockets.control.send_multipart([topic, encode_header(message)])
+            send(sockets.control, (topic, encode_header(message)))
         case PublishWeights(topic, weights, payloads):
-            sockets.weights.send_multipart([topic, encode_header(weights), *payloads], copy=False)
+            send(sockets.weights, (topic, encode_header(weights), *payloads))
         case SendToLearner(routing_id, answer, payloads):
-            sockets.learner.send_multipart(
-                [routing_id, encode_header(answer), *payloads], copy=False
-            )
+            send(sockets.learner, (routing_id, encode_header(answer), *payloads))
         case Note(text, is_warning):
             _LOG.log(logging.WARNING if is_warning else logging.INFO, text)
         case _:

@@ -36,11 +36,13 @@ from ray.tune.registry import (  # RLlib's own runners read it, and there is no 
     _global_registry,  # pyright: ignore[reportPrivateUsage]
 )
 
+from headrace.learner.collection import paused_collection
 from headrace.learner.config import RunnerConfig
 from headrace.learner.connectors import build_pipelines, module_spaces
 from headrace.learner.continuity import EpisodeNames
 from headrace.learner.episodes import EpisodeMaker
 from headrace.learner.link import BrokerLink, LearnerStopping
+from headrace.learner.module_weights import ModuleWeights
 from headrace.learner.publisher import WeightsPublisher
 from headrace.learner.sample_metrics import SampleMetrics
 from headrace.learner.sampling import fragment_env_steps, sampling_of
@@ -85,7 +87,7 @@ class BrokerEnvRunner(EnvRunner, Checkpointable):
         self._names = EpisodeNames()
         self._filter = ObservationFilter(pipelines.to_module, stage) if stage else None
         spec = config.get_rl_module_spec(spaces=self._spaces.by_rllib_key, inference_only=True)
-        self.module = cast("TorchRLModule", spec.build())
+        self._weights = ModuleWeights(cast("TorchRLModule", spec.build()))
         self._weights_seq_no = 0
         self._weights_are_published = False
         self._published_at_s = float("-inf")
@@ -94,7 +96,7 @@ class BrokerEnvRunner(EnvRunner, Checkpointable):
         self._report: FleetReport | None = None
         self._sampling = sampling_of(config, self._runner_config.publish_interval_s)
         self._publisher = WeightsPublisher(
-            self.module, self._spaces, config, self._runner_config.run, self._sampling.flow
+            self._weights, self._spaces, config, self._runner_config.run, self._sampling.flow
         )
         self._stock: ChunkStock | None = None
         self._link: BrokerLink | None = None
@@ -142,7 +144,8 @@ class BrokerEnvRunner(EnvRunner, Checkpointable):
                 exit_actor()
             raise
         self._sampled.log_wait(time.monotonic() - started_s)
-        episodes = [self._make_episode(stocked) for stocked in taken]
+        with paused_collection():
+            episodes = [self._make_episode(stocked) for stocked in taken]
         self._report = link.report
         self.num_env_steps_sampled_lifetime += sum(stocked.chunk.length for stocked in taken)
         return episodes
@@ -235,6 +238,11 @@ class BrokerEnvRunner(EnvRunner, Checkpointable):
 
     # ---------------------------------------------------------------- state
 
+    @property
+    def module(self) -> TorchRLModule:
+        """The module with the newest weights; nothing here acts with it."""
+        return self._weights.module
+
     def get_state(
         self,
         components: str | Collection[str] | None = None,
@@ -276,7 +284,7 @@ class BrokerEnvRunner(EnvRunner, Checkpointable):
             weights = ray.get(weights)
         if isinstance(weights, dict) and DEFAULT_MODULE_ID in weights:
             weights = weights[DEFAULT_MODULE_ID]
-        self.module.set_state(weights)
+        self._weights.set(weights)
         self._weights_are_published = False
         if number > 0:
             self._weights_seq_no = number

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -60,6 +59,11 @@ class EpisodeMaker:
             extra_model_outputs={},
             len_lookback_buffer=0,
         )
+        self._fixed = [
+            (name, getattr(self._episode, name))
+            for name in SingleAgentEpisode.__slots__
+            if hasattr(self._episode, name)
+        ]
         self._names = _ColumnNames((), {}, ())
 
     def make(self, chunk: Chunk, number: int, name: str | None = None) -> SingleAgentEpisode:
@@ -87,15 +91,18 @@ class EpisodeMaker:
             extras[Columns.STATE_OUT] = buffer(state, plain)
         extras[WEIGHTS_SEQ_NO] = buffer(np.full(rows, number, np.int64), plain)
         observations = nest_columns(self._observation_space, columns)
-        episode = copy.copy(self._episode)
+        episode = SingleAgentEpisode.__new__(SingleAgentEpisode)
+        for slot, value in self._fixed:
+            setattr(episode, slot, value)
         episode.id_ = name or chunk.episode_id
         episode.observations = buffer(observations, self._observations)
         episode.actions = buffer(columns[ACTIONS], self._actions)
         episode.rewards = buffer(columns[REWARDS], plain)
-        episode.infos = buffer([{} for _ in range(rows + 1)], plain)
+        # One empty dict for all steps: hundreds of them keep the garbage collector busy.
+        episode.infos = buffer([{}] * (rows + 1), plain)
         episode.infos.finalized = False
         episode.extra_model_outputs = extras
         episode.is_terminated, episode.is_truncated = chunk.terminated, chunk.truncated
         episode.t_started, episode.t = chunk.t_started, chunk.t_started + chunk.length
-        episode._custom_data = {}  # pyright: ignore[reportPrivateUsage]  # a copy shares it
+        episode._custom_data = {}  # pyright: ignore[reportPrivateUsage]
         return episode

@@ -120,12 +120,6 @@ def export_module(
     return ExportedModule(frame, ModuleManifest(columns, contract, lookback), parameters, initial)
 
 
-def actor_weights(module: TorchRLModule, names: tuple[str, ...]) -> dict[str, Array]:
-    """Returns the named parameters as arrays, in the order of `names`."""
-    tensors = module.state_dict()
-    return {name: np.ascontiguousarray(tensors[name].detach().cpu().numpy()) for name in names}
-
-
 # ---------------------------------------------------------------- inputs
 
 

@@ -9,12 +9,12 @@ from typing import Any, cast
 
 import numpy as np
 from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
-from ray.rllib.core.rl_module.torch import TorchRLModule
 
 from headrace.learner.connectors import ModuleSpaces
-from headrace.learner.export import ExportedModule, actor_weights, export_module
+from headrace.learner.export import ExportedModule, export_module
 from headrace.learner.heads import is_value_based
 from headrace.learner.link import BrokerLink
+from headrace.learner.module_weights import ModuleWeights
 from headrace.learner.session import OfferedWeights
 from headrace.protocol.arrays import Array
 from headrace.protocol.flow_control import Flow
@@ -36,13 +36,13 @@ class WeightsPublisher:
 
     def __init__(
         self,
-        module: TorchRLModule,
+        weights: ModuleWeights,
         spaces: ModuleSpaces,
         config: AlgorithmConfig,
         run: str,
         flow: Flow,
     ) -> None:
-        self._module = module
+        self._weights = weights
         self._spaces = spaces
         self._config = config
         self._run = run
@@ -76,13 +76,17 @@ class WeightsPublisher:
             ConfigError: the module cannot be exported; the sentence says why.
         """
         exported = self.exported
-        beside = {**exported.initial_state, **statistics, **_schedules(self._module, env_steps)}
+        beside = {**exported.initial_state, **statistics, **self._schedules(env_steps)}
         wanted = {spec.name for spec in exported.manifest.graph.weights}
-        weights = {
-            **actor_weights(self._module, exported.parameters),
-            **{name: value for name, value in beside.items() if name in wanted},
-        }
-        digest = weights_digest(weights)
+        frame = encode_payload(
+            {
+                DEFAULT_MODULE: {
+                    **self._weights.arrays(exported.parameters),
+                    **{name: value for name, value in beside.items() if name in wanted},
+                }
+            }
+        )
+        digest = weights_digest(frame)
         if self._offered == (number, digest):
             return
         link.offer(
@@ -91,13 +95,22 @@ class WeightsPublisher:
                 weights_digest=digest,
                 policy_digest=self._policy_digest,
                 policy_frame=self._policy_frame,
-                weights_frame=encode_payload({DEFAULT_MODULE: weights}),
+                weights_frame=frame,
             )
         )
         self._offered = (number, digest)
 
+    def _schedules(self, env_steps: int) -> dict[str, Array]:
+        """Returns the present value of what a module changes with the number of env steps."""
+        module = self._weights.architecture
+        if not is_value_based(module):
+            return {}
+        schedule = cast("Any", module).epsilon_schedule
+        schedule.update(env_steps)
+        return {EPSILON: np.array([schedule.get_current_value()], np.float32)}
+
     def _export(self) -> ExportedModule:
-        exported = export_module(self._module, self._spaces, self._config)
+        exported = export_module(self._weights.module, self._spaces, self._config)
         manifest = Manifest(
             run=self._run,
             flow=self._flow,
@@ -115,22 +128,9 @@ class WeightsPublisher:
         return exported
 
 
-def weights_digest(weights: Mapping[str, Array]) -> str:
-    """Returns the name of a set of weights, equal for equal values."""
-    digest = hashlib.blake2b(digest_size=16)
-    for name, array in weights.items():
-        digest.update(name.encode())
-        digest.update(array.tobytes())
-    return digest.hexdigest()
-
-
-def _schedules(module: TorchRLModule, env_steps: int) -> dict[str, Array]:
-    """Returns the present value of what a module changes with the number of env steps."""
-    if not is_value_based(module):
-        return {}
-    schedule = cast("Any", module).epsilon_schedule
-    schedule.update(env_steps)
-    return {EPSILON: np.array([schedule.get_current_value()], np.float32)}
+def weights_digest(frame: bytes) -> str:
+    """Returns the name of a weights frame, equal for equal weights."""
+    return hashlib.sha256(frame).hexdigest()[:32]
 
 
 def _plain(env_config: Mapping[str, Any]) -> dict[str, str | int | float | bool | None]:

@@ -7,6 +7,7 @@ import math
 from collections import deque
 from dataclasses import dataclass
 
+from headrace.learner.collection import paused_collection
 from headrace.learner.session import LeasedBatch
 from headrace.protocol.arrays import Array
 from headrace.protocol.messages import Lease
@@ -39,9 +40,10 @@ class ChunkStock:
         Raises:
             RemoteProtocolError: its payload is not a batch.
         """
-        for chunk in unpack_batch(batch.payload):
-            self._chunks.append((chunk, batch))
-            self.env_steps += chunk.length
+        with paused_collection():
+            for chunk in unpack_batch(batch.payload):
+                self._chunks.append((chunk, batch))
+                self.env_steps += chunk.length
 
     @property
     def finished(self) -> LeasedBatch | None:

@@ -7,7 +7,6 @@ for plain numbers and nothing else.
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping
 from functools import lru_cache
@@ -53,7 +52,7 @@ def unpack_array(packed: Mapping[object, object]) -> Array:
     Raises:
         RemoteProtocolError: any part is missing, of another type, or disagrees with the others.
     """
-    if not packed.keys() <= _ARRAY_KEYS:
+    if not _ARRAY_KEYS.issuperset(packed):
         raise _fault("unknown keys")
     is_array, dtype_text, data = packed.get(b"nd"), packed.get(b"type"), packed.get(b"data")
     if not isinstance(is_array, bool):
@@ -65,19 +64,17 @@ def unpack_array(packed: Mapping[object, object]) -> Array:
         raise _fault("a dtype that is not a plain number")
     if not isinstance(data, bytes):
         raise _fault("'data' is not binary")
-    shape = _shape(packed.get(b"shape")) if is_array else ()
-    if math.prod(shape) * dtype.itemsize != len(data):
-        raise _fault(f"{len(data)} bytes for shape {shape} of {dtype}")
-    return np.ndarray(shape, dtype, data)
-
-
-def _shape(value: object) -> tuple[int, ...]:
-    if not isinstance(value, list | tuple) or len(value) > MAX_DIMENSIONS:
+    shape = packed.get(b"shape") if is_array else []
+    if not isinstance(shape, list) or len(shape) > MAX_DIMENSIONS:
         raise _fault(f"'shape' is not a list of at most {MAX_DIMENSIONS} sizes")
-    for size in value:
+    size_bytes = dtype.itemsize
+    for size in shape:
         if type(size) is not int or not 0 <= size <= _LARGEST_SIZE:
             raise _fault("'shape' holds something other than sizes")
-    return tuple(value)
+        size_bytes *= size
+    if size_bytes != len(data):
+        raise _fault(f"{len(data)} bytes for shape {shape} of {dtype}")
+    return np.ndarray(shape, dtype, data)
 
 
 @lru_cache(maxsize=64)

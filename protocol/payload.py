@@ -77,7 +77,8 @@ def decode_payload(
         ) from error
     if not isinstance(tree, dict):
         raise RemoteProtocolError(RejectCode.MALFORMED, "the payload is not a map")
-    _check_depth(tree, limits.max_depth)
+    if budget.containers > limits.max_depth:  # fewer cannot be nested that deeply
+        _check_depth(tree, limits.max_depth)
     return tree
 
 
@@ -86,11 +87,15 @@ class _NodeBudget:
 
     def __init__(self, limits: DecodeLimits) -> None:
         self._left = limits.max_nodes
+        self.containers = 0
+        """Maps and lists of the tree."""
 
     def close_map(self, value: dict[object, object]) -> object:
         if is_packed_array(value):
+            self.containers -= isinstance(value.get(b"shape"), list)
             self._spend(1)
             return unpack_array(value)
+        self.containers += 1
         self._spend(1 + len(value))
         if not all(isinstance(key, str) for key in value):
             raise RemoteProtocolError(RejectCode.MALFORMED, "a map with a key that is not text")
@@ -98,6 +103,7 @@ class _NodeBudget:
 
     def close_list(self, value: list[object]) -> list[object]:
         # The shape of an array is a list too; eight sizes are within anybody's budget.
+        self.containers += 1
         self._spend(1 + len(value))
         return value
 

@@ -17,6 +17,7 @@ import numpy as np
 
 from headrace.protocol.arrays import Array
 from headrace.protocol.errors import LocalProtocolError, RejectCode, RemoteProtocolError
+from headrace.protocol.identity import MAX_SAFE_INTEGER
 from headrace.protocol.limits import DEFAULT_LIMITS, DecodeLimits
 from headrace.protocol.payload import decode_payload, encode_payload
 
@@ -26,20 +27,34 @@ REWARDS = "rewards"
 INFOS = "infos"
 
 EPISODE_ID_BYTES = 16
+_LONGEST_CHUNK = 2**31
 DEFAULT_AGENT = "default_agent"
 
-_CHUNK_DTYPES = {
-    "agent": "int32",
-    "env_t_started": "int64",
-    "t_started": "int64",
-    "length": "int32",
-    "lookback": "int32",
-    "terminated": "bool",
-    "truncated": "bool",
-    "episode_return": "float64",
-    "episode_length": "int64",
-    "episode_s": "float64",
-}
+INTEGER_FIELDS = (
+    "agent",
+    "env_t_started",
+    "t_started",
+    "length",
+    "lookback",
+    "terminated",
+    "truncated",
+    "episode_length",
+)
+"""Columns of a chunk table's `integers`."""
+FLOAT_FIELDS = ("episode_return", "episode_s")
+"""Columns of its `floats`."""
+
+(
+    _AGENT,
+    _ENV_T_STARTED,
+    _T_STARTED,
+    _LENGTH,
+    _LOOKBACK,
+    _TERMINATED,
+    _TRUNCATED,
+    _EPISODE_LENGTH,
+) = range(len(INTEGER_FIELDS))
+_EPISODE_RETURN, _EPISODE_S = range(len(FLOAT_FIELDS))
 
 
 def is_column(family: str, name: str) -> bool:
@@ -49,37 +64,49 @@ def is_column(family: str, name: str) -> bool:
 
 @dataclass(frozen=True)
 class ChunkTable:
-    """One entry per chunk, in the order of the rows; n is the number of chunks.
+    """One row per chunk, in the order of the columns' rows; n is the number of chunks.
+
+    Three arrays and not one per field: a batch of some kilobytes is handled in the time that it
+    takes to decode a dozen arrays.
 
     Attributes:
         agents: the distinct agent ids.
-        agent: [n] index into `agents`.
         episode_id: [n, 16] bytes, random, equal for all chunks of an episode.
-        env_t_started: [n] the episode's env step at which the first trained step was taken.
-        t_started: [n] the same, counted in the agent's own steps.
-        length: [n] trained steps, at least 1.
-        lookback: [n] context steps before them.
-        terminated, truncated: [n] whether the episode ended with this chunk, in Gymnasium's sense.
-        episode_return: [n] undiscounted return of the whole episode, NaN unless it ended.
-        episode_length: [n] agent steps of the whole episode, 0 unless it ended.
-        episode_s: [n] seconds that the whole episode took, NaN unless it ended.
+        integers: [n, 8] int64, with the columns INTEGER_FIELDS:
+            agent: index into `agents`.
+            env_t_started: the episode's env step at which the first trained step was taken.
+            t_started: the same, counted in the agent's own steps.
+            length: trained steps, at least 1.
+            lookback: context steps before them.
+            terminated, truncated: 1 if the episode ended with this chunk, in Gymnasium's sense.
+            episode_length: agent steps of the whole episode, 0 unless it ended.
+        floats: [n, 2] float64, with the columns FLOAT_FIELDS:
+            episode_return: undiscounted return of the whole episode, NaN unless it ended.
+            episode_s: seconds that the whole episode took, NaN unless it ended.
     """
 
     agents: tuple[str, ...]
-    agent: Array
     episode_id: Array
-    env_t_started: Array
-    t_started: Array
-    length: Array
-    lookback: Array
-    terminated: Array
-    truncated: Array
-    episode_return: Array
-    episode_length: Array
-    episode_s: Array
+    integers: Array
+    floats: Array
 
     def __len__(self) -> int:
-        return len(self.length)
+        return len(self.integers)
+
+    @property
+    def env_steps(self) -> int:
+        """Trained steps, summed over the chunks."""
+        return int(np.add.reduce(self.integers[:, _LENGTH]))
+
+    @property
+    def rows(self) -> int:
+        """Rows of columns other than observations: trained steps and context."""
+        return int(np.add.reduce(self.integers[:, _LENGTH : _LOOKBACK + 1], None))
+
+    @property
+    def longest_lookback(self) -> int:
+        """The most context steps that a chunk has."""
+        return int(np.maximum.reduce(self.integers[:, _LOOKBACK]))
 
 
 @dataclass(frozen=True)
@@ -127,7 +154,7 @@ class TrajectoryBatch:
     @property
     def agent_steps(self) -> int:
         """Trained steps, summed over all agents."""
-        return sum(int(part.chunks.length.sum()) for part in self.modules.values())
+        return sum(part.chunks.env_steps for part in self.modules.values())
 
     def __iter__(self) -> Iterator[Chunk]:
         """Yields every chunk; arrays are views, nothing is copied."""
@@ -137,26 +164,34 @@ class TrajectoryBatch:
 
 def _chunks(module_id: str, part: ModuleTrajectories) -> Iterator[Chunk]:
     table = part.chunks
-    scalars = {name: getattr(table, name).tolist() for name in _CHUNK_DTYPES}
-    agents = [table.agents[index] for index in scalars.pop("agent")]
-    row = observation_row = 0
-    for index, agent_id in enumerate(agents):
-        fields = {name: values[index] for name, values in scalars.items()}
-        steps = fields["lookback"] + fields["length"]
+    columns = [(n, v, int(is_column(OBSERVATIONS, n))) for n, v in part.columns.items()]
+    episode_ids = table.episode_id.tobytes().hex()
+    row = 0
+    for index, (integers, floats) in enumerate(
+        zip(table.integers.tolist(), table.floats.tolist(), strict=True)
+    ):
+        agent, env_t_started, t_started, length, lookback, terminated, truncated, whole = integers
+        stop = row + lookback + length
         yield Chunk(
             module_id=module_id,
-            agent_id=agent_id,
-            episode_id=table.episode_id[index].tobytes().hex(),
+            agent_id=table.agents[agent],
+            episode_id=episode_ids[32 * index : 32 * index + 32],
+            env_t_started=env_t_started,
+            t_started=t_started,
+            length=length,
+            lookback=lookback,
+            terminated=bool(terminated),
+            truncated=bool(truncated),
+            episode_return=floats[_EPISODE_RETURN],
+            episode_length=whole,
+            episode_s=floats[_EPISODE_S],
+            # Each chunk before this one has one observation more than it has steps.
             columns={
-                name: values[observation_row : observation_row + steps + 1]
-                if is_column(OBSERVATIONS, name)
-                else values[row : row + steps]
-                for name, values in part.columns.items()
+                name: values[row + index * extra : stop + (index + 1) * extra]
+                for name, values, extra in columns
             },
-            **fields,
         )
-        row += steps
-        observation_row += steps + 1
+        row = stop
 
 
 def pack_batch(batch: TrajectoryBatch) -> bytes:
@@ -166,9 +201,8 @@ def pack_batch(batch: TrajectoryBatch) -> bytes:
         LocalProtocolError: an array cannot travel, or a chunk table is ragged.
     """
     for part in batch.modules.values():
-        lengths = {len(getattr(part.chunks, name)) for name in ("episode_id", *_CHUNK_DTYPES)}
-        if len(lengths) != 1:
-            raise LocalProtocolError(f"a chunk table with columns of lengths {sorted(lengths)}")
+        if (fault := _shape_fault(part.chunks)) is not None:
+            raise LocalProtocolError(f"the batch has {fault}")
     return encode_payload(
         {
             module_id: {"chunks": _table_to_wire(part.chunks), "columns": dict(part.columns)}
@@ -178,8 +212,12 @@ def pack_batch(batch: TrajectoryBatch) -> bytes:
 
 
 def _table_to_wire(table: ChunkTable) -> dict[str, Any]:
-    fields = {name: np.asarray(getattr(table, name), kind) for name, kind in _CHUNK_DTYPES.items()}
-    return {"agents": list(table.agents), "episode_id": table.episode_id, **fields}
+    return {
+        "agents": list(table.agents),
+        "episode_id": table.episode_id,
+        "integers": table.integers,
+        "floats": table.floats,
+    }
 
 
 def unpack_batch(
@@ -213,46 +251,71 @@ def _module_from_wire(part: object) -> ModuleTrajectories:
 
 
 def _table_from_wire(fields: Mapping[str, object]) -> ChunkTable:
-    agents, episode_id = fields.get("agents"), fields.get("episode_id")
+    agents = fields.get("agents")
     if not isinstance(agents, list) or not all(isinstance(agent, str) for agent in agents):
         raise _fault("a chunk table whose 'agents' is not a list of text")
-    arrays = {name: _table_array(name, fields.get(name)) for name in _CHUNK_DTYPES}
-    chunk_count = len(arrays["length"])
-    if chunk_count == 0 or any(len(values) != chunk_count for values in arrays.values()):
-        raise _fault("a chunk table that is empty or ragged")
-    if (
-        not isinstance(episode_id, np.ndarray)
-        or episode_id.dtype != np.uint8
-        or episode_id.shape != (chunk_count, EPISODE_ID_BYTES)
-    ):
-        raise _fault(f"'episode_id' that is not uint8 of shape [{chunk_count}, 16]")
-    table = ChunkTable(agents=tuple(agents), episode_id=episode_id, **arrays)
-    if (fault := _table_fault(table)) is not None:
+    table = ChunkTable(
+        tuple(agents),
+        _table_array(fields, "episode_id"),
+        _table_array(fields, "integers"),
+        _table_array(fields, "floats"),
+    )
+    fault = _shape_fault(table) or _table_fault(table)
+    if fault is not None:
         raise _fault(fault)
     return table
 
 
-def _table_array(name: str, value: object) -> Array:
-    if not isinstance(value, np.ndarray) or value.ndim != 1 or value.dtype != _CHUNK_DTYPES[name]:
-        raise _fault(f"{name!r} that is not a list of {_CHUNK_DTYPES[name]}")
+def _table_array(fields: Mapping[str, object], name: str) -> Array:
+    value = fields.get(name)
+    if not isinstance(value, np.ndarray):
+        raise _fault(f"a chunk table without an array {name!r}")
     return value
 
 
+def _shape_fault(table: ChunkTable) -> str | None:
+    count = len(table.integers) if table.integers.ndim else 0
+    if count == 0:
+        return "an empty chunk table"
+    for name, array, dtype, columns in (
+        ("integers", table.integers, np.int64, len(INTEGER_FIELDS)),
+        ("floats", table.floats, np.float64, len(FLOAT_FIELDS)),
+        ("episode_id", table.episode_id, np.uint8, EPISODE_ID_BYTES),
+    ):
+        if array.dtype != dtype or array.shape != (count, columns):
+            return f"{name!r} that is not {dtype.__name__} of shape [{count}, {columns}]"
+    return None
+
+
 def _table_fault(table: ChunkTable) -> str | None:
-    if table.agent.min() < 0 or table.agent.max() >= len(table.agents):
+    integers = table.integers
+    most, least = np.maximum.reduce(integers).tolist(), np.minimum.reduce(integers).tolist()
+    if min(least) < 0:
+        return f"a negative {INTEGER_FIELDS[least.index(min(least))]!r}"
+    if max(most) > MAX_SAFE_INTEGER:
+        return "a number above 2^53 - 1"
+    if most[_AGENT] >= len(table.agents):
         return "an 'agent' index outside 'agents'"
-    if table.length.min() < 1:
+    if least[_LENGTH] < 1:
         return "a chunk without steps"
-    if np.concatenate((table.lookback, table.t_started, table.env_t_started)).min() < 0:
-        return "a negative step count"
-    if (table.lookback > table.t_started).any():
+    if max(most[_LENGTH], most[_LOOKBACK]) > _LONGEST_CHUNK:
+        return f"a chunk of more than {_LONGEST_CHUNK} steps"
+    if max(most[_TERMINATED], most[_TRUNCATED]) > 1:
+        return "'terminated' or 'truncated' that is neither 0 nor 1"
+    if most[_LOOKBACK] and (integers[:, _LOOKBACK] > integers[:, _T_STARTED]).any():
         return "a lookback that reaches before the start of its episode"
-    ended = table.terminated | table.truncated
-    if not ended.any():
+    if not (most[_TERMINATED] or most[_TRUNCATED]):
         return None
-    if not np.isfinite(table.episode_return[ended]).all():
+    return _ended_fault(table)
+
+
+def _ended_fault(table: ChunkTable) -> str | None:
+    ended = table.integers[:, _TERMINATED] | table.integers[:, _TRUNCATED]
+    finite = np.isfinite(table.floats[:, _EPISODE_RETURN])
+    if not np.logical_and.reduce(finite >= ended):
         return "a finished episode without a finite 'episode_return'"
-    if (table.episode_length < table.t_started + table.length)[ended].any():
+    stops = table.integers[:, _T_STARTED] + table.integers[:, _LENGTH]
+    if not np.logical_and.reduce(table.integers[:, _EPISODE_LENGTH] >= stops * ended):
         return "a finished episode that is shorter than its last chunk's end"
     return None
 

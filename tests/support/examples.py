@@ -21,6 +21,8 @@ from headrace.protocol.manifest import (
 from headrace.protocol.payload import encode_payload
 from headrace.protocol.trajectory import (
     DEFAULT_AGENT,
+    FLOAT_FIELDS,
+    INTEGER_FIELDS,
     ChunkTable,
     ModuleTrajectories,
     TrajectoryBatch,
@@ -84,19 +86,21 @@ def make_table(lengths: list[int], **changes: Any) -> ChunkTable:
     is_done = np.arange(count) < count - 1
     fields: dict[str, Any] = {
         "agents": (DEFAULT_AGENT,),
-        "agent": np.zeros(count, np.int32),
         "episode_id": np.arange(16 * count, dtype=np.uint8).reshape(count, 16),
-        "env_t_started": np.zeros(count, np.int64),
-        "t_started": np.zeros(count, np.int64),
-        "length": np.array(lengths, np.int32),
-        "lookback": np.zeros(count, np.int32),
+        **dict.fromkeys(INTEGER_FIELDS, [0] * count),
+        "length": lengths,
         "terminated": is_done,
-        "truncated": np.zeros(count, bool),
-        "episode_return": np.where(is_done, np.array(lengths, float), np.nan),
-        "episode_length": np.where(is_done, lengths, 0).astype(np.int64),
+        "episode_return": np.where(is_done, lengths, np.nan),
+        "episode_length": np.where(is_done, lengths, 0),
         "episode_s": np.where(is_done, 1.0, np.nan),
+        **changes,
     }
-    return ChunkTable(**{**fields, **changes})
+    return ChunkTable(
+        fields["agents"],
+        fields["episode_id"],
+        np.stack([np.asarray(fields[name], np.int64) for name in INTEGER_FIELDS], axis=1),
+        np.stack([np.asarray(fields[name], np.float64) for name in FLOAT_FIELDS], axis=1),
+    )
 
 
 def make_columns(lengths: list[int], **changes: Any) -> dict[str, np.ndarray[Any, Any]]:

@@ -14,7 +14,8 @@ from ray.rllib.core.rl_module.torch import TorchRLModule
 
 from headrace.actors.policy import OnnxPolicy
 from headrace.learner.connectors import ModuleSpaces, build_pipelines, module_spaces
-from headrace.learner.export import ExportedModule, actor_weights, export_module
+from headrace.learner.export import ExportedModule, export_module
+from headrace.learner.module_weights import ModuleWeights
 
 
 class Exported:
@@ -62,5 +63,5 @@ class Exported:
         return {
             **beside,
             **self.exported.initial_state,
-            **actor_weights(self.module, self.exported.parameters),
+            **ModuleWeights(self.module).arrays(self.exported.parameters),
         }

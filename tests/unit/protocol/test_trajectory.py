@@ -50,9 +50,7 @@ def test_chunks_are_views_of_consecutive_rows() -> None:
 
 
 def test_lookback_rows_come_first_and_are_not_counted_as_steps() -> None:
-    table = make_table(
-        [3, 2], lookback=np.array([0, 1], np.int32), t_started=np.array([0, 5], np.int64)
-    )
+    table = make_table([3, 2], lookback=[0, 1], t_started=[0, 5])
     columns = make_columns([3, 3])
     batch = TrajectoryBatch({"m": ModuleTrajectories(table, columns)})
     second = list(batch)[1]
@@ -62,29 +60,32 @@ def test_lookback_rows_come_first_and_are_not_counted_as_steps() -> None:
 
 
 def test_agents_of_one_module_share_its_arrays() -> None:
-    table = make_table([3, 2], agents=("red", "blue"), agent=np.array([1, 0], np.int32))
+    table = make_table([3, 2], agents=("red", "blue"), agent=[1, 0])
     batch = TrajectoryBatch({"m": ModuleTrajectories(table, make_columns([3, 2]))})
     assert [chunk.agent_id for chunk in unpack_batch(pack_batch(batch))] == ["blue", "red"]
 
 
 def test_a_ragged_chunk_table_is_our_own_error() -> None:
-    with pytest.raises(LocalProtocolError):
-        _frame(lookback=np.zeros(1, np.int32))
+    with pytest.raises(LocalProtocolError, match="'episode_id'"):
+        _frame(episode_id=np.zeros((1, 16), np.uint8))
 
 
 @pytest.mark.parametrize(
     "table",
     [
-        {"agent": np.array([0, 1], np.int32)},
-        {"agent": np.array([0, -1], np.int32)},
-        {"length": np.array([3, 0], np.int32)},
-        {"lookback": np.array([0, -1], np.int32)},
-        {"lookback": np.array([0, 1], np.int32)},
-        {"t_started": np.array([0, -1], np.int64)},
-        {"env_t_started": np.array([-1, 0], np.int64)},
-        {"episode_return": np.array([NAN, NAN])},
-        {"episode_length": np.array([2, 0], np.int64)},
-        {"episode_id": np.zeros((2, 8), np.uint8)},
+        {"agent": [0, 1]},
+        {"agent": [0, -1]},
+        {"length": [3, 0]},
+        {"length": [3, 2**40]},
+        {"lookback": [0, -1]},
+        {"lookback": [0, 1]},
+        {"t_started": [0, -1]},
+        {"t_started": [0, 2**53]},
+        {"env_t_started": [-1, 0]},
+        {"terminated": [2, 0]},
+        {"truncated": [0, -1]},
+        {"episode_return": [NAN, NAN]},
+        {"episode_length": [2, 0]},
     ],
 )
 def test_a_chunk_table_that_contradicts_itself_is_refused(table: dict[str, Any]) -> None:
@@ -94,9 +95,13 @@ def test_a_chunk_table_that_contradicts_itself_is_refused(table: dict[str, Any])
 
 def _tree() -> dict[str, Any]:
     table = make_table([3, 2])
-    fields = {name: getattr(table, name) for name in table.__dataclass_fields__}
-    fields["agents"] = list(table.agents)
-    return {"m": {"chunks": fields, "columns": make_columns([3, 2])}}
+    chunks = {
+        "agents": list(table.agents),
+        "episode_id": table.episode_id,
+        "integers": table.integers,
+        "floats": table.floats,
+    }
+    return {"m": {"chunks": chunks, "columns": make_columns([3, 2])}}
 
 
 @pytest.mark.parametrize(
@@ -108,10 +113,15 @@ def _tree() -> dict[str, Any]:
         lambda tree: tree["m"].update(columns=[]),
         lambda tree: tree["m"]["columns"].update(obs=3),
         lambda tree: tree["m"]["columns"].update(obs=np.float32(3)),
-        lambda tree: tree["m"]["chunks"].pop("length"),
-        lambda tree: tree["m"]["chunks"].update(length=np.zeros(2)),
-        lambda tree: tree["m"]["chunks"].update(length=np.zeros((2, 1), np.int32)),
-        lambda tree: tree["m"]["chunks"].update(length=np.zeros(1, np.int32)),
+        lambda tree: tree["m"]["chunks"].pop("integers"),
+        lambda tree: tree["m"]["chunks"].update(integers=np.zeros((2, 8))),
+        lambda tree: tree["m"]["chunks"].update(integers=np.ones((2, 7), np.int64)),
+        lambda tree: tree["m"]["chunks"].update(integers=np.ones((1, 8), np.int64)),
+        lambda tree: tree["m"]["chunks"].update(integers=np.int64(3)),
+        lambda tree: tree["m"]["chunks"].update(integers=tree["m"]["chunks"]["floats"]),
+        lambda tree: tree["m"]["chunks"].update(floats=np.zeros((2, 3))),
+        lambda tree: tree["m"]["chunks"].update(floats="none"),
+        lambda tree: tree["m"]["chunks"].update(episode_id=np.zeros((2, 8), np.uint8)),
         lambda tree: tree["m"]["chunks"].update(agents="a"),
         lambda tree: tree["m"]["chunks"].update(agents=[1]),
         lambda tree: tree["m"]["chunks"].pop("episode_id"),
@@ -126,9 +136,9 @@ def test_a_payload_that_is_no_batch_is_refused(spoil: Any) -> None:
 
 
 def test_an_empty_chunk_table_is_refused() -> None:
-    table = make_table([1])
-    empty = {name: getattr(table, name)[:0] for name in table.__dataclass_fields__ if name != "x"}
-    tree = {"m": {"chunks": {**empty, "agents": ["a"]}, "columns": {}}}
+    tree = _tree()
+    for name in ("episode_id", "integers", "floats"):
+        tree["m"]["chunks"][name] = tree["m"]["chunks"][name][:0]
     with pytest.raises(RemoteProtocolError, match="empty"):
         unpack_batch(encode_payload(tree))
 

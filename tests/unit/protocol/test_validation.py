@@ -64,9 +64,7 @@ def test_with_several_agents_env_steps_may_be_fewer_than_agent_steps() -> None:
 
 
 def test_a_lookback_above_the_manifests_is_refused() -> None:
-    table = make_table(
-        [3, 2], lookback=np.array([0, 1], np.int32), t_started=np.array([0, 5], np.int64)
-    )
+    table = make_table([3, 2], lookback=[0, 1], t_started=[0, 5])
     batch = TrajectoryBatch({DEFAULT_MODULE: ModuleTrajectories(table, make_columns([3, 3]))})
     assert "lookback" in (find_batch_fault(batch, make_manifest(), 5) or "")
     recurrent = make_manifest(module=make_module(lookback=1))
