@@ -40,9 +40,13 @@ class _Begun:
 
 @dataclass
 class _Actor:
+    """One client, and the batch that it will close at `due_s` after so many steps."""
+
     session: ActorSession
     steps_per_s: float
     begun: _Begun | None = None
+    due_s: float = math.inf
+    steps: int = 0
 
 
 class Payloads:
@@ -105,7 +109,7 @@ class Load:
             self._receive()
             now_s = time.monotonic()
             while self._due and self._due[0][0] <= now_s:
-                self._finish_if_due(heapq.heappop(self._due)[1], now_s)
+                self._finish_if_due(*heapq.heappop(self._due), now_s)
             if now_s >= self._presence_due_s:
                 self._presence_due_s = now_s + 0.1
                 for actor in self._actors.values():
@@ -147,54 +151,49 @@ class Load:
         return set(self._actors)
 
     def _look(self, name: bytes, now_s: float) -> None:
-        """Begins a batch if that is possible, and ends one that newer weights cut."""
+        """Begins a batch if that is possible, and cuts one where newer weights do."""
         actor = self._actors[name]
         session, begun = actor.session, actor.begun
         if begun is None:
-            self._begin(name, actor, now_s)
+            self._begin(name, actor, now_s, now_s)
         elif session.newest_version != begun.version:
             update = session.policy_update()
             if update is not None and update.policy.manifest.flow.cut_on_new_weights:
-                first_step_s = begun.at_s + 1 / actor.steps_per_s
-                heapq.heappush(self._due, (max(now_s, first_step_s), name))
+                steps = math.ceil((now_s - begun.at_s) * actor.steps_per_s)
+                self._close_after(min(actor.steps, max(1, steps)), name, actor, begun)
         self._serve(actor, now_s)
 
-    def _begin(self, name: bytes, actor: _Actor, now_s: float) -> None:
+    def _begin(self, name: bytes, actor: _Actor, at_s: float, now_s: float) -> None:
         session = actor.session
         version, credit = session.newest_version, session.credit
         if version is None or credit is None or not session.may_begin():
             return
-        actor.begun = _Begun(now_s, version, credit)
+        actor.begun = begun = _Begun(at_s, version, credit)
         if math.isinf(actor.steps_per_s):
-            self._finish(name, actor, credit.fragment_steps, now_s)
+            actor.steps = credit.fragment_steps
+            self._finish(name, actor, begun, now_s, now_s)
             return
-        full_s = credit.fragment_steps / actor.steps_per_s
-        first_step_s = 1 / actor.steps_per_s
-        due_s = now_s + max(first_step_s, min(full_s, credit.fragment_s))
-        heapq.heappush(self._due, (due_s, name))
+        in_time = math.ceil(credit.fragment_s * actor.steps_per_s)
+        self._close_after(max(1, min(credit.fragment_steps, in_time)), name, actor, begun)
 
-    def _finish_if_due(self, name: bytes, now_s: float) -> None:
+    def _close_after(self, steps: int, name: bytes, actor: _Actor, begun: _Begun) -> None:
+        """Plans the end of a batch: a step that was begun is finished, as simulators do."""
+        due_s = begun.at_s + steps / actor.steps_per_s
+        if due_s != actor.due_s:
+            actor.steps, actor.due_s = steps, due_s
+            heapq.heappush(self._due, (due_s, name))
+
+    def _finish_if_due(self, due_s: float, name: bytes, now_s: float) -> None:
         actor = self._actors[name]
-        begun = actor.begun
-        if begun is None:
-            return
-        steps = int((now_s - begun.at_s) * actor.steps_per_s + 1e-6)
-        is_cut = actor.session.newest_version != begun.version
-        is_full = steps >= begun.credit.fragment_steps
-        is_late = now_s - begun.at_s >= begun.credit.fragment_s - 1e-9
-        if steps and (is_cut or is_full or is_late):
-            self._finish(name, actor, min(steps, begun.credit.fragment_steps), now_s)
-        elif not any(entry[1] == name for entry in self._due):
-            heapq.heappush(self._due, (now_s + 0.5 / actor.steps_per_s, name))
+        if actor.begun is not None and actor.due_s == due_s:  # it was not cut
+            self._finish(name, actor, actor.begun, due_s, now_s)
 
-    def _finish(self, name: bytes, actor: _Actor, steps: int, now_s: float) -> None:
-        begun, actor.begun = actor.begun, None
-        if begun is None:
-            return
-        payload, env_steps = self._payloads.of(steps)
+    def _finish(self, name: bytes, actor: _Actor, begun: _Begun, at_s: float, now_s: float) -> None:
+        actor.begun = None
+        payload, env_steps = self._payloads.of(actor.steps)
         actor.session.push(PushedBatch(begun.version, RUN, env_steps, payload))
         self._serve(actor, now_s)
-        self._begin(name, actor, now_s)
+        self._begin(name, actor, at_s, now_s)
 
     def _serve(self, actor: _Actor, now_s: float) -> None:
         presence = actor.session.next_presence(now_s)

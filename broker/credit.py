@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from dataclasses import dataclass, field
 
-from headrace.broker.meters import MovingAverage
+from headrace.broker.meters import MovingAverage, RecentExtremes
 from headrace.broker.windows import CreditWindow, make_window
 from headrace.protocol.flow_control import Flow
 from headrace.protocol.identity import PolicyVersion
@@ -26,6 +26,8 @@ Origin = tuple[str, int]
 
 MAX_UNARRIVED = 4
 _ASSUMED_ROUND_TRIP_S = 0.05
+_FLEETS_WEIGHT = 0.02
+"""Of one batch in the fleet's average, from which an actor's first batches are guessed."""
 
 
 @dataclass
@@ -34,7 +36,7 @@ class _Account:
 
     granted: int
     arrived: int
-    batch_steps: MovingAverage = field(default_factory=MovingAverage)
+    batch_steps: RecentExtremes = field(default_factory=RecentExtremes)
     reserved: dict[int, tuple[int, float]] = field(default_factory=dict)
 
     @property
@@ -52,8 +54,10 @@ class CreditControl:
         self._turns: list[OrderedDict[Origin, None]] = [
             OrderedDict() for _ in range(MAX_UNARRIVED + 1)
         ]
+        self._fleets_batch_steps = MovingAverage(_FLEETS_WEIGHT)
         self._newest = PolicyVersion(0, 0)
         self._min_version = PolicyVersion(0, 0)
+        self._queue_env_steps = 0
         self.reserved_steps = 0
 
     def adopt(self, flow: Flow) -> None:
@@ -82,6 +86,7 @@ class CreditControl:
         before = account.unarrived
         if env_steps is not None:
             account.batch_steps.add(env_steps)
+            self._fleets_batch_steps.add(env_steps)
         self._free(account, seq)
         account.arrived = max(account.arrived, seq)
         account.granted = max(account.granted, account.arrived)
@@ -122,7 +127,8 @@ class CreditControl:
 
     def grant(self, queue_env_steps: int, now_s: float) -> list[Origin]:
         """Grants what fits into the window; returns the actors whose credit grew."""
-        fragment = self.window.fragment_steps(len(self._accounts))
+        fragment = self.window.fragment_steps(len(self._accounts), queue_env_steps)
+        self._queue_env_steps = queue_env_steps
         target = self.window.target_steps(len(self._accounts))
         changed: dict[Origin, None] = {}
         while (outstanding := queue_env_steps + self.reserved_steps) < target:
@@ -133,7 +139,10 @@ class CreditControl:
             self._need(outstanding)
             self._dequeue(origin, account.unarrived)
             account.granted += 1
-            steps = round(min(fragment, account.batch_steps.value or fragment))
+            # The longest of its last ones: those that new weights cut, or that were to be short,
+            # say nothing of the next, and what is reserved too low overfills the window.
+            expected = account.batch_steps.largest or self._fleets_batch_steps.value or fragment
+            steps = round(min(fragment, expected))
             account.reserved[account.granted] = (steps, now_s)
             self.reserved_steps += steps
             self._queue_up(origin)
@@ -147,7 +156,7 @@ class CreditControl:
             return None
         return Credit(
             up_to=account.granted,
-            fragment_steps=self.window.fragment_steps(len(self._accounts)),
+            fragment_steps=self.window.fragment_steps(len(self._accounts), self._queue_env_steps),
             fragment_s=self.window.fragment_s,
             min_version=self._min_version,
         )

@@ -16,6 +16,7 @@ from headrace.protocol.messages import Hello, Ledger, Presence
 _REMEMBERED_INCARNATIONS = 16
 _REMEMBERED_ACTORS = 20_000
 _STALE_STREAK_TO_SHOW = 10
+_OUTCOMES = tuple(Outcome)
 
 
 @dataclass
@@ -129,7 +130,10 @@ class Fleet:
         """Moves the books of a former incarnation without open batches to the closed ones."""
         if record.origin in self._former and not record.receiver.unfinished:
             del self._former[record.origin]
-            self._closed_books = _add(self._closed_books, _books_of_former(record))
+            counts = msgspec.structs.asdict(self._closed_books)
+            _count(counts, record)
+            counts[Outcome.DROPPED] += _lost_with_actor(record)
+            self._closed_books = Ledger(**counts)
 
     def ledger(self, open_batches: int) -> Ledger:
         """Returns the books of all actors.
@@ -139,28 +143,23 @@ class Fleet:
                 count them. They are counted there and not here, so that a slip shows as a ledger
                 that does not add up.
         """
-        books = self._closed_books
-        for record in self._former.values():
-            books = _add(books, _books_of_former(record))
+        counts = msgspec.structs.asdict(self._closed_books)
         unaccepted = 0
         for record in self._current.values():
-            books = _add(books, _books(record))
+            _count(counts, record)
             unaccepted += record.produced - record.receiver.accepted
-        return msgspec.structs.replace(books, held=open_batches + unaccepted)
+        for record in self._former.values():
+            _count(counts, record)
+            counts[Outcome.DROPPED] += _lost_with_actor(record)
+        counts["held"] = open_batches + unaccepted
+        return Ledger(**counts)
 
 
-def _books(record: ActorRecord) -> Ledger:
-    ended = {outcome.value: record.receiver.ended_as(outcome) for outcome in Outcome}
-    return Ledger(produced=record.produced, **ended)
+def _count(counts: dict[str, int], record: ActorRecord) -> None:
+    counts["produced"] += record.produced
+    for outcome in _OUTCOMES:
+        counts[outcome] += record.receiver.ended_as(outcome)
 
 
-def _books_of_former(record: ActorRecord) -> Ledger:
-    books = _books(record)
-    lost_with_actor = record.produced - record.receiver.accepted
-    return msgspec.structs.replace(books, dropped=books.dropped + lost_with_actor)
-
-
-def _add(one: Ledger, other: Ledger) -> Ledger:
-    return Ledger(
-        **{name: getattr(one, name) + getattr(other, name) for name in Ledger.__struct_fields__}
-    )
+def _lost_with_actor(record: ActorRecord) -> int:
+    return record.produced - record.receiver.accepted

@@ -14,6 +14,7 @@ from headrace.broker.queue import QueuedBatch
 from headrace.broker.sessions import LearnerSession
 from headrace.protocol.errors import RejectCode, RemoteProtocolError
 from headrace.protocol.flow import Outcome
+from headrace.protocol.flow_control import Flow, OnPolicyFlow
 from headrace.protocol.headers import Frame
 from headrace.protocol.messages import (
     FleetReport,
@@ -110,7 +111,10 @@ class LearnerDesk:
             self._answer_held_offers()
 
     def lease(self, now_s: float) -> None:
-        """Leases what waits to the sessions that take it, oldest first; drops what is stale."""
+        """Leases what waits to the sessions that take it, oldest first; drops what is stale.
+
+        A session that has got enough is given too what would be stale when it comes again.
+        """
         books = self._books
         evaluated, books.evaluated = books.evaluated, []
         for session_id, batch in evaluated:
@@ -122,10 +126,13 @@ class LearnerDesk:
         if not any(session.takes_more for session in books.sessions):
             return
         held_back: set[tuple[str, int]] = set()
+        served: LearnerSession | None = None
         for batch in list(books.queue):
             if batch.origin in held_back:
                 continue
             taker = books.sessions.taker_of(batch.origin)
+            if taker is None and self._has_its_last_chance(batch):
+                taker = served
             may_be_taken_already = batch.header.sent_before and now_s < self._reclaim_until_s
             if taker is None or may_be_taken_already:
                 held_back.add(batch.origin)  # its later batches must not overtake it
@@ -135,6 +142,7 @@ class LearnerDesk:
                 books.finish(batch, Outcome.STALE)
             else:
                 self._lease_to(taker, batch)
+                served = taker
 
     # ---------------------------------------------------------------- sessions
 
@@ -266,12 +274,21 @@ class LearnerDesk:
         return max(0, published.version.number - version.number)
 
     def _is_stale(self, batch: QueuedBatch) -> bool:
-        published = self._books.policy.published
-        limit = published.manifest.flow.max_policy_lag if published is not None else None
+        limit = self._flow.max_policy_lag if self._flow is not None else None
         if limit is None:
             return False
         lag = self._policy_lag(batch)
         return lag is None or lag > limit
+
+    def _has_its_last_chance(self, batch: QueuedBatch) -> bool:
+        """Whether a batch is stale with the next version, which follows this collection."""
+        flow = self._flow
+        return isinstance(flow, OnPolicyFlow) and self._policy_lag(batch) == flow.max_policy_lag
+
+    @property
+    def _flow(self) -> Flow | None:
+        published = self._books.policy.published
+        return published.manifest.flow if published is not None else None
 
     def _lease_to(self, session: LearnerSession, batch: QueuedBatch) -> None:
         header = batch.header

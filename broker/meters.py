@@ -40,3 +40,24 @@ class MovingAverage:
         """Takes one more value into the mean."""
         old = self.value
         self.value = value if old is None else old + self._weight * (value - old)
+
+
+class RecentExtremes:
+    """The smallest and the largest of the last few values; None before the first."""
+
+    def __init__(self, count: int = 8) -> None:
+        self._values: deque[float] = deque(maxlen=count)
+
+    @property
+    def smallest(self) -> float | None:
+        """The smallest."""
+        return min(self._values, default=None)
+
+    @property
+    def largest(self) -> float | None:
+        """The largest."""
+        return max(self._values, default=None)
+
+    def add(self, value: float) -> None:
+        """Takes one more value, and forgets the oldest."""
+        self._values.append(value)

@@ -85,7 +85,9 @@ def status_of(
         queue_env_steps=books.queue.env_steps,
         queue_bytes=books.queue.bytes,
         reserved_env_steps=credit.reserved_steps if credit else 0,
-        fragment_steps=credit.window.fragment_steps(live) if credit else None,
+        fragment_steps=credit.window.fragment_steps(live, books.queue.env_steps)
+        if credit
+        else None,
         fragment_s=credit.window.fragment_s if credit else None,
         actors=[_actor_status(books, record, now_s) for record in books.fleet],
         learners=[

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import abc
+import math
 from typing import assert_never
 
-from headrace.broker.meters import MovingAverage
+from headrace.broker.meters import RecentExtremes
 from headrace.protocol.flow_control import AsynchronousFlow, Flow, OffPolicyFlow, OnPolicyFlow
 
 _MIN_FRAGMENT_STEPS = 16
@@ -24,14 +25,16 @@ class CreditWindow(abc.ABC):
     def __init__(self) -> None:
         self._delivered = 0
         self._published_at_s: float | None = None
-        self._version_s = MovingAverage()
+        # The fastest of the last ones, because the others include waiting for data: with the mean,
+        # slow data makes batches longer, and longer batches make data slower.
+        self._version_s = RecentExtremes()
 
     @abc.abstractmethod
     def target_steps(self, live_actors: int) -> float:
         """W: env steps that may be queued or reserved."""
 
     @abc.abstractmethod
-    def fragment_steps(self, live_actors: int) -> int:
+    def fragment_steps(self, live_actors: int, queue_env_steps: int) -> int:
         """F: env steps of one batch."""
 
     @property
@@ -71,16 +74,23 @@ class OnPolicyWindow(CreditWindow):
         """Returns what this update misses, and a share of the next one."""
         return self.missing_steps + self._flow.overlap * self._flow.train_batch_env_steps
 
-    def fragment_steps(self, live_actors: int) -> int:
-        """Returns several fragments per actor and update, never a large part of one update."""
-        batch = self._flow.train_batch_env_steps
-        share = max(self._flow.overlap, 0.5) * batch / (_BATCHES_PER_ACTOR * max(live_actors, 1))
-        return int(_clamp(share, min(_MIN_FRAGMENT_STEPS, batch), max(batch / 16, 1)))
+    def fragment_steps(self, live_actors: int, queue_env_steps: int) -> int:
+        """Returns several fragments per actor and update, never a large part of one update.
+
+        The last env steps that an update misses are shared out over all actors, or the learner
+        would wait for whole fragments where the queue is a few steps short (guided
+        self-scheduling, Polychronopoulos and Kuck 1987).
+        """
+        batch, actors = self._flow.train_batch_env_steps, max(live_actors, 1)
+        share = max(self._flow.overlap, 0.5) * batch / (_BATCHES_PER_ACTOR * actors)
+        fragment = int(_clamp(share, min(_MIN_FRAGMENT_STEPS, batch), max(batch / 16, 1)))
+        short = self.missing_steps - queue_env_steps
+        return min(fragment, math.ceil(short / actors)) if short > 0 else fragment
 
     @property
     def fragment_s(self) -> float:
         """A quarter of an update, so that slow actors stay fresh, in batches that are worth it."""
-        share_s = 0.25 * (self._version_s.value or 1.0)
+        share_s = 0.25 * (self._version_s.smallest or 1.0)
         return _clamp(share_s, _SHORTEST_FRAGMENT_S, _LONGEST_FRAGMENT_S)
 
     def needed_number(self, newest: int, outstanding_steps: float) -> int:
@@ -100,7 +110,7 @@ class AsynchronousWindow(CreditWindow):
         """Returns what the learner takes in some versions."""
         return self._flow.versions_under_way * self._flow.version_env_steps
 
-    def fragment_steps(self, live_actors: int) -> int:
+    def fragment_steps(self, live_actors: int, queue_env_steps: int) -> int:
         """Returns several fragments per actor, each at most half of what makes a version."""
         share = self.target_steps(live_actors) / (_BATCHES_PER_ACTOR * max(live_actors, 1))
         version = self._flow.version_env_steps
@@ -108,10 +118,10 @@ class AsynchronousWindow(CreditWindow):
 
     @property
     def fragment_s(self) -> float:
-        """A quarter of the lag that is allowed, of two versions at most."""
+        """A quarter of the lag that is allowed, one version at most."""
         limit = self._flow.max_policy_lag
-        versions = 8 if limit is None else _clamp(limit, 1, 8)
-        share_s = 0.25 * versions * (self._version_s.value or 1.0)
+        versions = 4 if limit is None else _clamp(limit, 1, 4)
+        share_s = 0.25 * versions * (self._version_s.smallest or 1.0)
         return _clamp(share_s, _SHORTEST_FRAGMENT_S, _LONGEST_FRAGMENT_S)
 
     def needed_number(self, newest: int, outstanding_steps: float) -> int:
@@ -134,9 +144,9 @@ class OffPolicyWindow(CreditWindow):
     def target_steps(self, live_actors: int) -> float:
         """Returns some samples' worth, or two fragments per actor if that is more."""
         samples = self._flow.samples_under_way * self._flow.sample_env_steps
-        return max(samples, 2 * live_actors * self.fragment_steps(live_actors))
+        return max(samples, 2 * live_actors * self.fragment_steps(live_actors, 0))
 
-    def fragment_steps(self, live_actors: int) -> int:
+    def fragment_steps(self, live_actors: int, queue_env_steps: int) -> int:
         """Returns a share of what is under way, neither tiny nor large."""
         samples = self._flow.samples_under_way * self._flow.sample_env_steps
         share = samples / (_BATCHES_PER_ACTOR * max(live_actors, 1))

@@ -76,7 +76,7 @@ class BrokerLink:
     # ---------------------------------------------------------------- for the EnvRunner
 
     def take(self, env_steps: int, timeout_s: float) -> list[LeasedBatch]:
-        """Returns batches of at least so many env steps together, or what came in time.
+        """Returns all that is ready once it is so many env steps together, or what came in time.
 
         Raises:
             LearnerStopping: `interrupt` was called.
@@ -92,10 +92,8 @@ class BrokerLink:
                 deadline_s,
             )
             taken: list[LeasedBatch] = []
-            steps = 0
-            while steps < env_steps and (batch := self._session.take()) is not None:
+            while (batch := self._session.take()) is not None:
                 taken.append(batch)
-                steps += batch.lease.env_steps
             return taken
 
     def request(self, env_steps: int) -> None:

@@ -36,12 +36,12 @@ class TestControl:
         assert (credit.up_to, credit.fragment_steps) == (MAX_UNARRIVED, 62)
 
     def test_actors_take_turns(self) -> None:
-        control = make_control(overlap=0.0)
+        control = CreditControl(AsynchronousFlow(version_env_steps=100))
         for index in range(100):
             control.join((f"actor-{index}", 1), 0, 0)
         control.grant(0, 0.0)
         granted = [control.unarrived_of((f"actor-{index}", 1)) for index in range(100)]
-        assert sum(granted) == pytest.approx(BATCH / 16, abs=1)
+        assert sum(granted) == 400 / 16
         assert set(granted) == {0, 1}
 
     def test_a_full_queue_stops_grants(self) -> None:
@@ -56,6 +56,26 @@ class TestControl:
         for seq in range(1, 5):
             control.arrived(A, seq, env_steps=10)
         assert control.reserved_steps == 0
+        control.grant(0, 0.0)
+        assert control.reserved_steps == 4 * 10
+
+    def test_batches_that_were_cut_do_not_lower_what_is_reserved(self) -> None:
+        control = make_control()
+        control.join(A, 0, 0)
+        control.grant(0, 0.0)
+        for seq, steps in ((1, 30), (2, 4), (3, 1), (4, 7)):
+            control.arrived(A, seq, env_steps=steps)
+        control.grant(0, 0.0)
+        assert control.reserved_steps == 4 * 30
+
+    def test_an_actors_first_batches_are_guessed_from_the_fleets(self) -> None:
+        control = make_control()
+        control.join(A, 0, 0)
+        control.grant(0, 0.0)
+        for seq in range(1, 5):
+            control.arrived(A, seq, env_steps=10)
+        control.leave(A)
+        control.join(B, 0, 0)
         control.grant(0, 0.0)
         assert control.reserved_steps == 4 * 10
 
@@ -192,7 +212,7 @@ class CreditMachine(RuleBasedStateMachine):
         before = queued + self.control.reserved_steps
         self.control.grant(queued, self.now_s)
         window = self.control.window
-        fragment = window.fragment_steps(len(self.arrived))
+        fragment = window.fragment_steps(len(self.arrived), queued)
         target = window.target_steps(len(self.arrived))
         after = queued + self.control.reserved_steps
         assert after <= max(before, target + fragment)

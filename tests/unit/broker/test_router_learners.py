@@ -68,6 +68,18 @@ def test_batches_are_leased_as_far_as_the_learner_takes_them(fleet: FakeFleet) -
     assert [lease.seq for lease in fleet.pull(11)] == [3]
 
 
+def test_what_would_be_stale_next_time_is_leased_with_the_last_that_was_asked_for(
+    fleet: FakeFleet,
+) -> None:
+    for seq in (1, 2, 3):
+        fleet.push("a", seq)
+    fleet.publish(2)
+    fleet.push("a", 4)
+    assert [lease.seq for lease in fleet.pull(6)] == [1, 2, 3]
+    fleet.push("a", 5)
+    assert fleet.pull(6) == []
+
+
 def test_the_payload_is_the_actors_untouched(fleet: FakeFleet) -> None:
     fleet.push("a", 1)
     fleet.pull(5)

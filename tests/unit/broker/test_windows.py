@@ -22,16 +22,31 @@ class TestOnPolicyWindow:
     @pytest.mark.parametrize(("actors", "steps"), [(1, 62), (4, 62), (5, 50), (1000, 16)])
     def test_fragments_shrink_with_the_fleet(self, actors: int, steps: int) -> None:
         window = OnPolicyWindow(OnPolicyFlow(train_batch_env_steps=BATCH))
-        assert window.fragment_steps(actors) == steps
+        window.delivered(BATCH)
+        assert window.fragment_steps(actors, 0) == steps
+
+    @pytest.mark.parametrize(("queued", "steps"), [(0, 50), (900, 20), (999, 1), (1000, 50)])
+    def test_all_actors_share_the_last_steps_that_are_missing(
+        self, queued: int, steps: int
+    ) -> None:
+        window = OnPolicyWindow(OnPolicyFlow(train_batch_env_steps=BATCH))
+        assert window.fragment_steps(5, queued) == steps
 
     def test_an_update_below_the_smallest_fragment_is_one_fragment(self) -> None:
         window = OnPolicyWindow(OnPolicyFlow(train_batch_env_steps=8))
-        assert window.fragment_steps(3) == 8
+        window.delivered(8)
+        assert window.fragment_steps(3, 0) == 8
 
     def test_the_time_limit_follows_the_updates(self) -> None:
         window = OnPolicyWindow(OnPolicyFlow(train_batch_env_steps=BATCH))
         window.published(0.0)
         window.published(2.0)
+        assert window.fragment_s == pytest.approx(0.5)
+
+    def test_updates_that_waited_for_data_do_not_raise_the_time_limit(self) -> None:
+        window = OnPolicyWindow(OnPolicyFlow(train_batch_env_steps=BATCH))
+        for at_s in (0.0, 2.0, 22.0, 60.0):
+            window.published(at_s)
         assert window.fragment_s == pytest.approx(0.5)
 
     def test_the_needed_version_never_exceeds_the_published_one(self) -> None:
@@ -56,7 +71,7 @@ class TestAsynchronousWindow:
     @pytest.mark.parametrize(("actors", "steps"), [(1, 250), (4, 125), (1000, 16)])
     def test_fragments_shrink_with_the_fleet(self, actors: int, steps: int) -> None:
         window = AsynchronousWindow(AsynchronousFlow(version_env_steps=500))
-        assert window.fragment_steps(actors) == steps
+        assert window.fragment_steps(actors, 0) == steps
 
     def test_the_time_limit_is_a_quarter_of_the_allowed_lag(self) -> None:
         window = AsynchronousWindow(AsynchronousFlow(version_env_steps=500, max_policy_lag=4))
@@ -64,7 +79,7 @@ class TestAsynchronousWindow:
         window.published(0.5)
         assert window.fragment_s == pytest.approx(0.5)
         unlimited = AsynchronousWindow(AsynchronousFlow(version_env_steps=500, max_policy_lag=None))
-        assert unlimited.fragment_s == pytest.approx(2.0)
+        assert unlimited.fragment_s == pytest.approx(1.0)
 
     def test_the_needed_version_grows_with_what_is_under_way(self) -> None:
         window = AsynchronousWindow(AsynchronousFlow(version_env_steps=500, max_policy_lag=16))
@@ -77,13 +92,13 @@ class TestAsynchronousWindow:
 class TestOffPolicyWindow:
     def test_every_actor_may_be_busy_however_little_the_learner_takes_at_once(self) -> None:
         window = OffPolicyWindow(OffPolicyFlow(sample_env_steps=1))
-        assert window.fragment_steps(100) == 16
+        assert window.fragment_steps(100, 0) == 16
         assert window.target_steps(100) == 2 * 100 * 16
 
     def test_a_learner_that_takes_much_at_once_gets_that_much(self) -> None:
         window = OffPolicyWindow(OffPolicyFlow(sample_env_steps=10_000))
         assert window.target_steps(1) == 40_000
-        assert window.fragment_steps(1) == 256
+        assert window.fragment_steps(1, 0) == 256
 
     def test_no_version_is_needed_and_the_time_limit_is_fixed(self) -> None:
         window = OffPolicyWindow(OffPolicyFlow(sample_env_steps=1, fragment_s=3.0))
