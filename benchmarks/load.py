@@ -22,6 +22,7 @@ import zmq
 from benchmarks.cartpole import RUN, make_batch
 from headrace.actors.config import ClientConfig
 from headrace.actors.session import ActorSession, PushedBatch
+from headrace.broker.sockets import receive, send
 from headrace.protocol.endpoints import BrokerAddress
 from headrace.protocol.identity import PolicyVersion
 from headrace.protocol.messages import Credit
@@ -122,17 +123,13 @@ class Load:
     def _receive(self) -> None:
         touched: set[bytes] = set()
         for source in (self._control, self._weights):
-            while True:
-                try:
-                    topic, *frames = source.recv_multipart(zmq.NOBLOCK)
-                except zmq.Again:
-                    break
-                touched |= self._dispatch(topic, frames)
+            while (frames := receive(source)) is not None:
+                touched |= self._dispatch(bytes(frames[0]), frames[1:])
         now_s = time.monotonic()
         for name in touched:
             self._look(name, now_s)
 
-    def _dispatch(self, topic: bytes, frames: list[bytes]) -> set[bytes]:
+    def _dispatch(self, topic: bytes, frames: list[memoryview]) -> set[bytes]:
         now_s = time.monotonic()
         if topic == BEACON:
             for actor in self._actors.values():
@@ -198,10 +195,10 @@ class Load:
     def _serve(self, actor: _Actor, now_s: float) -> None:
         presence = actor.session.next_presence(now_s)
         if presence is not None:
-            self._push.send_multipart(presence)
+            send(self._push, presence)
         while (batch := actor.session.next_batch(now_s)) is not None:
             seq, frames = batch
-            self._push.send_multipart(frames, copy=False)
+            send(self._push, frames)
             actor.session.mark_sent(seq, now_s)
 
 

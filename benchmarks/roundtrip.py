@@ -37,10 +37,11 @@ def _ours() -> Generator[Callable[[], float]]:
         config.training(train_batch_size_per_learner=_EPISODES * _STEPS)
         runner = BrokerEnvRunner(config=config, worker_index=0)
 
+        weights = runner.module.get_state()  # what a learner passes on; nobody trains here
+
         def learn() -> None:
             with contextlib.suppress(LearnerStopping):
                 for number in itertools.count(1):
-                    weights = runner.module.get_state()
                     runner.set_state({"rl_module": weights, "weights_seq_no": number})
                     runner.sample()
 
@@ -64,6 +65,7 @@ def _theirs() -> Generator[Callable[[], float]]:
         running(rllink.round_trips, port, _EPISODES, _STEPS, told),
     ):
         number = 0
+        weights = runner.module.get_state()
 
         def trip() -> float:
             nonlocal number
@@ -71,7 +73,7 @@ def _theirs() -> Generator[Callable[[], float]]:
             started_s = time.perf_counter()
             go.send(True)
             runner.sample()
-            runner.set_state({"rl_module": runner.module.get_state(), "weights_seq_no": number})
+            runner.set_state({"rl_module": weights, "weights_seq_no": number})
             go.recv()
             return time.perf_counter() - started_s
 

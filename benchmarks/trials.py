@@ -1,0 +1,155 @@
+"""Whole trainings: a broker, actors and a driver, each a process, until a return is reached."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import threading
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection
+from typing import Any
+
+import msgspec
+import ray
+from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
+
+from benchmarks.processes import broker_process, pipe, running
+from headrace.actors.client import Client
+from headrace.actors.collector import Collector
+from headrace.actors.environments import make_environment
+from headrace.learner.env_runner import BrokerEnvRunner
+from headrace.protocol.identity import PolicyVersion
+
+_RAY_CPUS = 8
+"""Ray only counts them: every remote runner, learner and aggregator wants one."""
+_END_S = 60.0
+
+MakeConfig = Callable[[], AlgorithmConfig]
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What to train, and until when.
+
+    Attributes:
+        make_config: without environment and runners; a function of a module, since it travels to
+            the driver's process.
+        runners: for `config.env_runners()`.
+        learners: for `config.learners()`.
+        head_start_s: the driver begins so long before the first actor.
+    """
+
+    name: str
+    env: str
+    make_config: MakeConfig
+    target_return: float
+    limit_s: float
+    runners: dict[str, Any] = field(default_factory=dict)
+    learners: dict[str, Any] = field(default_factory=dict)
+    actors: int = 2
+    head_start_s: float = 0.0
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """How a trial ended.
+
+    Attributes:
+        since_data_s: from the first sampled step to the end.
+        versions_rise: whether no actor ever saw an older version after a newer one.
+        versions: how many different ones the first actor saw.
+    """
+
+    name: str
+    reached: bool
+    episode_return_mean: float
+    env_steps: int
+    wall_s: float
+    since_data_s: float
+    versions_rise: bool
+    versions: int
+
+
+def run_trial(trial: Trial) -> Outcome:
+    """Trains; returns when the target is reached, or time is up."""
+    driver, driver_end = pipe()
+    watches: list[Connection] = []
+    with broker_process() as address, ExitStack() as stack:
+        stack.enter_context(running(_drive, trial, address, driver_end))
+        threading.Event().wait(trial.head_start_s)
+        for index in range(trial.actors):
+            ours, theirs = pipe()
+            stack.enter_context(running(_act, trial.env, address, index, theirs))
+            watches.append(ours)
+        if not driver.poll(trial.limit_s + 120):
+            raise TimeoutError(f"{trial.name}: the driver never ended")
+        result: dict[str, Any] = driver.recv()
+        seen = [_stop(watch) for watch in watches]
+        driver.poll(_END_S)  # Ray's own processes end with it
+    return Outcome(
+        name=trial.name,
+        versions_rise=all(rises for rises, _ in seen),
+        versions=seen[0][1],
+        **result,
+    )
+
+
+def _stop(watch: Connection) -> tuple[bool, int]:
+    watch.send(None)
+    answer: tuple[bool, int] = watch.recv()
+    return answer
+
+
+def _drive(trial: Trial, address: str, told: Connection) -> None:
+    ray.init(num_cpus=_RAY_CPUS, include_dashboard=False, logging_level=logging.ERROR)
+    config = trial.make_config().environment(
+        trial.env, env_config={"headrace": {"address": address, "run": "trial"}}
+    )
+    runners: dict[str, Any] = {"num_env_runners": 0, **trial.runners}
+    learners: dict[str, Any] = {"num_learners": 0, **trial.learners}
+    config.env_runners(env_runner_cls=BrokerEnvRunner, **runners)
+    config.learners(**learners)
+    config.debugging(log_level="ERROR", seed=1)
+    started_s = time.monotonic()
+    algorithm = config.build_algo()
+    first_data_s, best, env_steps = started_s, float("-inf"), 0
+    while best < trial.target_return and time.monotonic() - started_s < trial.limit_s:
+        result = algorithm.train().get("env_runners", {})
+        first_data_s = time.monotonic() if not env_steps else first_data_s
+        env_steps = int(result.get("num_env_steps_sampled_lifetime", 0))
+        returned = result.get("episode_return_mean", float("nan"))
+        best = max(best, returned) if returned == returned else best
+    ended_s = time.monotonic()
+    told.send(
+        {
+            "reached": bool(best >= trial.target_return),
+            "episode_return_mean": float(best),
+            "env_steps": env_steps,
+            "wall_s": ended_s - started_s,
+            "since_data_s": ended_s - first_data_s,
+        }
+    )
+    algorithm.stop()
+    ray.shutdown()
+    told.send(None)
+
+
+def _act(env: str, address: str, index: int, told: Connection) -> None:
+    """An actor that looks at the versions that come; answers when it is told to stop."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    stop = threading.Event()
+    with Client(address, actor=f"actor-{index}") as client:
+        environment = make_environment(env, 1, {})
+        collector = Collector(client, environment, seed=index)
+        thread = threading.Thread(target=collector.run, args=(stop,), daemon=True)
+        thread.start()
+        newest, rises, versions = PolicyVersion(0, 0), True, 0
+        while not told.poll(0.02):
+            version = client.newest_version
+            if version is not None and version != newest:
+                rises, newest, versions = rises and version > newest, version, versions + 1
+        told.send((rises, versions))
+        stop.set()
+        thread.join(5.0)
