@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import cast
 
 import numpy as np
-import onnxruntime
 
+from headrace.actors.graph_session import open_session
 from headrace.protocol.arrays import Array
 from headrace.protocol.errors import ConfigError, RejectCode, RemoteProtocolError
 from headrace.protocol.manifest import PolicyGraph, TensorSpec, numpy_dtype
@@ -38,23 +37,19 @@ class Acted:
 class OnnxPolicy:
     """One module's graph in a session of its own; `set_weights` before the first `act`."""
 
-    def __init__(self, graph: bytes, spec: PolicyGraph, rng: np.random.Generator) -> None:
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = 1
-        options.inter_op_num_threads = 1
-        options.log_severity_level = 3
-        try:
-            self._session = onnxruntime.InferenceSession(
-                graph, options, providers=["CPUExecutionProvider"]
-            )
-        except Exception as error:
-            raise RemoteProtocolError(
-                RejectCode.INVALID_POLICY, f"ONNX Runtime cannot load the policy graph: {error}"
-            ) from error
+    def __init__(
+        self,
+        graph: bytes,
+        spec: PolicyGraph,
+        rng: np.random.Generator,
+        *,
+        bakes: bool | None = None,
+    ) -> None:
+        """Loads the graph; see `open_session` for `bakes`, and for the errors."""
+        self._session = open_session(graph, spec, bakes=bakes)
         self._spec = spec
         self._rng = rng
-        self._inputs = {entry.name for entry in self._session.get_inputs()}
-        self._feed: dict[str, Array] = {
+        self._scalars: dict[str, Array] = {
             name: np.array([value], np.float32) for name, value in spec.scalars.items()
         }
         self._observation_outputs = {
@@ -83,13 +78,7 @@ class OnnxPolicy:
             raise RemoteProtocolError(
                 RejectCode.INVALID_POLICY, f"weights without {', '.join(missing)}"
             )
-        self._feed.update(
-            {
-                spec.name: weights[spec.name]
-                for spec in self._spec.weights
-                if spec.name in self._inputs
-            }
-        )
+        self._session.set_weights(weights)
         self._initial_state = {
             spec.name: weights.get(initial_state(spec.name), np.zeros(spec.shape, np.float32))
             for spec in self._spec.states
@@ -118,7 +107,7 @@ class OnnxPolicy:
             rewards: [n] what the last step gave; without them, n episodes begin.
         """
         rows = len(next(iter(observations.values())))
-        feed = {**self._feed, **observations}
+        feed = {**self._scalars, **observations}
         if explore is not None:
             feed[EXPLORE] = _FLAGS[explore]
         feed.update(state or self.initial_state(rows))
@@ -126,10 +115,8 @@ class OnnxPolicy:
             feed[REWARD] = np.zeros(rows, np.float32) if rewards is None else rewards
         if self._spec.noise_size:
             feed[NOISE] = self._rng.random((rows, self._spec.noise_size), np.float32)
-        values = self._session.run(
-            self._outputs, {name: value for name, value in feed.items() if name in self._inputs}
-        )
-        by_output = dict(zip(self._outputs, cast("list[Array]", values), strict=True))
+        values = self._session.run(self._outputs, feed)
+        by_output = dict(zip(self._outputs, values, strict=True))
         return Acted(
             by_output[self._spec.env_action.name],
             {column: by_output[output] for output, column in self._recorded.items()},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import gymnasium as gym
@@ -21,6 +22,8 @@ from ray.rllib.utils.numpy import flatten_inputs_to_1d_tensor
 from ray.rllib.utils.spaces.space_utils import get_base_struct_from_space, unsquash_action
 from support.policies import Exported
 
+from headrace.actors.graph_session import BakedSession, open_session
+from headrace.actors.policy import OnnxPolicy
 from headrace.protocol.errors import ConfigError
 from headrace.protocol.trajectory import OBSERVATIONS
 
@@ -292,3 +295,41 @@ def test_a_critics_parameters_are_not_sent_to_actors() -> None:
     made = Exported(CARTPOLE, Discrete(2), inference_only=False)
     assert any(name.startswith("vf") for name in made.module.state_dict())
     assert not any(name.startswith("vf") for name in made.weights)
+
+
+@pytest.mark.parametrize(
+    ("observation", "is_baked"), [(CARTPOLE, False), (Box(0.0, 1.0, (64, 64, 3)), True)]
+)
+def test_weights_of_convolutions_are_built_into_the_session(
+    observation: Box, is_baked: bool
+) -> None:
+    made = Exported(observation, Discrete(3))
+    spec = made.exported.manifest.graph
+    assert isinstance(open_session(made.exported.graph, spec), BakedSession) is is_baked
+
+
+def test_a_policy_acts_alike_whether_its_weights_are_built_in_or_fed() -> None:
+    made = Exported(Box(0.0, 1.0, (64, 64, 3)), Discrete(3))
+    spec = made.exported.manifest.graph
+    fed, baked = (
+        OnnxPolicy(made.exported.graph, spec, np.random.default_rng(0), bakes=bakes)
+        for bakes in (False, True)
+    )
+    observations = {OBSERVATIONS: sample_rows(Box(0.0, 1.0, (64, 64, 3)), 4)}
+    for scale in (1.0, 3.0):
+        weights = {name: value * np.float32(scale) for name, value in made.weights.items()}
+        results: list[Any] = []
+        for policy in (fed, baked):
+            policy.set_weights(weights)
+            results.append(policy.act(observations).recorded)
+        for name, values in results[0].items():
+            np.testing.assert_allclose(values, results[1][name], rtol=1e-5, atol=1e-5)
+
+
+def test_without_the_package_onnx_the_error_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made = Exported(CARTPOLE, Discrete(3))
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    with pytest.raises(ConfigError, match="pip install"):
+        open_session(made.exported.graph, made.exported.manifest.graph, bakes=True)
