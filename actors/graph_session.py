@@ -139,4 +139,5 @@ def _with_external_weights(graph: bytes, names: frozenset[str]) -> bytes:
             data_location=onnx.TensorProto.EXTERNAL,
         )
         constant.external_data.add(key="location", value="weights")
-    return cast("bytes", model.SerializeToString())
+    frame: bytes = model.SerializeToString()
+    return frame

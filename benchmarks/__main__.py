@@ -7,7 +7,7 @@ import sys
 
 from benchmarks import report
 
-BENCHMARKS = ("ingest", "broker", "roundtrip", "actor", "fleet")
+BENCHMARKS = ("ingest", "broker", "roundtrip", "actor", "fleet", "train", "weights", "pipes")
 BY_NAME_ONLY = ("algorithms",)
 
 

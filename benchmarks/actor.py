@@ -12,6 +12,7 @@ from ray.rllib.algorithms.ppo import PPOConfig
 from ray.rllib.core import DEFAULT_MODULE_ID
 from ray.rllib.env.single_agent_env_runner import SingleAgentEnvRunner
 
+from benchmarks import acting
 from benchmarks.cartpole import RUN
 from benchmarks.pairs import Row, compare
 from benchmarks.processes import broker_process, running
@@ -31,8 +32,8 @@ _TRAIN_BATCH = 40_000
 
 
 def run() -> list[Row]:
-    """Measures one environment, and eight that step together."""
-    return [_compare(1), _compare(8)]
+    """Measures one environment, eight that step together, and the policy by itself."""
+    return [_compare(1), _compare(8), *acting.rows()]
 
 
 def _compare(environments: int) -> Row:

@@ -29,8 +29,9 @@ def run() -> list[Row]:
     for trial in trials():
         outcome = run_trial(trial)
         print(outcome, file=sys.stderr, flush=True)
-        unit = "s" if outcome.reached and outcome.versions_rise else "s, NOT REACHED"
-        rows.append(alone(f"{trial.name} to {trial.target_return:.0f}", unit, outcome.wall_s))
+        is_good = outcome.training.reached and outcome.versions_rise
+        case = f"{trial.name} to {trial.target_return:.0f}"
+        rows.append(alone(case, "s" if is_good else "s, FAILED", outcome.training.wall_s))
     return rows
 
 

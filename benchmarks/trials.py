@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import signal
 import threading
 import time
@@ -51,23 +52,34 @@ class Trial:
     learners: dict[str, Any] = field(default_factory=dict)
     actors: int = 2
     head_start_s: float = 0.0
+    seed: int = 1
+
+
+class Training(msgspec.Struct, frozen=True):
+    """How a training ended.
+
+    Attributes:
+        wall_s: from before the algorithm was built.
+        since_data_s: from the first sampled step.
+    """
+
+    reached: bool
+    episode_return_mean: float
+    env_steps: int
+    wall_s: float
+    since_data_s: float
 
 
 class Outcome(msgspec.Struct, frozen=True):
     """How a trial ended.
 
     Attributes:
-        since_data_s: from the first sampled step to the end.
         versions_rise: whether no actor ever saw an older version after a newer one.
         versions: how many different ones the first actor saw.
     """
 
     name: str
-    reached: bool
-    episode_return_mean: float
-    env_steps: int
-    wall_s: float
-    since_data_s: float
+    training: Training
     versions_rise: bool
     versions: int
 
@@ -85,15 +97,11 @@ def run_trial(trial: Trial) -> Outcome:
             watches.append(ours)
         if not driver.poll(trial.limit_s + 120):
             raise TimeoutError(f"{trial.name}: the driver never ended")
-        result: dict[str, Any] = driver.recv()
+        training: Training = driver.recv()
         seen = [_stop(watch) for watch in watches]
         driver.poll(_END_S)  # Ray's own processes end with it
-    return Outcome(
-        name=trial.name,
-        versions_rise=all(rises for rises, _ in seen),
-        versions=seen[0][1],
-        **result,
-    )
+    rise = all(rises for rises, _ in seen)
+    return Outcome(trial.name, training, versions_rise=rise, versions=seen[0][1])
 
 
 def _stop(watch: Connection) -> tuple[bool, int]:
@@ -103,7 +111,6 @@ def _stop(watch: Connection) -> tuple[bool, int]:
 
 
 def _drive(trial: Trial, address: str, told: Connection) -> None:
-    ray.init(num_cpus=_RAY_CPUS, include_dashboard=False, logging_level=logging.ERROR)
     config = trial.make_config().environment(
         trial.env, env_config={"headrace": {"address": address, "run": "trial"}}
     )
@@ -111,25 +118,31 @@ def _drive(trial: Trial, address: str, told: Connection) -> None:
     learners: dict[str, Any] = {"num_learners": 0, **trial.learners}
     config.env_runners(env_runner_cls=BrokerEnvRunner, **runners)
     config.learners(**learners)
-    config.debugging(log_level="ERROR", seed=1)
+    train_until(config, trial.target_return, trial.limit_s, told, seed=trial.seed)
+
+
+def train_until(
+    config: AlgorithmConfig, target_return: float, limit_s: float, told: Connection, *, seed: int
+) -> None:
+    """Trains in a process of its own; tells `Training`, and None once all has ended."""
+    ray.init(num_cpus=_RAY_CPUS, include_dashboard=False, logging_level=logging.ERROR)
     started_s = time.monotonic()
-    algorithm = config.build_algo()
+    algorithm = config.debugging(log_level="ERROR", seed=seed).build_algo()
     first_data_s, best, env_steps = started_s, float("-inf"), 0
-    while best < trial.target_return and time.monotonic() - started_s < trial.limit_s:
+    while best < target_return and time.monotonic() - started_s < limit_s:
         result = algorithm.train().get("env_runners", {})
         first_data_s = time.monotonic() if not env_steps else first_data_s
         env_steps = int(result.get("num_env_steps_sampled_lifetime", 0))
-        returned = result.get("episode_return_mean", float("nan"))
-        best = max(best, returned) if returned == returned else best
+        best = max(best, float(result.get("episode_return_mean", -math.inf)))
     ended_s = time.monotonic()
     told.send(
-        {
-            "reached": bool(best >= trial.target_return),
-            "episode_return_mean": float(best),
-            "env_steps": env_steps,
-            "wall_s": ended_s - started_s,
-            "since_data_s": ended_s - first_data_s,
-        }
+        Training(
+            reached=best >= target_return,
+            episode_return_mean=best,
+            env_steps=env_steps,
+            wall_s=ended_s - started_s,
+            since_data_s=ended_s - first_data_s,
+        )
     )
     algorithm.stop()
     ray.shutdown()

@@ -1,0 +1,103 @@
+"""CartPole with PPO to a mean return of 450: seconds, against RLlib's own ways of sampling."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import statistics
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+
+from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
+from ray.rllib.env.external.env_runner_server_for_external_inference import (
+    EnvRunnerServerForExternalInference,
+)
+from ray.rllib.examples.envs.classes.utils.dummy_external_client import (
+    _dummy_external_client,  # pyright: ignore[reportPrivateUsage]  # RLlib's only client
+)
+
+from benchmarks.algorithms import ppo
+from benchmarks.pairs import Row
+from benchmarks.processes import free_port, pipe, running
+from benchmarks.rllink import ACTION, OBSERVATION
+from benchmarks.trials import Training, Trial, run_trial, train_until
+
+_ENV = "CartPole-v1"
+_RETURN, _LIMIT_S = 450.0, 400.0
+_SEEDS = (1, 2, 3)
+
+Train = Callable[[int], Training]
+
+
+def run() -> list[Row]:
+    """Trains with each seed in turn; settings are the same for all."""
+    others: dict[str, Train] = {
+        "RLlib, local runner": lambda seed: _native(seed, runners=0),
+        "RLlib, 2 remote runners": lambda seed: _native(seed, runners=2),
+        "RLlink example": _rllink,
+    }
+    ours: list[Training] = []
+    theirs: dict[str, list[Training]] = {name: [] for name in others}
+    for seed in _SEEDS:
+        ours.append(_headrace(seed))
+        for name, train in others.items():
+            theirs[name].append(train(seed))
+    return [row for name, trained in theirs.items() for row in _rows(name, ours, trained)]
+
+
+def _rows(name: str, ours: list[Training], theirs: list[Training]) -> list[Row]:
+    missed = sum(not training.reached for training in (*ours, *theirs))
+    case = f"to {_RETURN:.0f}, against {name}" + (f" ({missed} MISSED IT)" if missed else "")
+    return [
+        _row(case, "s", [one.wall_s for one in ours], [one.wall_s for one in theirs]),
+        _row(case, "env steps", [one.env_steps for one in ours], [one.env_steps for one in theirs]),
+    ]
+
+
+def _row(case: str, unit: str, ours: list[float], theirs: list[float]) -> Row:
+    ratios = [one / other for one, other in zip(ours, theirs, strict=True)]
+    medians = [statistics.median(values) for values in (ours, theirs, ratios)]
+    return Row(case, medians[0], medians[1], unit, medians[2], min(ratios), max(ratios))
+
+
+def _headrace(seed: int) -> Training:
+    return run_trial(Trial("headrace", _ENV, ppo, _RETURN, _LIMIT_S, seed=seed)).training
+
+
+def _native(seed: int, runners: int) -> Training:
+    ours, theirs = pipe()
+    with running(_train_natively, seed, runners, theirs):
+        return _wait(ours)
+
+
+def _rllink(seed: int) -> Training:
+    ours, theirs = pipe()
+    port = free_port()
+    with running(_train_with_rllink, seed, port, theirs), running(_act_for_rllink, port):
+        return _wait(ours)
+
+
+def _wait(driver: Connection) -> Training:
+    if not driver.poll(_LIMIT_S + 120):
+        raise TimeoutError("the driver never ended")
+    training: Training = driver.recv()
+    driver.poll(30)  # Ray's own processes end with it
+    return training
+
+
+def _train_natively(seed: int, runners: int, told: Connection) -> None:
+    config = ppo().environment(_ENV).env_runners(num_env_runners=runners)
+    train_until(config, _RETURN, _LIMIT_S, told, seed=seed)
+
+
+def _train_with_rllink(seed: int, port: int, told: Connection) -> None:
+    config: AlgorithmConfig = ppo().environment(
+        observation_space=OBSERVATION, action_space=ACTION, env_config={"port": port}
+    )
+    config.env_runners(env_runner_cls=EnvRunnerServerForExternalInference, num_env_runners=0)
+    train_until(config, _RETURN, _LIMIT_S, told, seed=seed)
+
+
+def _act_for_rllink(port: int) -> None:
+    with contextlib.redirect_stdout(io.StringIO()):
+        _dummy_external_client(port=port)
