@@ -161,6 +161,10 @@ class VectorAgent:
             if update.policy.manifest.modules.keys() != {DEFAULT_MODULE}:
                 raise ConfigError("this learner trains several modules, and here is one agent")
             module = update.policy.manifest.modules[DEFAULT_MODULE]
+            if not update.policy.graphs[DEFAULT_MODULE]:
+                raise ConfigError(
+                    "this learner exports no policy graph; start actors with --policy rllib"
+                )
             self._policy = OnnxPolicy(update.policy.graphs[DEFAULT_MODULE], module.graph, self._rng)
             self._policy.check_observations(observations)
             self._policy_digest, self._version = update.digest, None

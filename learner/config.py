@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -10,6 +10,7 @@ from headrace.protocol.endpoints import DEFAULT_ADDRESS
 from headrace.protocol.identity import Count, Name
 
 Positive = Annotated[float, msgspec.Meta(gt=0)]
+PolicyKind = Literal["graph", "rllib"]
 
 
 class RunnerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -24,6 +25,8 @@ class RunnerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         newest_epoch: the newest epoch that a restored run has published under.
         publish_interval_s: shortest time between two published versions; None for what suits the
             algorithm, which is 1 s for off-policy ones and 0 for all others.
+        policy: what actors act with: the exported policy graph, or RLlib itself (`headrace actor
+            --policy rllib`) for what cannot be exported.
     """
 
     address: str = DEFAULT_ADDRESS
@@ -32,6 +35,7 @@ class RunnerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     takeover: bool = False
     newest_epoch: Count = 0
     publish_interval_s: Annotated[float, msgspec.Meta(ge=0)] | None = None
+    policy: PolicyKind = "graph"
 
 
 class StopSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -118,7 +122,7 @@ class LearnerSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             in its own process.
         flatten_observations: put RLlib's FlattenObservations before the module.
         model: keyword arguments of RLlib's DefaultModelConfig, such as fcnet_hiddens.
-        pull_timeout_s, publish_interval_s: see `RunnerConfig`.
+        pull_timeout_s, publish_interval_s, policy: see `RunnerConfig`.
     """
 
     algorithm: str = "PPO"
@@ -132,6 +136,7 @@ class LearnerSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     flatten_observations: bool = False
     pull_timeout_s: Positive = 30.0
     publish_interval_s: Annotated[float, msgspec.Meta(ge=0)] | None = None
+    policy: PolicyKind = "graph"
 
 
 class LearnerRun(msgspec.Struct, frozen=True):

@@ -54,12 +54,14 @@ class ModuleSpaces:
     Attributes:
         stages: the connectors that change observations, those that are recorded first.
         module_observation: what the module sees.
+        written_observation: what connectors leave in episodes, where they run on the actors.
     """
 
     observation: gym.Space[Any]
     action: gym.Space[Any]
     stages: tuple[Stage, ...]
     module_observation: gym.Space[Any]
+    written_observation: gym.Space[Any] | None = None
 
     @property
     def recorded_observation(self) -> gym.Space[Any]:
@@ -70,6 +72,8 @@ class ModuleSpaces:
     @property
     def episode_observation(self) -> gym.Space[Any]:
         """What RLlib's episodes hold."""
+        if self.written_observation is not None:
+            return self.written_observation
         written = [s for s in self.stages if not isinstance(s, FrameStackStage)]
         return written[-1].output if written else self.observation
 
@@ -150,6 +154,7 @@ def _stage_of(connector: ConnectorV2) -> Stage | None:
             f"the connector {type(connector).__name__} cannot be put into the policy graph that "
             "actors run, and leaving it out would train on something else. Known are "
             "FlattenObservations, PrevActionsPrevRewards, MeanStdFilter, FrameStacking and RLlib's "
-            "defaults; do the work in the simulator (a Gymnasium wrapper), or in the RLModule"
+            "defaults; do the work in the simulator (a Gymnasium wrapper), or in the RLModule, or "
+            'run RLlib itself on the actors: policy = "rllib" here, --policy rllib there'
         )
     return stage

@@ -36,9 +36,10 @@ from ray.tune.registry import (  # RLlib's own runners read it, and there is no 
     _global_registry,  # pyright: ignore[reportPrivateUsage]
 )
 
+from headrace.learner.acting import GraphActing, RLlibActing
 from headrace.learner.collection import paused_collection
 from headrace.learner.config import RunnerConfig
-from headrace.learner.connectors import build_pipelines, module_spaces
+from headrace.learner.connectors import build_pipelines
 from headrace.learner.continuity import EpisodeNames
 from headrace.learner.episodes import EpisodeMaker
 from headrace.learner.link import BrokerLink, LearnerStopping
@@ -57,6 +58,9 @@ _LOG = logging.getLogger("headrace.learner")
 
 CONFIG_KEY = "headrace"
 """The key of `env_config` under which an RLlib script passes `RunnerConfig`."""
+
+
+_ACTING = {"graph": GraphActing, "rllib": RLlibActing}
 
 
 class BrokerEnvRunner(EnvRunner, Checkpointable):
@@ -81,7 +85,9 @@ class BrokerEnvRunner(EnvRunner, Checkpointable):
         observation, action = _spaces_of(config)
         pipelines = build_pipelines(config, observation, action)
         self._env_to_module, self._module_to_env = pipelines.to_module, pipelines.to_env
-        self._spaces = module_spaces(pipelines, observation, action)
+        acting_class = _ACTING[self._runner_config.policy]
+        acting = acting_class(config, pipelines, observation, action)
+        self._spaces = acting.spaces
         stage = self._spaces.filter
         self._episodes = EpisodeMaker(self._spaces.episode_observation, action)
         self._names = EpisodeNames()
@@ -96,7 +102,7 @@ class BrokerEnvRunner(EnvRunner, Checkpointable):
         self._report: FleetReport | None = None
         self._sampling = sampling_of(config, self._runner_config.publish_interval_s)
         self._publisher = WeightsPublisher(
-            self._weights, self._spaces, config, self._runner_config.run, self._sampling.flow
+            self._weights, acting, config, self._runner_config.run, self._sampling.flow
         )
         self._stock: ChunkStock | None = None
         self._link: BrokerLink | None = None

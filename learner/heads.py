@@ -191,7 +191,8 @@ def make_head(
     raise ConfigError(
         f"actions of {space} drawn from {distribution.__name__} cannot be exported to a policy "
         "graph; supported are Discrete and MultiDiscrete (categorical, or epsilon-greedy for DQN) "
-        "and Box (diagonal or squashed Gaussian)"
+        "and Box (diagonal or squashed Gaussian). RLlib itself can act instead: "
+        'policy = "rllib" here, --policy rllib for the actors'
     )
 
 

@@ -10,8 +10,8 @@ from typing import Any, cast
 import numpy as np
 from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
 
-from headrace.learner.connectors import ModuleSpaces
-from headrace.learner.export import ExportedModule, export_module
+from headrace.learner.acting import Acting
+from headrace.learner.export import ExportedModule
 from headrace.learner.heads import is_value_based
 from headrace.learner.link import BrokerLink
 from headrace.learner.module_weights import ModuleWeights
@@ -26,7 +26,7 @@ from headrace.protocol.manifest import (
     policy_digest,
 )
 from headrace.protocol.payload import encode_payload
-from headrace.protocol.policy_graph import EPSILON
+from headrace.protocol.policy_graph import ENV_STEPS, EPSILON
 
 _LOG = logging.getLogger("headrace.learner")
 
@@ -37,13 +37,13 @@ class WeightsPublisher:
     def __init__(
         self,
         weights: ModuleWeights,
-        spaces: ModuleSpaces,
+        acting: Acting,
         config: AlgorithmConfig,
         run: str,
         flow: Flow,
     ) -> None:
         self._weights = weights
-        self._spaces = spaces
+        self._acting = acting
         self._config = config
         self._run = run
         self._flow = flow
@@ -76,7 +76,12 @@ class WeightsPublisher:
             ConfigError: the module cannot be exported; the sentence says why.
         """
         exported = self.exported
-        beside = {**exported.initial_state, **statistics, **self._schedules(env_steps)}
+        beside = {
+            **exported.initial_state,
+            **statistics,
+            **self._schedules(env_steps),
+            ENV_STEPS: np.array([env_steps], np.int64),
+        }
         wanted = {spec.name for spec in exported.manifest.graph.weights}
         frame = encode_payload(
             {
@@ -110,7 +115,7 @@ class WeightsPublisher:
         return {EPSILON: np.array([schedule.get_current_value()], np.float32)}
 
     def _export(self) -> ExportedModule:
-        exported = export_module(self._weights.module, self._spaces, self._config)
+        exported = self._acting.export(self._weights.module)
         manifest = Manifest(
             run=self._run,
             flow=self._flow,

@@ -19,6 +19,9 @@ STATE_OUT = "state_out"
 INITIAL_STATE = "initial_state"
 """Among the weights: what `state/<path>` begins with, where that is not zero."""
 
+ENV_STEPS = "num_env_steps_sampled_lifetime"
+"""Among the weights of a policy that only RLlib can run: what its schedules go by."""
+
 ACTION = "action"
 ENV_ACTION = "env_action"
 ACTION_LOGP = "action_logp"

@@ -29,6 +29,18 @@ from headrace.protocol.errors import ConfigError
 )
 @click.option("--id", "actor_id", help="A name that no other actor has; default: host-pid-random.")
 @click.option("--seed", type=int, help="Seed of environments and exploration.")
+@click.option(
+    "--policy",
+    type=click.Choice(["graph", "rllib"]),
+    default="graph",
+    show_default=True,
+    help="What acts: the policy graph, or RLlib itself where a policy cannot be exported.",
+)
+@click.option(
+    "--rllib-config",
+    metavar="RUN.TOML|MODULE:FUNCTION",
+    help="With --policy rllib: the run file, or what returns the learner's AlgorithmConfig.",
+)
 @options.stop_on_eof
 @options.verbose
 def command(  # noqa: PLR0913 - one parameter per option
@@ -38,6 +50,8 @@ def command(  # noqa: PLR0913 - one parameter per option
     environments: int,
     actor_id: str | None,
     seed: int | None,
+    policy: str,
+    rllib_config: str | None,
     stop_on_eof: bool,
     is_verbose: bool,
 ) -> None:
@@ -49,6 +63,9 @@ def command(  # noqa: PLR0913 - one parameter per option
     stop = threading.Event()
     on_stop_signal(stop.set, stop_on_eof=stop_on_eof)
     config = _parse_config(env_config)
+    if policy == "rllib":
+        _act_with_rllib(address, actor_id, rllib_config, environments, stop)
+        return
     with Client(address, actor=actor_id) as client:
         if env_id is None:
             found = _environment_of_run(client, stop)
@@ -60,6 +77,30 @@ def command(  # noqa: PLR0913 - one parameter per option
             Collector(client, environment, seed=seed).run(stop)
         finally:
             environment.close()
+
+
+def _act_with_rllib(
+    address: str,
+    actor_id: str | None,
+    source: str | None,
+    environments: int,
+    stop: threading.Event,
+) -> None:
+    if source is None:
+        raise ConfigError(
+            "--policy rllib needs the learner's config: --rllib-config run.toml, or module:function"
+        )
+    # Imported here, since other actors need neither torch nor Ray.
+    from headrace.actors.rllib_collector import RLlibCollector
+    from headrace.deploy.rllib_config import load_rllib_config
+
+    config = load_rllib_config(source)
+    with Client(address, actor=actor_id) as client:
+        collector = RLlibCollector(client, config, environments=environments)
+        try:
+            collector.run(stop)
+        finally:
+            collector.close()
 
 
 def _parse_config(env_config: str | None) -> dict[str, Any]:

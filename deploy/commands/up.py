@@ -100,7 +100,10 @@ def _run(
     seed = options.seed if options.seed is not None else run.run.seed
     count = run.actors.count if options.actors is None else options.actors
     for index in range(count):
-        supervisor.start(f"actor-{index}", _actor_arguments(run, address, index, seed))
+        arguments = _actor_arguments(run, address, index, seed)
+        if run.learner.policy == "rllib":
+            arguments += ["--policy", "rllib", "--rllib-config", str(run_file)]
+        supervisor.start(f"actor-{index}", arguments)
     _watch(supervisor, learner, url, stop)
     if stop.is_set():
         supervisor.stop(learner, _CHECKPOINT_TIMEOUT_S)

@@ -224,3 +224,17 @@ def test_a_run_that_misses_its_goal_says_so(commands: Commands) -> None:
     up = commands.start("up", "up", "run.toml", "--actors", "1")
     assert up.wait(90) == ExitCode.GOAL_MISSED
     assert commands.summary["stopped_by"] == "wall_s"
+
+
+def test_up_trains_a_policy_that_only_rllib_can_run(commands: Commands) -> None:
+    learner = LEARNER.replace('algorithm = "PPO"', 'algorithm = "PPO"\npolicy = "rllib"')
+    commands.write_run("env_steps = 3_000", learner)
+    up = commands.start("up", "up", "run.toml")
+    assert up.wait(150) == ExitCode.OK, commands.text("up")
+    assert commands.summary["env_steps"] >= 3_000
+
+
+def test_an_actor_that_runs_rllib_wants_the_learners_config(commands: Commands) -> None:
+    actor = commands.start("actor", "actor", "--policy", "rllib")
+    assert actor.wait(20) == ExitCode.CONFIG
+    assert "--rllib-config run.toml" in commands.text("actor")

@@ -1,0 +1,62 @@
+"""The learner's AlgorithmConfig on an actor's host, for actors that act with RLlib itself."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from headrace.deploy.run_file import read_run_file
+from headrace.learner.config import LearnerRun
+from headrace.protocol.errors import ConfigError
+
+if TYPE_CHECKING:
+    from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
+
+
+def load_rllib_config(source: str) -> AlgorithmConfig:
+    """Returns the config that a run file describes, or that a function returns.
+
+    Args:
+        source: path of a TOML run file, or `module:function`; modules of the present folder count.
+
+    Raises:
+        ConfigError: there is no such file or function, or it gives no AlgorithmConfig.
+    """
+    if source.endswith(".toml"):
+        return _of_run_file(Path(source))
+    from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
+
+    config = _call(source)
+    if not isinstance(config, AlgorithmConfig):
+        raise ConfigError(f"{source} returns {type(config).__name__}, not an AlgorithmConfig")
+    return config
+
+
+def _of_run_file(path: Path) -> AlgorithmConfig:
+    run = read_run_file(path)
+    from headrace.learner.algorithm import build_config
+
+    return build_config(
+        LearnerRun(
+            run=run.run,
+            environment=run.environment,
+            learner=run.learner,
+            address=run.broker.address,
+            folder="",
+        )
+    )
+
+
+def _call(source: str) -> Any:
+    module, _, name = source.partition(":")
+    if not name:
+        raise ConfigError(f"--rllib-config {source!r} is neither a .toml file nor module:function")
+    if os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())
+    try:
+        return getattr(importlib.import_module(module), name)()
+    except (ImportError, AttributeError) as error:
+        raise ConfigError(f"--rllib-config {source}: {error}") from error
