@@ -37,6 +37,7 @@ from ray.tune.registry import (  # RLlib's own runners read it, and there is no 
 )
 
 from headrace.learner.acting import GraphActing, RLlibActing
+from headrace.learner.callbacks import SampleCallbacks
 from headrace.learner.collection import paused_collection
 from headrace.learner.config import RunnerConfig
 from headrace.learner.connectors import build_pipelines
@@ -99,6 +100,7 @@ class BrokerEnvRunner(EnvRunner, Checkpointable):
         self._published_at_s = float("-inf")
         self._env_runner_state_server: Any = None
         self._sampled = SampleMetrics(self.metrics, config)
+        self._callbacks = SampleCallbacks(config)
         self._report: FleetReport | None = None
         self._sampling = sampling_of(config, self._runner_config.publish_interval_s)
         self._publisher = WeightsPublisher(
@@ -154,6 +156,7 @@ class BrokerEnvRunner(EnvRunner, Checkpointable):
             episodes = [self._make_episode(stocked) for stocked in taken]
         self._report = link.report
         self.num_env_steps_sampled_lifetime += sum(stocked.chunk.length for stocked in taken)
+        self._callbacks.sampled(self, episodes)
         return episodes
 
     def _make_episode(self, stocked: StockedChunk) -> SingleAgentEpisode:
@@ -191,6 +194,7 @@ class BrokerEnvRunner(EnvRunner, Checkpointable):
             missing = (env_steps or 0) - sampled
             left = math.ceil(missing * len(evaluated) / sampled)
         self._report = link.report
+        self._callbacks.sampled(self, evaluated)
         return evaluated
 
     def _pull_newest_state(self) -> None:

@@ -1,0 +1,65 @@
+"""RLlib's callbacks on what came through the broker."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import TYPE_CHECKING, Any
+
+from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
+from ray.rllib.callbacks.callbacks import RLlibCallback
+from ray.rllib.callbacks.utils import make_callback
+from ray.rllib.env.single_agent_episode import SingleAgentEpisode
+from ray.rllib.utils import force_list
+
+if TYPE_CHECKING:
+    from headrace.learner.env_runner import BrokerEnvRunner
+
+_REMEMBERED_EPISODES = 20_000
+
+
+class SampleCallbacks:
+    """Calls `on_episode_end` and `on_sample_end`.
+
+    Those of single steps have nothing to be called for: simulators step elsewhere.
+    """
+
+    def __init__(self, config: AlgorithmConfig) -> None:
+        classes: list[Any] = list(force_list(config.callbacks_class))
+        self._objects: list[RLlibCallback] = [
+            made() for made in classes if made is not RLlibCallback
+        ]
+        self._on_episode_end: list[Any] = list(force_list(config.callbacks_on_episode_end))
+        self._on_sample_end: list[Any] = list(force_list(config.callbacks_on_sample_end))
+        self._open: OrderedDict[str, list[SingleAgentEpisode]] = OrderedDict()
+
+    def sampled(self, runner: BrokerEnvRunner, episodes: list[SingleAgentEpisode]) -> None:
+        """Calls what is configured for what one `sample()` returns."""
+        if self._objects or self._on_episode_end:
+            for episode in episodes:
+                self._take(runner, episode)
+        if self._objects or self._on_sample_end:
+            self._call("on_sample_end", self._on_sample_end, runner, samples=episodes)
+
+    def _take(self, runner: BrokerEnvRunner, episode: SingleAgentEpisode) -> None:
+        earlier = self._open.pop(episode.id_, [])
+        if episode.is_done:
+            self._call(
+                "on_episode_end",
+                self._on_episode_end,
+                runner,
+                episode=episode,
+                prev_episode_chunks=earlier,
+                env=None,
+                env_index=0,
+                rl_module=runner.module,
+            )
+            return
+        self._open[episode.id_] = [*earlier, episode]
+        if len(self._open) > _REMEMBERED_EPISODES:
+            self._open.popitem(last=False)
+
+    def _call(
+        self, name: str, functions: list[Any], runner: BrokerEnvRunner, **arguments: Any
+    ) -> None:
+        arguments |= {"env_runner": runner, "metrics_logger": runner.metrics}
+        make_callback(name, self._objects, functions, kwargs=arguments)
