@@ -54,7 +54,8 @@ class SampleCallbacks:
                 rl_module=runner.module,
             )
             return
-        self._open[episode.id_] = [*earlier, episode]
+        # A copy, since RLlib's learner connectors extend the episode itself by a step.
+        self._open[episode.id_] = [*earlier, episode.slice(slice(0, len(episode)))]
         if len(self._open) > _REMEMBERED_EPISODES:
             self._open.popitem(last=False)
 
