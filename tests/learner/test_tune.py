@@ -1,0 +1,49 @@
+"""Ray Tune: one trial at a time per broker."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ray import tune
+from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
+from ray.rllib.algorithms.ppo import PPO
+from support.algorithms import collecting, make_config
+from support.running import BrokerThread, Context, Learner
+
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("ray_session")]
+
+
+def fit(config: AlgorithmConfig, folder: Path, samples: int = 1) -> Any:
+    tuner = tune.Tuner(
+        PPO,
+        param_space=config,
+        tune_config=tune.TuneConfig(num_samples=samples, max_concurrent_trials=1),
+        run_config=tune.RunConfig(
+            storage_path=str(folder), stop={"training_iteration": 2}, verbose=0
+        ),
+    )
+    return tuner.fit()
+
+
+def test_trials_train_one_after_the_other_on_one_broker(
+    broker: BrokerThread, context: Context, tmp_path: Path
+) -> None:
+    with collecting(broker, context):
+        results = fit(make_config(broker), tmp_path, samples=2)
+    assert results.num_errors == 0
+    for result in results:
+        assert result.metrics["env_runners"]["num_env_steps_sampled_lifetime"] >= 800
+    assert broker.status.version is not None
+    assert int(broker.status.version.split(".")[0]) >= 2, "each trial publishes in its own epoch"
+
+
+def test_a_trial_on_a_broker_that_serves_another_learner_fails_with_the_reason(
+    broker: BrokerThread, context: Context, tmp_path: Path
+) -> None:
+    with Learner(context, broker.address) as other:
+        other.publish(1)
+        results = fit(make_config(broker), tmp_path)
+    [error] = results.errors
+    assert "on this broker; stop it, or say takeover" in str(error)
