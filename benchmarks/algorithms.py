@@ -16,6 +16,7 @@ from ray.rllib.algorithms.impala import IMPALAConfig
 from ray.rllib.algorithms.ppo import PPOConfig
 from ray.rllib.algorithms.sac import SACConfig
 
+from benchmarks.hidden_velocities import ID as HIDDEN_VELOCITIES
 from benchmarks.pairs import Row, alone
 from benchmarks.trials import Trial, run_trial
 
@@ -43,6 +44,7 @@ def trials() -> list[Trial]:
         *_two_ways("DQN", _CARTPOLE, dqn, 150, 600),
         *_two_ways("SAC", _PENDULUM, sac, -300, 600),
         *_waiting_trials(),
+        Trial("PPO with an LSTM, no velocities", HIDDEN_VELOCITIES, lstm, 150, 600),
     ]
 
 
@@ -107,6 +109,25 @@ def ppo() -> AlgorithmConfig:
         num_epochs=6,
         vf_loss_coeff=0.01,
     )
+
+
+def lstm() -> AlgorithmConfig:
+    """PPO on CartPole without velocities."""
+    config = PPOConfig().training(
+        lr=5e-4,
+        train_batch_size_per_learner=4000,
+        minibatch_size=512,
+        num_epochs=6,
+        vf_loss_coeff=0.05,
+    )
+    model = {
+        "use_lstm": True,
+        "lstm_cell_size": 64,
+        "max_seq_len": 20,
+        "vf_share_layers": True,
+        "fcnet_hiddens": [64],
+    }
+    return config.rl_module(model_config=model)
 
 
 def appo() -> AlgorithmConfig:

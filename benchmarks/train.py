@@ -7,6 +7,7 @@ import io
 import statistics
 from collections.abc import Callable
 from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
 
 from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
 from ray.rllib.env.external.env_runner_server_for_external_inference import (
@@ -20,7 +21,7 @@ from benchmarks.algorithms import ppo
 from benchmarks.pairs import Row
 from benchmarks.processes import free_port, pipe, running
 from benchmarks.rllink import ACTION, OBSERVATION
-from benchmarks.trials import Training, Trial, run_trial, train_until
+from benchmarks.trials import Training, Trial, run_trial, train_until, wait_for_training
 
 _ENV = "CartPole-v1"
 _RETURN, _LIMIT_S = 450.0, 400.0
@@ -66,21 +67,22 @@ def _headrace(seed: int) -> Training:
 
 def _native(seed: int, runners: int) -> Training:
     ours, theirs = pipe()
-    with running(_train_natively, seed, runners, theirs):
-        return _wait(ours)
+    with running(_train_natively, seed, runners, theirs) as process:
+        return _wait(ours, process)
 
 
 def _rllink(seed: int) -> Training:
     ours, theirs = pipe()
     port = free_port()
-    with running(_train_with_rllink, seed, port, theirs), running(_act_for_rllink, port):
-        return _wait(ours)
+    with (
+        running(_train_with_rllink, seed, port, theirs) as process,
+        running(_act_for_rllink, port),
+    ):
+        return _wait(ours, process)
 
 
-def _wait(driver: Connection) -> Training:
-    if not driver.poll(_LIMIT_S + 120):
-        raise TimeoutError("the driver never ended")
-    training: Training = driver.recv()
+def _wait(driver: Connection, process: BaseProcess) -> Training:
+    training = wait_for_training(driver, process, _LIMIT_S)
     driver.poll(30)  # Ray's own processes end with it
     return training
 

@@ -10,7 +10,9 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from multiprocessing import connection
 from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
 from typing import Any
 
 import msgspec
@@ -89,19 +91,33 @@ def run_trial(trial: Trial) -> Outcome:
     driver, driver_end = pipe()
     watches: list[Connection] = []
     with broker_process() as address, ExitStack() as stack:
-        stack.enter_context(running(_drive, trial, address, driver_end))
+        process = stack.enter_context(running(_drive, trial, address, driver_end))
         threading.Event().wait(trial.head_start_s)
         for index in range(trial.actors):
             ours, theirs = pipe()
             stack.enter_context(running(_act, trial.env, address, index, theirs))
             watches.append(ours)
-        if not driver.poll(trial.limit_s + 120):
-            raise TimeoutError(f"{trial.name}: the driver never ended")
-        training: Training = driver.recv()
+        training = wait_for_training(driver, process, trial.limit_s)
         seen = [_stop(watch) for watch in watches]
         driver.poll(_END_S)  # Ray's own processes end with it
     rise = all(rises for rises, _ in seen)
     return Outcome(trial.name, training, versions_rise=rise, versions=seen[0][1])
+
+
+def wait_for_training(driver: Connection, process: BaseProcess, limit_s: float) -> Training:
+    """Returns what the driver tells.
+
+    Raises:
+        RuntimeError: it died.
+        TimeoutError: it told nothing for two minutes longer than it may train.
+    """
+    ready = connection.wait([driver, process.sentinel], limit_s + 120)
+    if not ready:
+        raise TimeoutError("the driver never ended")
+    if driver not in ready:
+        raise RuntimeError("the driver died")
+    training: Training = driver.recv()
+    return training
 
 
 def _stop(watch: Connection) -> tuple[bool, int]:

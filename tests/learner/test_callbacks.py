@@ -13,14 +13,19 @@ class Counting(RLlibCallback):
     """Logs the length of whole episodes, and how much a call of `sample()` brought."""
 
     def on_episode_end(
-        self, *, episode: Any, prev_episode_chunks: Any, metrics_logger: Any, **_: Any
+        self,
+        *,
+        episode: Any,
+        prev_episode_chunks: Any = None,
+        metrics_logger: Any = None,
+        **_: Any,
     ) -> None:
         chunks = [*prev_episode_chunks, episode]
         known = episode.t - chunks[0].t_started  # its first chunks may have been stale
         is_whole = sum(len(chunk) for chunk in chunks) == known
         metrics_logger.log_value("is_whole", float(is_whole), reduce="min")
 
-    def on_sample_end(self, *, samples: Any, metrics_logger: Any, **_: Any) -> None:
+    def on_sample_end(self, *, samples: Any, metrics_logger: Any = None, **_: Any) -> None:
         steps = sum(len(episode) for episode in samples)
         metrics_logger.log_value("steps_of_samples", steps, reduce="lifetime_sum")
 

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 from ray import tune
-from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
 from ray.rllib.algorithms.ppo import PPO
 from support.algorithms import collecting, make_config
 from support.running import BrokerThread, Context, Learner
@@ -15,7 +14,7 @@ from support.running import BrokerThread, Context, Learner
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("ray_session")]
 
 
-def fit(config: AlgorithmConfig, folder: Path, samples: int = 1) -> Any:
+def fit(config: Any, folder: Path, samples: int = 1) -> Any:
     tuner = tune.Tuner(
         PPO,
         param_space=config,
