@@ -39,7 +39,10 @@ def run() -> list[Row]:
 def _compare(case: str, payload: bytes, env_steps: int, validates: bool) -> Row:
     total = _BYTES if len(payload) > 8192 else _SMALL_BYTES
     count = max(8, total // len(payload))
-    with _through_broker(payload, env_steps, validates) as link, _through_proxy(payload) as proxied:
+    with (
+        through_broker(payload, env_steps, validates=validates) as link,
+        _through_proxy(payload) as proxied,
+    ):
 
         def ours() -> float:
             started_s = time.perf_counter()
@@ -63,7 +66,8 @@ def _compare(case: str, payload: bytes, env_steps: int, validates: bool) -> Row:
 
 
 @contextmanager
-def _through_broker(payload: bytes, env_steps: int, validates: bool) -> Generator[BrokerLink]:
+def through_broker(payload: bytes, env_steps: int, *, validates: bool) -> Generator[BrokerLink]:
+    """A link to a broker that clients push the payload to, as fast as credit allows."""
     stop, stopped = pipe()
     with broker_process(validates=validates) as address:
         link = BrokerLink(
