@@ -1,4 +1,4 @@
-"""What learners say, and what they are leased."""
+"""What learners say, and what they are answered."""
 
 from __future__ import annotations
 
@@ -14,14 +14,12 @@ from headrace.broker.queue import QueuedBatch
 from headrace.broker.sessions import LearnerSession
 from headrace.protocol.errors import RejectCode, RemoteProtocolError
 from headrace.protocol.flow import Outcome
-from headrace.protocol.flow_control import Flow, OnPolicyFlow
 from headrace.protocol.headers import Frame
 from headrace.protocol.messages import (
     FleetReport,
     FromLearner,
     LearnerGoodbye,
     LearnerHello,
-    Lease,
     Offer,
     Publish,
     Pull,
@@ -32,12 +30,11 @@ from headrace.protocol.messages import (
 
 
 class LearnerDesk:
-    """Handles the learner endpoint, and leases batches to sessions."""
+    """Handles the learner endpoint."""
 
-    def __init__(self, books: BrokerBooks, actors: ActorDesk, started_at_s: float) -> None:
+    def __init__(self, books: BrokerBooks, actors: ActorDesk) -> None:
         self._books = books
         self._actors = actors
-        self._reclaim_until_s = started_at_s + books.config.reclaim_s
         self._publisher: int | None = None
         self._awaited_number = 0
         self._held_offers: dict[int, Offer] = {}
@@ -109,40 +106,6 @@ class LearnerDesk:
             books.outbox.tell(origin)
         if self._publisher == session.hello.session:
             self._answer_held_offers()
-
-    def lease(self, now_s: float) -> None:
-        """Leases what waits to the sessions that take it, oldest first; drops what is stale.
-
-        A session that has got enough is given too what would be stale when it comes again.
-        """
-        books = self._books
-        evaluated, books.evaluated = books.evaluated, []
-        for session_id, batch in evaluated:
-            session = books.sessions.get(session_id)
-            if session is None:
-                books.finish(batch, Outcome.DROPPED)
-            else:
-                self._lease_to(session, batch)
-        if not any(session.takes_more for session in books.sessions):
-            return
-        held_back: set[tuple[str, int]] = set()
-        served: LearnerSession | None = None
-        for batch in list(books.queue):
-            if batch.origin in held_back:
-                continue
-            taker = books.sessions.taker_of(batch.origin)
-            if taker is None and self._has_its_last_chance(batch):
-                taker = served
-            may_be_taken_already = batch.header.sent_before and now_s < self._reclaim_until_s
-            if taker is None or may_be_taken_already:
-                held_back.add(batch.origin)  # its later batches must not overtake it
-                continue
-            books.queue.remove(batch)
-            if self._is_stale(batch):
-                books.finish(batch, Outcome.STALE)
-            else:
-                self._lease_to(taker, batch)
-                served = taker
 
     # ---------------------------------------------------------------- sessions
 
@@ -263,55 +226,6 @@ class LearnerDesk:
         books.announce(published, is_new_policy=is_new_policy, now_s=now_s)
         if self._publisher == message.session:
             self._answer_held_offers()
-
-    # ---------------------------------------------------------------- leases
-
-    def _policy_lag(self, batch: QueuedBatch) -> int | None:
-        published = self._books.policy.published
-        version = batch.header.version
-        if published is None or version.epoch != published.version.epoch:
-            return None
-        return max(0, published.version.number - version.number)
-
-    def _is_stale(self, batch: QueuedBatch) -> bool:
-        limit = self._flow.max_policy_lag if self._flow is not None else None
-        if limit is None:
-            return False
-        lag = self._policy_lag(batch)
-        return lag is None or lag > limit
-
-    def _has_its_last_chance(self, batch: QueuedBatch) -> bool:
-        """Whether a batch is stale with the next version, which follows this collection."""
-        flow = self._flow
-        return isinstance(flow, OnPolicyFlow) and self._policy_lag(batch) == flow.max_policy_lag
-
-    @property
-    def _flow(self) -> Flow | None:
-        published = self._books.policy.published
-        return published.manifest.flow if published is not None else None
-
-    def _lease_to(self, session: LearnerSession, batch: QueuedBatch) -> None:
-        header = batch.header
-        number = session.lease(batch)
-        if self._books.credit is not None and header.purpose == "train":
-            self._books.credit.window.delivered(header.env_steps)
-        self._send(
-            session.routing_id,
-            Lease(
-                session=session.hello.session,
-                number=number,
-                actor=header.actor,
-                incarnation=header.incarnation,
-                seq=header.seq,
-                version=header.version,
-                env_steps=header.env_steps,
-                attempt=batch.attempt,
-                policy_lag=self._policy_lag(batch),
-                purpose=header.purpose,
-                task=header.task,
-            ),
-            (batch.payload,),
-        )
 
     def _welcome(self, session: LearnerSession) -> None:
         self._books.outbox.add(self._books.welcome(session))

@@ -12,6 +12,7 @@ from headrace.broker.books import BrokerBooks
 from headrace.broker.config import RouterConfig
 from headrace.broker.effects import Effect, PublishControl
 from headrace.broker.learner_desk import LearnerDesk
+from headrace.broker.leasing import Leasing
 from headrace.broker.status import BrokerStatus, status_of
 from headrace.protocol.errors import RemoteProtocolError
 from headrace.protocol.headers import (
@@ -36,7 +37,8 @@ class Router:
     def __init__(self, config: RouterConfig, incarnation: int, now_s: float) -> None:
         self._books = BrokerBooks(config, incarnation)
         self._actors = ActorDesk(self._books)
-        self._learners = LearnerDesk(self._books, self._actors, now_s)
+        self._learners = LearnerDesk(self._books, self._actors)
+        self._leasing = Leasing(self._books, now_s)
         self._decode_ingest = ingest_decoder(config.limits).decode
         self._decode_learner = from_learner_decoder(config.limits).decode
         self._beacon_due_s = now_s
@@ -116,7 +118,7 @@ class Router:
     def take_effects(self, now_s: float) -> list[Effect]:
         """Leases and grants what the last messages made possible; returns all effects, once."""
         books = self._books
-        self._learners.lease(now_s)
+        self._leasing.lease(now_s)
         if books.evaluations.has_open:
             for origin in books.evaluations.assign(books.evaluators):
                 books.outbox.tell(origin)

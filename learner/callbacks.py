@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import TYPE_CHECKING, Any
+from typing import Any, cast
 
 from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
 from ray.rllib.callbacks.callbacks import RLlibCallback
 from ray.rllib.callbacks.utils import make_callback
+from ray.rllib.env.env_runner import EnvRunner
 from ray.rllib.env.single_agent_episode import SingleAgentEpisode
 from ray.rllib.utils import force_list
-
-if TYPE_CHECKING:
-    from headrace.learner.env_runner import BrokerEnvRunner
 
 _REMEMBERED_EPISODES = 20_000
 
@@ -32,7 +30,7 @@ class SampleCallbacks:
         self._on_sample_end: list[Any] = list(force_list(config.callbacks_on_sample_end))
         self._open: OrderedDict[str, list[SingleAgentEpisode]] = OrderedDict()
 
-    def sampled(self, runner: BrokerEnvRunner, episodes: list[SingleAgentEpisode]) -> None:
+    def sampled(self, runner: EnvRunner, episodes: list[SingleAgentEpisode]) -> None:
         """Calls what is configured for what one `sample()` returns."""
         if self._objects or self._on_episode_end:
             for episode in episodes:
@@ -40,7 +38,7 @@ class SampleCallbacks:
         if self._objects or self._on_sample_end:
             self._call("on_sample_end", self._on_sample_end, runner, samples=episodes)
 
-    def _take(self, runner: BrokerEnvRunner, episode: SingleAgentEpisode) -> None:
+    def _take(self, runner: EnvRunner, episode: SingleAgentEpisode) -> None:
         earlier = self._open.pop(episode.id_, [])
         if episode.is_done:
             self._call(
@@ -51,7 +49,7 @@ class SampleCallbacks:
                 prev_episode_chunks=earlier,
                 env=None,
                 env_index=0,
-                rl_module=runner.module,
+                rl_module=cast("Any", runner).module,
             )
             return
         # A copy, since RLlib's learner connectors extend the episode itself by a step.
@@ -59,8 +57,6 @@ class SampleCallbacks:
         if len(self._open) > _REMEMBERED_EPISODES:
             self._open.popitem(last=False)
 
-    def _call(
-        self, name: str, functions: list[Any], runner: BrokerEnvRunner, **arguments: Any
-    ) -> None:
+    def _call(self, name: str, functions: list[Any], runner: EnvRunner, **arguments: Any) -> None:
         arguments |= {"env_runner": runner, "metrics_logger": runner.metrics}
         make_callback(name, self._objects, functions, kwargs=arguments)
