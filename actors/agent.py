@@ -71,6 +71,7 @@ class VectorAgent:
         self._policy_digest: str | None = None
         self._version: PolicyVersion | None = None
         self._batch: _OpenBatch | None = None
+        self._has_discarded = False
         self._acted: Acted | None = None
         # Environments that step together do not end their episodes together.
         self._evaluates = environments == 1
@@ -118,8 +119,23 @@ class VectorAgent:
             self._client.count_unrecorded(self._environments)
             self._batch = None if is_over else self._batch
         elif self._is_full(self._batch, is_over=is_over):
-            self._push(self._policy, self._batch, step)
+            self._close(self._policy, self._batch, step)
             self._batch = None
+
+    def _close(self, policy: OnnxPolicy, batch: _OpenBatch, step: StepResult) -> None:
+        """Pushes a batch, unless the broker says already that it would be stale.
+
+        Never twice in a row: all batches of a simulator that is slower than the learner's updates
+        are stale, and that is to be seen at the broker.
+        """
+        is_outdated = batch.permit.task is None and self._client.is_outdated(
+            batch.permit.update.version
+        )
+        self._has_discarded = is_outdated and not self._has_discarded
+        if self._has_discarded:
+            self._client.count_unrecorded(self._recorder.discard_batch())
+        else:
+            self._push(policy, batch, step)
 
     def _push(self, policy: OnnxPolicy, batch: _OpenBatch, step: StepResult) -> None:
         last = policy.observe(step.observations, self._state, self._rewards)

@@ -242,6 +242,11 @@ class Client:
             self._loop.send_due()
             return seq
 
+    def is_outdated(self, version: PolicyVersion) -> bool:
+        """Returns whether a batch of that version would be stale when it arrives."""
+        with self._changed:
+            return self._session.is_outdated(version)
+
     def count_unrecorded(self, env_steps: int) -> None:
         """Counts steps that were taken without credit and not recorded."""
         with self._changed:

@@ -162,14 +162,21 @@ class BatchRecorder:
                 )
             }
         )
-        env_steps = self.env_steps
+        return batch, self.discard_batch()
+
+    def discard_batch(self) -> int:
+        """Forgets what was recorded since the last batch, and returns its env steps.
+
+        Episodes go on: their next chunk begins later than the last one ended.
+        """
+        row, env_steps = len(self._rows), self.env_steps
         self._segments = []
         kept = min(self._lookback, row)
         self._rows = self._rows[row - kept :]
         self._starts = [kept] * len(self._starts)
         self._episode_starts = [start - row + kept for start in self._episode_starts]
         self.env_steps = 0
-        return batch, env_steps
+        return env_steps
 
     def _end_episode(self, index: int, stop: int, step: StepResult) -> None:
         self._segments.append(

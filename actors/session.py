@@ -193,6 +193,11 @@ class ActorSession:
         version = self.newest_version
         return version is not None and self._sender.may_begin(version)
 
+    def is_outdated(self, version: PolicyVersion) -> bool:
+        """Returns whether a batch of that version would be stale when it arrives."""
+        credit = self.credit
+        return credit is not None and version < credit.min_version
+
     def task_to_begin(self) -> str | None:
         """Returns the task of an evaluation episode to run now, None if there is none."""
         task, version = self._task, self.newest_version

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 
-from benchmarks import report
+from benchmarks import page, report
 
 BENCHMARKS = ("ingest", "broker", "roundtrip", "actor", "fleet", "train", "weights", "pipes")
 BY_NAME_ONLY = ("algorithms",)
@@ -20,6 +20,7 @@ def main() -> None:
     for name in names:
         module = importlib.import_module(f"benchmarks.{name}")
         report.show(report.write(name, module.run()))
+        page.write(BENCHMARKS + BY_NAME_ONLY)
 
 
 if __name__ == "__main__":

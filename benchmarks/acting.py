@@ -31,6 +31,7 @@ _MEASURED_S = 0.3
 
 def rows() -> list[Row]:
     """Measures small and large networks for one and eight observations."""
+    torch.set_num_threads(1)  # an actor has one core, and ONNX Runtime is given one thread too
     measured: list[Row] = []
     for name, space in _NETWORKS:
         module, exported = _export(space)

@@ -17,6 +17,7 @@ from benchmarks.processes import broker_process, pipe, running
 from headrace.learner.link import BrokerLink
 from headrace.learner.session import LearnerIdentity, LeasedBatch
 from headrace.protocol.flow_control import AsynchronousFlow, Flow, OnPolicyFlow
+from headrace.protocol.messages import Totals
 
 _CLIENTS = (1, 16, 64, 256, 1000)
 _TRAIN_BATCH = 4000
@@ -72,10 +73,19 @@ def _measure(scenario: Scenario, slow: int | None = None) -> list[Row]:
             address, LearnerIdentity("benchmark", 0, RUN, "here"), zmq.Context.instance()
         )
         try:
-            return _train(scenario, link, slow)
-        finally:
+            rows = _train(scenario, link, slow)
             stop.send(None)
+            totals: dict[str, Totals] = stop.recv()
+        finally:
             link.close()
+    if slow is not None:
+        rows.append(_slow_row(scenario, totals[f"load-{slow}"]))
+    return rows
+
+
+def _slow_row(scenario: Scenario, totals: Totals) -> Row:
+    share = totals.stale / max(1, totals.stale + totals.consumed)
+    return alone(f"{scenario.name}: stale batches of the slow one", "share", share)
 
 
 def _train(scenario: Scenario, link: BrokerLink, slow: int | None) -> list[Row]:

@@ -48,6 +48,7 @@ class _Actor:
     begun: _Begun | None = None
     due_s: float = math.inf
     steps: int = 0
+    has_discarded: bool = False
 
 
 class Payloads:
@@ -100,7 +101,7 @@ class Load:
         self._presence_due_s = 0.0
 
     def run(self, stop: Connection) -> None:
-        """Serves until something arrives at `stop`."""
+        """Serves until something arrives at `stop`; answers with `Totals` by actor."""
         poller = zmq.Poller()
         for source in (self._control, self._weights):
             poller.register(source, zmq.POLLIN)
@@ -115,6 +116,9 @@ class Load:
                 self._presence_due_s = now_s + 0.1
                 for actor in self._actors.values():
                     self._serve(actor, now_s)
+        stop.send(
+            {actor.session.actor: actor.session.sender.totals for actor in self._actors.values()}
+        )
 
     def _join_next(self) -> None:
         if self._joining:
@@ -187,8 +191,11 @@ class Load:
 
     def _finish(self, name: bytes, actor: _Actor, begun: _Begun, at_s: float, now_s: float) -> None:
         actor.begun = None
-        payload, env_steps = self._payloads.of(actor.steps)
-        actor.session.push(PushedBatch(begun.version, RUN, env_steps, payload))
+        session = actor.session
+        actor.has_discarded = session.is_outdated(begun.version) and not actor.has_discarded
+        if not actor.has_discarded:  # as `VectorAgent` does
+            payload, env_steps = self._payloads.of(actor.steps)
+            session.push(PushedBatch(begun.version, RUN, env_steps, payload))
         self._serve(actor, now_s)
         self._begin(name, actor, at_s, now_s)
 

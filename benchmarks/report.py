@@ -43,11 +43,14 @@ def show(result: Result) -> None:
         table.add_column(column, justify="left" if column in ("case", "unit") else "right")
     for row in result.rows:
         numbers = (row.ratio, row.ratio_min, row.ratio_max)
-        table.add_row(row.case, _text(row.ours), _text(row.theirs), row.unit, *map(_text, numbers))
+        table.add_row(
+            row.case, text_of(row.ours), text_of(row.theirs), row.unit, *map(text_of, numbers)
+        )
     Console().print(table)
 
 
-def _text(value: float | None) -> str:
+def text_of(value: float | None) -> str:
+    """Returns a number with three digits, or all of those before the point."""
     if value is None:
         return ""
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"

@@ -55,6 +55,7 @@ class Trial:
     actors: int = 2
     head_start_s: float = 0.0
     seed: int = 1
+    max_policy_lag: int | None = None
 
 
 class Training(msgspec.Struct, frozen=True):
@@ -127,9 +128,8 @@ def _stop(watch: Connection) -> tuple[bool, int]:
 
 
 def _drive(trial: Trial, address: str, told: Connection) -> None:
-    config = trial.make_config().environment(
-        trial.env, env_config={"headrace": {"address": address, "run": "trial"}}
-    )
+    own = {"address": address, "run": "trial", "max_policy_lag": trial.max_policy_lag}
+    config = trial.make_config().environment(trial.env, env_config={"headrace": own})
     runners: dict[str, Any] = {"num_env_runners": 0, **trial.runners}
     learners: dict[str, Any] = {"num_learners": 0, **trial.learners}
     config.env_runners(env_runner_cls=BrokerEnvRunner, **runners)

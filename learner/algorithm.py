@@ -71,6 +71,7 @@ def _set_environment(config: AlgorithmConfig, run: LearnerRun, newest_epoch: int
         run=run.run.name,
         pull_timeout_s=run.learner.pull_timeout_s,
         publish_interval_s=run.learner.publish_interval_s,
+        max_policy_lag=run.learner.max_policy_lag,
         policy=run.learner.policy,
         takeover=run.resume,
         newest_epoch=newest_epoch,

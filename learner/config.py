@@ -10,6 +10,7 @@ from headrace.protocol.endpoints import DEFAULT_ADDRESS
 from headrace.protocol.identity import Count, Name
 
 Positive = Annotated[float, msgspec.Meta(gt=0)]
+MaxLag = Annotated[int, msgspec.Meta(ge=0)] | None
 PolicyKind = Literal["graph", "rllib"]
 
 
@@ -25,6 +26,9 @@ class RunnerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         newest_epoch: the newest epoch that a restored run has published under.
         publish_interval_s: shortest time between two published versions; None for what suits the
             algorithm, which is 1 s for off-policy ones and 0 for all others.
+        max_policy_lag: data of older policy versions is not trained on; None for what suits the
+            algorithm: 1 for PPO, 16 for APPO and IMPALA, no limit for DQN and SAC. With 0, PPO's
+            fleet pauses while the learner trains.
         policy: what actors act with: the exported policy graph, or RLlib itself (`headrace actor
             --policy rllib`) for what cannot be exported.
     """
@@ -35,6 +39,7 @@ class RunnerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     takeover: bool = False
     newest_epoch: Count = 0
     publish_interval_s: Annotated[float, msgspec.Meta(ge=0)] | None = None
+    max_policy_lag: MaxLag = None
     policy: PolicyKind = "graph"
 
 
@@ -122,7 +127,7 @@ class LearnerSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             in its own process.
         flatten_observations: put RLlib's FlattenObservations before the module.
         model: keyword arguments of RLlib's DefaultModelConfig, such as fcnet_hiddens.
-        pull_timeout_s, publish_interval_s, policy: see `RunnerConfig`.
+        pull_timeout_s, publish_interval_s, max_policy_lag, policy: see `RunnerConfig`.
     """
 
     algorithm: str = "PPO"
@@ -136,6 +141,7 @@ class LearnerSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     flatten_observations: bool = False
     pull_timeout_s: Positive = 30.0
     publish_interval_s: Annotated[float, msgspec.Meta(ge=0)] | None = None
+    max_policy_lag: MaxLag = None
     policy: PolicyKind = "graph"
 
 

@@ -43,6 +43,7 @@ from headrace.learner.config import RunnerConfig
 from headrace.learner.connectors import build_pipelines
 from headrace.learner.continuity import EpisodeNames
 from headrace.learner.episodes import EpisodeMaker
+from headrace.learner.joining import join_chunks
 from headrace.learner.link import BrokerLink, LearnerStopping
 from headrace.learner.module_weights import ModuleWeights
 from headrace.learner.publisher import WeightsPublisher
@@ -102,7 +103,7 @@ class BrokerEnvRunner(EnvRunner, Checkpointable):
         self._sampled = SampleMetrics(self.metrics, config)
         self._callbacks = SampleCallbacks(config)
         self._report: FleetReport | None = None
-        self._sampling = sampling_of(config, self._runner_config.publish_interval_s)
+        self._sampling = sampling_of(config, self._runner_config)
         self._publisher = WeightsPublisher(
             self._weights, acting, config, self._runner_config.run, self._sampling.flow
         )
@@ -152,8 +153,10 @@ class BrokerEnvRunner(EnvRunner, Checkpointable):
                 exit_actor()
             raise
         self._sampled.log_wait(time.monotonic() - started_s)
+        for stocked in taken:
+            self._sampled.log_chunk(stocked.chunk, stocked.lease)
         with paused_collection():
-            episodes = [self._make_episode(stocked) for stocked in taken]
+            episodes = [self._make_episode(stocked) for stocked in join_chunks(taken)]
         self._report = link.report
         self.num_env_steps_sampled_lifetime += sum(stocked.chunk.length for stocked in taken)
         self._callbacks.sampled(self, episodes)
@@ -161,7 +164,6 @@ class BrokerEnvRunner(EnvRunner, Checkpointable):
 
     def _make_episode(self, stocked: StockedChunk) -> SingleAgentEpisode:
         chunk, number = stocked.chunk, stocked.lease.version.number
-        self._sampled.log_chunk(chunk, stocked.lease)
         if self._filter is not None:
             chunk = dataclasses.replace(chunk, columns=self._filter.take(chunk, number))
         return self._episodes.make(chunk, number, self._names.name(chunk))
@@ -188,8 +190,9 @@ class BrokerEnvRunner(EnvRunner, Checkpointable):
         left = episodes or 1
         while left > 0:
             for batch in link.evaluate(left):
-                stocked = [StockedChunk(c, batch.lease) for c in unpack_batch(batch.payload)]
-                evaluated += [self._make_episode(chunk) for chunk in stocked]
+                for chunk in unpack_batch(batch.payload):
+                    self._sampled.log_chunk(chunk, batch.lease)
+                    evaluated.append(self._make_episode(StockedChunk(chunk, batch.lease)))
             sampled = sum(len(episode) for episode in evaluated)
             missing = (env_steps or 0) - sampled
             left = math.ceil(missing * len(evaluated) / sampled)

@@ -12,6 +12,7 @@ from ray.rllib.algorithms.impala import IMPALAConfig
 from ray.rllib.algorithms.ppo import PPOConfig
 from ray.rllib.algorithms.sac import SACConfig
 
+from headrace.learner.config import RunnerConfig
 from headrace.learner.link import BrokerLink
 from headrace.learner.stock import ChunkStock, StockedChunk
 from headrace.protocol.errors import ConfigError
@@ -109,24 +110,33 @@ class Uninterrupted(ExactFragments):
         return super().take(link, stock, env_steps, float("inf"))
 
 
-def sampling_of(config: AlgorithmConfig, publish_interval_s: float | None = None) -> Sampling:
+def sampling_of(config: AlgorithmConfig, own: RunnerConfig = RunnerConfig()) -> Sampling:
     """Returns how an algorithm is served.
 
     Raises:
         ConfigError: the algorithm is not supported.
     """
-    runners = max(1, config.num_env_runners or 0)
+    runners, lag = max(1, config.num_env_runners or 0), own.max_policy_lag
     match config:
         case PPOConfig():
-            return WholeBatches(OnPolicyFlow(config.total_train_batch_size))
+            # What is produced while the learner trains is a version old when it is used.
+            lag = 1 if lag is None else lag
+            flow = OnPolicyFlow(
+                config.total_train_batch_size, overlap=min(1.0, lag), max_policy_lag=lag
+            )
+            return WholeBatches(flow)
         case IMPALAConfig():  # APPO's is one too
             version = config.total_train_batch_size * int(config.broadcast_interval or 1)
-            interval_s = publish_interval_s or 0.0
-            return Uninterrupted(AsynchronousFlow(version), publish_interval_s=interval_s)
+            lag = 16 if lag is None else lag
+            return Uninterrupted(
+                AsynchronousFlow(version, max_policy_lag=lag),
+                publish_interval_s=own.publish_interval_s or 0.0,
+            )
         case DQNConfig() | SACConfig():
-            interval_s = _OFF_POLICY_PUBLISH_S if publish_interval_s is None else publish_interval_s
+            interval_s = own.publish_interval_s
             return ExactFragments(
-                OffPolicyFlow(runners * fragment_env_steps(config)), publish_interval_s=interval_s
+                OffPolicyFlow(runners * fragment_env_steps(config), max_policy_lag=lag),
+                publish_interval_s=_OFF_POLICY_PUBLISH_S if interval_s is None else interval_s,
             )
         case _:
             name = type(config).__name__.removesuffix("Config")

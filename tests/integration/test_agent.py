@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from gymnasium.spaces import Box, Discrete
 from support.policies import Exported
-from support.running import BrokerThread, Context, Learner, connect
+from support.running import BrokerThread, Context, Learner, connect, wait_until
 
 from headrace.actors.agent import Agent, VectorAgent
 from headrace.actors.client import Client
@@ -55,16 +55,21 @@ def learner(broker: BrokerThread, context: Context) -> Iterator[Learner]:
         yield learner
 
 
-def publish(learner: Learner, action: Any) -> None:
+LOOSE = OnPolicyFlow(train_batch_env_steps=160)
+STRICT = OnPolicyFlow(train_batch_env_steps=160, overlap=0.0, max_policy_lag=0)
+
+
+def publish(learner: Learner, action: Any, number: int = 1, flow: OnPolicyFlow = LOOSE) -> None:
     made = Exported(Box(-10.0, 10.0, (2,)), action)
     manifest = Manifest(
         run="test-run",
-        flow=OnPolicyFlow(train_batch_env_steps=160),
+        flow=flow,
         modules={DEFAULT_MODULE: made.exported.manifest},
     )
     frame = encode_policy(Policy(manifest, {DEFAULT_MODULE: made.exported.graph}))
     weights = encode_payload({DEFAULT_MODULE: made.weights})
-    learner.link.offer(OfferedWeights(1, "0" * 8, policy_digest(frame), frame, weights))
+    digest = f"{number:08x}"
+    learner.link.offer(OfferedWeights(number, digest, policy_digest(frame), frame, weights))
 
 
 def run(client: Client, steps: int) -> list[Any]:
@@ -98,6 +103,31 @@ def test_a_simulator_of_ones_own_is_recorded_step_by_step(client: Client, learne
     assert {chunk.episode_return for chunk in episodes} == {15.0}
     assert all(chunk.columns["obs"][-1, 0] == 5.0 for chunk in episodes)
     assert all(chunk.columns["obs"][0, 0] == chunk.t_started for chunk in chunks)
+
+
+def test_a_batch_that_would_be_stale_is_discarded_but_never_two_in_a_row(
+    client: Client, learner: Learner, broker: BrokerThread
+) -> None:
+    publish(learner, Discrete(2), 1, STRICT)
+    agent = Agent(client, seed=0)
+    pushed: list[int] = []
+    for number in (2, 3, 4):
+        assert agent.act(np.zeros(2, np.float32), timeout_s=10.0) is not None
+        begun = client.newest_version
+        assert begun is not None
+        publish(learner, Discrete(2), number, STRICT)
+        wait_until(lambda: client.is_outdated(begun))  # noqa: B023 - awaited at once
+        before = broker.status.actors[0].unrecorded_env_steps
+        agent.record(np.zeros(2, np.float32), 1.0)
+        wait_until(
+            lambda: (
+                broker.status.actors[0].unrecorded_env_steps > before  # noqa: B023
+                or broker.status.ledger.produced > len(pushed)
+            )
+        )
+        if broker.status.ledger.produced > len(pushed):
+            pushed.append(number)
+    assert pushed == [3]
 
 
 def test_continuous_actions_are_arrays(client: Client, learner: Learner) -> None:

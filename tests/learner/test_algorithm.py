@@ -7,6 +7,7 @@ from gymnasium.spaces import Box, Dict, Discrete
 from ray.rllib.algorithms.appo import APPOConfig
 from ray.rllib.algorithms.dqn import DQNConfig
 from ray.rllib.algorithms.marwil import MARWILConfig
+from ray.rllib.algorithms.ppo import PPOConfig
 
 from headrace.learner.algorithm import build_config
 from headrace.learner.config import (
@@ -16,13 +17,14 @@ from headrace.learner.config import (
     EnvironmentSection,
     LearnerRun,
     LearnerSection,
+    RunnerConfig,
     RunSection,
 )
 from headrace.learner.env_runner import BrokerEnvRunner
 from headrace.learner.sampling import sampling_of
 from headrace.learner.spaces import column_of, space_of, tensor_of
 from headrace.protocol.errors import ConfigError
-from headrace.protocol.flow_control import AsynchronousFlow, OffPolicyFlow
+from headrace.protocol.flow_control import AsynchronousFlow, OffPolicyFlow, OnPolicyFlow
 
 
 def make_run(environment: EnvironmentSection | None = None, **learner: Any) -> LearnerRun:
@@ -114,6 +116,16 @@ def test_asynchronous_versions_count_the_updates_between_broadcasts() -> None:
     assert sampling_of(config).flow == AsynchronousFlow(version_env_steps=1500)
 
 
+@pytest.mark.parametrize(("lag", "overlap"), [(0, 0.0), (1, 1.0), (3, 1.0)])
+def test_the_policy_lag_may_be_chosen(lag: int, overlap: float) -> None:
+    own = RunnerConfig(max_policy_lag=lag)
+    on_policy = sampling_of(PPOConfig(), own).flow
+    assert isinstance(on_policy, OnPolicyFlow)
+    assert (on_policy.max_policy_lag, on_policy.overlap) == (lag, overlap)
+    assert sampling_of(APPOConfig(), own).flow.max_policy_lag == lag
+    assert sampling_of(DQNConfig(), own).flow.max_policy_lag == lag
+
+
 def test_off_policy_learners_take_little_and_publish_seldom() -> None:
     config = DQNConfig().env_runners(
         num_env_runners=2, num_envs_per_env_runner=4, rollout_fragment_length=1
@@ -121,4 +133,4 @@ def test_off_policy_learners_take_little_and_publish_seldom() -> None:
     sampling = sampling_of(config)
     assert sampling.flow == OffPolicyFlow(sample_env_steps=8)
     assert sampling.publish_interval_s == 1.0
-    assert sampling_of(config, 0.2).publish_interval_s == 0.2
+    assert sampling_of(config, RunnerConfig(publish_interval_s=0.2)).publish_interval_s == 0.2

@@ -79,6 +79,17 @@ def test_an_episode_goes_on_across_batches() -> None:
     assert second.episode_s == 3.0
 
 
+def test_an_episode_goes_on_after_a_batch_that_was_discarded() -> None:
+    bench = Bench()
+    bench.step()
+    assert bench.recorder.discard_batch() == 1
+    bench.step()
+    bench.step(done=[0])
+    [chunk] = bench.take()[0]
+    assert (chunk.t_started, obs(chunk)) == (1, [1, 2, -1])
+    assert (chunk.episode_return, chunk.episode_length) == (6.0, 3)
+
+
 def test_episodes_that_end_within_a_batch_are_chunks_of_their_own() -> None:
     bench = Bench()
     bench.step()

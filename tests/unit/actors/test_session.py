@@ -154,6 +154,13 @@ def test_a_batch_may_begin_with_credit_and_the_weights_it_needs(session: ActorSe
     assert session.may_begin()
 
 
+def test_a_batch_is_outdated_once_newer_weights_are_needed(session: ActorSession) -> None:
+    assert not session.is_outdated(V1)
+    control(session, delivery(credit=Credit(1, 10, 1.0, V2)))
+    assert session.is_outdated(V1)
+    assert not session.is_outdated(V2)
+
+
 def test_a_batch_without_credit_is_our_own_error(session: ActorSession) -> None:
     with pytest.raises(LocalProtocolError, match="credit"):
         session.push(PushedBatch(V1, RUN, 5, b""))
