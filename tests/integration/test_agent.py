@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -116,7 +117,7 @@ def test_a_batch_that_would_be_stale_is_discarded_but_never_two_in_a_row(
         begun = client.newest_version
         assert begun is not None
         publish(learner, Discrete(2), number, STRICT)
-        wait_until(lambda: client.is_outdated(begun))  # noqa: B023 - awaited at once
+        wait_until(partial(client.is_outdated, begun))
         before = broker.status.actors[0].unrecorded_env_steps
         agent.record(np.zeros(2, np.float32), 1.0)
         wait_until(
