@@ -168,8 +168,8 @@ class BrokerLink:
             seen = self._session.report_count
             self._session.request(0)
             self._wake()
-            with self._awaiting(lambda: self._session.report_count > seen) as is_over:
-                self._changed.wait_for(is_over, timeout_s)
+            with self._awaiting(lambda: self._session.report_count > seen) as has_come:
+                self._changed.wait_for(has_come, timeout_s)
             return self._session.report
 
     def interrupt(self) -> None:
@@ -197,7 +197,16 @@ class BrokerLink:
         """Waits until a condition holds or time is up, and says now and then what for."""
         session = self._session
         explain_at_s = self._clock() + _EXPLAIN_EVERY_S
-        with self._awaiting(condition) as is_over:
+
+        def is_over() -> bool:
+            return (
+                condition()
+                or session.refusal is not None
+                or self._failure is not None
+                or self._is_interrupted
+            )
+
+        with self._awaiting(is_over):
             while not is_over() and (now_s := self._clock()) < deadline_s:
                 if now_s >= explain_at_s:
                     explain()
@@ -212,25 +221,15 @@ class BrokerLink:
 
     @contextlib.contextmanager
     def _awaiting(self, condition: Callable[[], bool]) -> Generator[Callable[[], bool]]:
-        """Gives a condition that also holds when there is nothing to wait for any more.
+        """Has the thread look at a condition whenever something has come, and wake who waits.
 
-        The thread looks at it whenever something has come: to wake the waiting thread for each
-        message would take longer than handling the message.
+        To wake the waiting thread for each message would take longer than handling the message.
         """
-
-        def is_over() -> bool:
-            return (
-                condition()
-                or self._session.refusal is not None
-                or self._failure is not None
-                or self._is_interrupted
-            )
-
-        self._awaited.append(is_over)
+        self._awaited.append(condition)
         try:
-            yield is_over
+            yield condition
         finally:
-            self._awaited.remove(is_over)
+            self._awaited.remove(condition)
 
     @property
     def _is_interrupted(self) -> bool:
@@ -297,7 +296,7 @@ class BrokerLink:
                 for frames in self._session.outgoing(self._clock()):
                     with contextlib.suppress(zmq.Again):  # repeated, or a new session repairs it
                         self._dealer.send_multipart(frames, zmq.NOBLOCK, copy=False)
-                if any(is_over() for is_over in self._awaited):
+                if any(condition() for condition in self._awaited):
                     self._changed.notify_all()
         with contextlib.suppress(zmq.Again):
             self._dealer.send_multipart(self._session.goodbye(), zmq.NOBLOCK)
