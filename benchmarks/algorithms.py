@@ -132,17 +132,16 @@ def lstm() -> AlgorithmConfig:
 
 def appo() -> AlgorithmConfig:
     """APPO on CartPole."""
-    config = APPOConfig().training(
-        lr=5e-4, train_batch_size_per_learner=500, vf_loss_coeff=0.05, entropy_coeff=0.0
-    )
-    config.env_runners(rollout_fragment_length=50)
-    config.rl_module(model_config={"vf_share_layers": True})
-    return config.reporting(min_time_s_per_iteration=1)
+    return _asynchronous(APPOConfig())
 
 
 def impala() -> AlgorithmConfig:
     """IMPALA on CartPole."""
-    config = IMPALAConfig().training(
+    return _asynchronous(IMPALAConfig())
+
+
+def _asynchronous(config: IMPALAConfig) -> AlgorithmConfig:
+    config.training(
         lr=5e-4, train_batch_size_per_learner=500, vf_loss_coeff=0.05, entropy_coeff=0.0
     )
     config.env_runners(rollout_fragment_length=50)
