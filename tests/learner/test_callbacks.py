@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from ray.rllib.callbacks.callbacks import RLlibCallback
 from support.algorithms import algorithm_of, collecting, make_config
 from support.running import BrokerThread, Context
+
+pytestmark = pytest.mark.usefixtures("ray_session")
 
 
 class Counting(RLlibCallback):

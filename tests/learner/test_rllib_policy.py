@@ -21,6 +21,8 @@ from headrace.actors.rllib_collector import RLlibCollector
 from headrace.learner.env_runner import BrokerEnvRunner
 from headrace.protocol.errors import ConfigError
 
+pytestmark = pytest.mark.usefixtures("ray_session")
+
 LSTM = {"use_lstm": True, "lstm_cell_size": 8, "max_seq_len": 5}
 
 
