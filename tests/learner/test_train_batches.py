@@ -81,7 +81,8 @@ class Case:
         )
         config.learners(num_learners=0)
         config.training(
-            train_batch_size_per_learner=400,
+            # Several calls of sample(), since only between two of them an episode is cut.
+            train_batch_size_per_learner=48,
             learner_connector=lambda *_, **__: self.learner_connectors(),
         )
         config.rl_module(model_config={"fcnet_hiddens": [16], **self.model})
