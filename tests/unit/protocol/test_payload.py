@@ -126,3 +126,8 @@ def test_many_small_parts_are_refused_although_each_list_is_short() -> None:
     with pytest.raises(RemoteProtocolError) as caught:
         decode_payload(frame)
     assert caught.value.code is RejectCode.OVERSIZED
+
+
+def test_many_parts_beside_one_another_are_not_nested_deeply() -> None:
+    tree = {"words": [["a", "b"]] * 20, "maps": [{"x": 1}] * 20}
+    assert decode_payload(encode_payload(tree)) == tree

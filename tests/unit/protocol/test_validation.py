@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from support.examples import make_batch, make_columns, make_manifest, make_module, make_table
 
-from headrace.protocol.manifest import DEFAULT_MODULE
+from headrace.protocol.manifest import DEFAULT_MODULE, ColumnSpec
 from headrace.protocol.trajectory import ModuleTrajectories, TrajectoryBatch
 from headrace.protocol.validation import find_batch_fault
 
@@ -42,6 +42,14 @@ def test_a_column_that_does_not_fit_is_named(columns: dict[str, Any], fault: str
     found = find_batch_fault(make_batch(**columns), make_manifest(), 5)
     assert found is not None
     assert re.search(fault, found)
+
+
+def test_rows_without_numbers_are_within_any_bounds() -> None:
+    module = make_module()
+    empty = ColumnSpec("mask", "float32", (0,), 0.0, 1.0)
+    module = msgspec.structs.replace(module, columns=(*module.columns, empty))
+    batch = make_batch(mask=np.zeros((5, 0), np.float32))
+    assert find_batch_fault(batch, make_manifest(module=module), 5) is None
 
 
 def test_a_module_that_is_not_in_the_run_is_named() -> None:
