@@ -106,7 +106,7 @@ def _through_redis(payload: bytes) -> Generator[Rate]:
 
                 def rate() -> float:
                     go.send(_MESSAGES)
-                    return _rate(payload, lambda: client.blpop(_KEY, _DEADLINE_S))
+                    return _rate(payload, lambda: _pop(client))
 
                 yield rate
         finally:
@@ -114,14 +114,21 @@ def _through_redis(payload: bytes) -> Generator[Rate]:
             server.wait()
 
 
+def _pop(client: Any) -> None:
+    if client.blpop(_KEY, _DEADLINE_S) is None:
+        raise TimeoutError("Redis gave no message")
+
+
 def _redis(port: int) -> Any:
     redis = importlib.import_module("redis")
     client = redis.Redis(port=port)
-    pause = threading.Event()
+    pause, deadline_s = threading.Event(), time.monotonic() + _DEADLINE_S
     while True:
         try:
             client.ping()
         except redis.ConnectionError:
+            if time.monotonic() > deadline_s:
+                raise
             pause.wait(0.05)
         else:
             return client

@@ -7,6 +7,7 @@ of more than 2 GB a publish are left out.
 from __future__ import annotations
 
 import random
+import resource
 import secrets
 import time
 from collections.abc import Callable, Generator
@@ -92,6 +93,7 @@ def _bare(count: int, megabytes: float) -> Generator[Trip]:
     publisher: Socket = zmq.Context.instance().socket(zmq.XPUB)
     publisher.set(zmq.SNDHWM, WEIGHTS_HWM)
     publisher.set(zmq.XPUB_VERBOSE, 1)
+    publisher.set(zmq.RCVTIMEO, int(_DEADLINE_S * 1000))
     port = publisher.bind_to_random_port("tcp://127.0.0.1")
     frame = bytes(int(megabytes * 1e6))
     with running(_receive_bare, port, count, theirs):
@@ -111,6 +113,8 @@ def _bare(count: int, megabytes: float) -> Generator[Trip]:
 
 
 def _context(sockets: int) -> zmq.Context[Socket]:
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # each socket takes several
     context: zmq.Context[Socket] = zmq.Context()
     context.set(zmq.MAX_SOCKETS, sockets + 64)
     return context
