@@ -71,7 +71,6 @@ class RLlibActing(Acting):
         action: gym.Space[Any],
     ) -> None:
         self._config = config
-        self._pipelines = pipelines
         to_module: Any = pipelines.to_module
         spaces = ModuleSpaces(observation, action, (), to_module.observation_space)
         spec = config.get_rl_module_spec(spaces=spaces.by_rllib_key, inference_only=True)
