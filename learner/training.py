@@ -21,6 +21,7 @@ from headrace.learner.config import LearnerRun, StopSection
 from headrace.learner.curve import draw_curve
 from headrace.learner.env_runner import BrokerEnvRunner, open_link, runner_config_of
 from headrace.learner.link import BrokerLink, LearnerStopping
+from headrace.learner.remote_runners import end_remote_runners
 from headrace.learner.run_folder import (
     CheckpointState,
     IterationMetrics,
@@ -31,6 +32,7 @@ from headrace.protocol.messages import LearnerProgress, Ledger
 
 _LOG = logging.getLogger("headrace.learner")
 _REPORT_TIMEOUT_S = 2.0
+_RUNNERS_END_TIMEOUT_S = 5.0
 
 Clock = Callable[[], float]
 
@@ -115,6 +117,8 @@ class Training:
         finally:
             self._stopping.set()
             if self._algorithm is not None:
+                self._link_of(self._algorithm).announce_stop()
+                end_remote_runners(self._algorithm, _RUNNERS_END_TIMEOUT_S)
                 self._algorithm.stop()
             if self._own_link is not None:
                 self._own_link.close()

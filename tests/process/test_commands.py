@@ -175,6 +175,21 @@ def test_a_learner_with_remote_runners_trains_stops_while_it_waits_and_resumes(
     assert len({epoch for epoch, _ in versions if epoch > 1}) == 1
 
 
+def test_a_learner_whose_remote_runners_wait_stops_though_its_broker_is_gone(
+    commands: Commands,
+) -> None:
+    commands.write_run("env_steps = 100_000_000", REMOTE_APPO)
+    broker, address, url = commands.start_broker()
+    learner = commands.start("learner", "learner", "run.toml", "--broker", address)
+    wait_until(lambda: len(fetch_status(url).learners) >= 2, 120)
+    runners = children_of(learner)
+    broker.kill()
+    learner.send_signal(signal.SIGTERM)
+    assert learner.wait(60) == ExitCode.OK
+    assert commands.summary["stopped_by"] == "request"
+    wait_for_end(runners)
+
+
 def test_up_trains_and_leaves_a_complete_folder_and_no_process(commands: Commands) -> None:
     commands.write_run("env_steps = 8_000")
     up = commands.start("up", "up", "run.toml", "--seed", "2")
