@@ -27,7 +27,7 @@ from headrace.protocol.errors import (
     LocalProtocolError,
 )
 from headrace.protocol.identity import MAX_SAFE_INTEGER, PolicyVersion
-from headrace.protocol.messages import Credit
+from headrace.protocol.messages import Credit, Totals
 from headrace.protocol.trajectory import TrajectoryBatch, pack_batch
 
 Clock = Callable[[], float]
@@ -65,7 +65,8 @@ class Client:
     """Connects a simulator to a broker; safe to use from one thread while another one closes it.
 
     A daemon thread owns the sockets, so the actor stays alive to the broker while the simulator
-    computes. The broker need not be there yet, and may go away and come back.
+    computes. The broker need not be there yet, and may go away and come back. Each client takes
+    seven of the sockets of its `context`, which has 1,023 unless `zmq.MAX_SOCKETS` was set on it.
 
     `begin` a batch, act with the policy that it returns, close the batch at `credit.fragment_steps`
     env steps or after `credit.fragment_s` seconds, and `push` it; `Agent` does all of this. A
@@ -123,6 +124,16 @@ class Client:
     def unaccepted(self) -> int:
         """Batches that the broker does not have yet."""
         return self._session.unaccepted
+
+    @property
+    def unacknowledged(self) -> int:
+        """Batches whose end the broker has not told yet; what dies with this process."""
+        return self._session.sender.held
+
+    @property
+    def totals(self) -> Totals:
+        """How the acknowledged batches ended: consumed, stale, rejected or dropped."""
+        return self._session.sender.totals
 
     def begin(self, timeout_s: float | None = None) -> BatchPermit | None:
         """Waits until a batch may be begun; returns with what, None if time is up or it closes.

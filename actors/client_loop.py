@@ -84,7 +84,8 @@ class ClientLoop:
     def _serve_until_stopped(self) -> None:
         sockets = self._sockets
         poller = zmq.Poller()
-        for receiver in (sockets.control, sockets.weights, self._wake_pair.receive):
+        receivers = (sockets.control, sockets.weights, sockets.disconnections)
+        for receiver in (*receivers, self._wake_pair.receive):
             poller.register(receiver, zmq.POLLIN)
         while not self._is_stopping:
             poller.register(sockets.push, zmq.POLLOUT if self._is_blocked else 0)
@@ -106,6 +107,8 @@ class ClientLoop:
 
     def _receive(self) -> None:
         now_s = self._clock()
+        if drain(self._sockets.disconnections):
+            self._session.on_disconnect(now_s)
         for frames in drain(self._sockets.control):
             try:
                 self._session.on_control(frames[1:], now_s)

@@ -161,6 +161,11 @@ class ActorSession:
         self._received = _Received(message.version, message.policy_digest, policy, frame)
         self._update = None
 
+    def on_disconnect(self, now_s: float) -> None:
+        """Notes that the connection to ingest was lost: asks what arrived before sending more."""
+        self._sender.lose_connection()
+        self._presence_due_s = now_s
+
     # ---------------------------------------------------------------- what the simulator asks
 
     @property

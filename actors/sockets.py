@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import zmq
 
+from headrace.protocol.connections import CONNECTION_OPTIONS, RECONNECT_OPTIONS
 from headrace.protocol.endpoints import BrokerAddress
 from headrace.protocol.topics import BEACON, delivery_topic, snapshot_topic, weights_topic
 
@@ -22,12 +23,14 @@ class ClientSockets:
     """PUSH to ingest, SUB to control and weights.
 
     PUSH blocks at a low mark, so that what a broker that went away will never read stays here and
-    not in pipes. SUB control may lose messages: they are cumulative. SUB weights drops the newest
-    at its mark, which draining in a thread of its own keeps it below.
+    not in pipes; `disconnections` is readable once its connection was lost. SUB control may lose
+    messages: they are cumulative. SUB weights drops the newest at its mark, which draining in a
+    thread of its own keeps it below.
     """
 
     def __init__(self, context: Context, address: BrokerAddress, actor: str) -> None:
         self.push = _connect(context, zmq.PUSH, address.ingest, zmq.SNDHWM, _PUSH_HWM)
+        self.disconnections = self.push.get_monitor_socket(int(zmq.EVENT_DISCONNECTED))
         self.control = _connect(context, zmq.SUB, address.control, zmq.RCVHWM, 1000)
         self.weights = _connect(context, zmq.SUB, address.weights, zmq.RCVHWM, _WEIGHTS_HWM)
         self._weights_topic: bytes | None = None
@@ -47,6 +50,8 @@ class ClientSockets:
 
     def close(self) -> None:
         """Disconnects; what is under way may leave within half a second."""
+        self.push.disable_monitor()
+        self.disconnections.close(linger=0)
         self.push.close(linger=_LINGER_MS)
         self.control.close(linger=0)
         self.weights.close(linger=0)
@@ -58,9 +63,8 @@ def _connect(
     made = context.socket(kind)
     made.set(mark, messages)
     made.set(zmq.IPV6, int("[" in endpoint))
-    made.set(zmq.TCP_KEEPALIVE, 1)
-    made.set(zmq.RECONNECT_IVL, 100)
-    made.set(zmq.RECONNECT_IVL_MAX, 1000)
+    for name, value in (CONNECTION_OPTIONS | RECONNECT_OPTIONS).items():
+        made.set(getattr(zmq, name), value)
     made.connect(endpoint)
     return made
 

@@ -17,6 +17,7 @@ from headrace.protocol.messages import (
     Goodbye,
     Hello,
     IngestMessage,
+    Mark,
     Presence,
     Reject,
     Trajectories,
@@ -33,7 +34,7 @@ class ActorDesk:
 
     def __init__(self, books: BrokerBooks) -> None:
         self._books = books
-        self._marks: dict[tuple[str, int], int] = {}
+        self._marks: dict[tuple[str, int], Mark] = {}
         self.accepts_batches = True
         self.rejects: Counter[RejectCode] = Counter()
         self.duplicates = 0
@@ -74,9 +75,13 @@ class ActorDesk:
         if record is not None:
             record.last_reject = reason
 
-    def remember_mark(self, origin: tuple[str, int], seq: int) -> None:
+    def remember_mark(self, mark: Mark) -> None:
         """Notes what a learner took from an incarnation, for now or for when it says hello."""
-        self._marks[origin] = max(seq, self._marks.pop(origin, 0))
+        origin = (mark.actor, mark.incarnation)
+        known = self._marks.pop(origin, None)
+        if known is not None:
+            mark = Mark(*origin, max(mark.ended, known.ended), mark.confirmed + known.confirmed)
+        self._marks[origin] = mark
         if len(self._marks) > _REMEMBERED_MARKS:
             del self._marks[next(iter(self._marks))]
         record = self._books.fleet.find(origin)
@@ -108,12 +113,15 @@ class ActorDesk:
         books.outbox.tell(origin)
 
     def _apply_mark(self, record: ActorRecord) -> None:
+        mark = self._marks.pop(record.origin, None)
+        if mark is None:
+            return
         # More than an actor produced cannot have been taken from it.
-        mark = min(self._marks.pop(record.origin, 0), record.produced)
-        if mark > record.receiver.acknowledged:
-            self._forget(record, record.receiver.take_mark(mark))
-            self._books.outbox.tell(record.origin)
-            self._books.fleet.close_if_finished(record)
+        confirmed = [seq for seq in mark.confirmed if seq <= record.produced]
+        ended = record.receiver.take_mark(min(mark.ended, record.produced), confirmed)
+        self._forget(record, ended)
+        self._books.outbox.tell(record.origin)
+        self._books.fleet.close_if_finished(record)
 
     def _forget(self, record: ActorRecord, ended: list[int]) -> None:
         """Drops batches that ended elsewhere, and no longer waits for those that did."""
@@ -130,6 +138,7 @@ class ActorDesk:
         record.last_heard_s = now_s
         if header.seq > record.receiver.accepted and not self._has_room(header, payload):
             books.waiting[origin] = (header.env_steps, len(payload))
+            books.outbox.tell(origin)
             return
         verdict = record.receiver.arrive(header.seq)
         if verdict is Verdict.GAP:
@@ -144,6 +153,7 @@ class ActorDesk:
         is_training = header.purpose == "train"
         if books.credit is not None:
             books.credit.arrived(origin, header.seq, header.env_steps if is_training else None)
+            books.credit.caught_up(origin, record.receiver.accepted)
         try:
             self._check(header, payload)
         except RemoteProtocolError as error:
@@ -151,7 +161,10 @@ class ActorDesk:
             self.reject(origin, error.code, error.reason, header.seq)
             return
         if is_training:
-            books.queue.append(header, payload)
+            attempt = books.sessions.attempt_of((origin, header.seq))
+            batch = books.queue.number(header, payload, attempt)
+            if not books.sessions.claim(batch):
+                books.queue.append(batch)
         else:
             self._take_evaluated(record, header, payload)
 

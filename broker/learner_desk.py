@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import sys
 from typing import assert_never
 
 import msgspec
@@ -9,6 +11,7 @@ import msgspec
 from headrace.broker.actor_desk import ActorDesk
 from headrace.broker.books import BrokerBooks
 from headrace.broker.effects import SendToLearner
+from headrace.broker.handover import check_held, take_over
 from headrace.broker.policy import OfferVerdict
 from headrace.broker.queue import QueuedBatch
 from headrace.broker.sessions import LearnerSession
@@ -20,6 +23,7 @@ from headrace.protocol.messages import (
     FromLearner,
     LearnerGoodbye,
     LearnerHello,
+    Mark,
     Offer,
     Publish,
     Pull,
@@ -80,8 +84,14 @@ class LearnerDesk:
         for session in self._books.sessions.overdue(now_s):
             self.end_session(session, "was silent for too long")
 
-    def end_session(self, session: LearnerSession, why: str) -> None:
-        """Ends a session; what it did not confirm goes back to the queue."""
+    def end_session(
+        self, session: LearnerSession, why: str, *, may_have_trained: bool = True
+    ) -> None:
+        """Ends a session; what it did not confirm goes back to the queue.
+
+        Args:
+            may_have_trained: on what goes back, which raises its attempt.
+        """
         books = self._books
         books.evaluations.request(session.hello.session, None)
         unconfirmed: list[QueuedBatch] = []
@@ -90,8 +100,15 @@ class LearnerDesk:
                 books.finish(batch, Outcome.DROPPED)
             else:
                 unconfirmed.append(batch)
-        poisonous = [b for b in unconfirmed if b.attempt >= books.config.max_attempts]
-        books.queue.put_back([b for b in unconfirmed if b.attempt < books.config.max_attempts])
+        limit = books.config.max_attempts if may_have_trained else sys.maxsize
+        poisonous = [batch for batch in unconfirmed if batch.attempt >= limit]
+        books.queue.put_back(
+            [
+                dataclasses.replace(batch, attempt=batch.attempt + may_have_trained)
+                for batch in unconfirmed
+                if batch.attempt < limit
+            ]
+        )
         for batch in poisonous:
             self._actors.reject(
                 batch.origin,
@@ -127,15 +144,20 @@ class LearnerDesk:
                 f"{others[0].hello.run!r} on this broker; stop it, or say takeover",
             )
             return
+        check_held(hello)
         books.policy.admit(hello)
         for mark in hello.marks:
-            self._actors.remember_mark((mark.actor, mark.incarnation), mark.seq)
-        for session in replaced:
-            self.end_session(session, "was replaced")
+            self._actors.remember_mark(mark)
         session = LearnerSession(hello, routing_id, now_s)
+        take_over(session, replaced, books.queue, books.fleet)
+        for former in replaced:
+            is_same_process = former.hello.session == hello.former
+            self.end_session(former, "was replaced", may_have_trained=not is_same_process)
         books.sessions.open(session)
         books.outbox.note(f"learner {hello.worker_index} of run {hello.run} joined")
         self._welcome(session)
+        for other in books.sessions:
+            self._report_to(other)  # each must know how many there are when the broker restarts
 
     def _take_pull(self, session: LearnerSession, pull: Pull) -> None:
         books = self._books
@@ -143,12 +165,19 @@ class LearnerDesk:
         session.progress = pull.progress or session.progress
         session.stopping = pull.stopping
         books.evaluations.request(pull.session, pull.evaluation)
-        for batch in session.confirm(pull.confirmed):
+        confirmed, awaited = session.confirm(pull.confirmed)
+        for batch in confirmed:
             books.finish(batch, Outcome.CONSUMED)
+        for origin, seq in awaited:
+            self._actors.remember_mark(Mark(*origin, 0, (seq,)))
+        self._report_to(session)
+
+    def _report_to(self, session: LearnerSession) -> None:
+        books = self._books
         self._send(
             session.routing_id,
             FleetReport(
-                session=pull.session,
+                session=session.hello.session,
                 queue_env_steps=books.queue.env_steps,
                 actors=sum(record.is_live for record in books.fleet),
                 ledger=books.ledger(),

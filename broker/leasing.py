@@ -34,6 +34,7 @@ class Leasing:
         if not any(session.takes_more for session in books.sessions):
             return
         held_back: set[tuple[str, int]] = set()
+        reclaims = now_s < self._reclaim_until_s and not books.sessions.are_complete
         served: LearnerSession | None = None
         for batch in list(books.queue):
             if batch.origin in held_back:
@@ -43,7 +44,7 @@ class Leasing:
                 taker = served
             if taker is None:
                 return
-            if batch.header.sent_before and now_s < self._reclaim_until_s:
+            if batch.header.sent_before and reclaims:
                 held_back.add(batch.origin)  # some session may have taken it already
                 continue  # and its later batches must not overtake it
             books.queue.remove(batch)
@@ -80,6 +81,7 @@ class Leasing:
     def _lease_to(self, session: LearnerSession, batch: QueuedBatch) -> None:
         header = batch.header
         number = session.lease(batch)
+        record = self._books.fleet.find(batch.origin)
         if self._books.credit is not None and header.purpose == "train":
             self._books.credit.window.delivered(header.env_steps)
         lease = Lease(
@@ -90,6 +92,7 @@ class Leasing:
             seq=header.seq,
             version=header.version,
             env_steps=header.env_steps,
+            ended=record.receiver.acknowledged if record is not None else 0,
             attempt=batch.attempt,
             policy_lag=self._policy_lag(batch),
             purpose=header.purpose,

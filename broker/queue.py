@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from headrace.protocol.headers import Frame
 from headrace.protocol.messages import Trajectories
+
+BatchKey = tuple[tuple[str, int], int]
+"""Actor and incarnation, and the sequence number."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,11 @@ class QueuedBatch:
     def origin(self) -> tuple[str, int]:
         """Actor and incarnation."""
         return self.header.actor, self.header.incarnation
+
+    @property
+    def key(self) -> BatchKey:
+        """What names the batch."""
+        return self.origin, self.header.seq
 
 
 class TrajectoryQueue:
@@ -56,15 +63,19 @@ class TrajectoryQueue:
             and self.bytes + size_bytes <= self._max_bytes
         )
 
-    def append(self, header: Trajectories, payload: Frame) -> None:
-        """Takes an accepted batch to the end."""
+    def number(self, header: Trajectories, payload: Frame, attempt: int = 1) -> QueuedBatch:
+        """Returns an accepted batch with its place in the order of arrival; `append` it or not."""
         self._arrivals += 1
-        self._put(QueuedBatch(self._arrivals, header, payload))
+        return QueuedBatch(self._arrivals, header, payload, attempt)
+
+    def append(self, batch: QueuedBatch) -> None:
+        """Takes a batch to the end."""
+        self._put(batch)
 
     def put_back(self, batches: list[QueuedBatch]) -> None:
-        """Returns batches of an ended session to their places, one attempt later."""
+        """Returns batches of an ended session to their places."""
         for batch in batches:
-            self._put(dataclasses.replace(batch, attempt=batch.attempt + 1))
+            self._put(batch)
         self._batches = dict(sorted(self._batches.items()))
 
     def remove(self, batch: QueuedBatch) -> None:

@@ -161,6 +161,7 @@ class Router:
     def _deliveries(self) -> list[Effect]:
         books = self._books
         deliveries: list[Effect] = []
+        accepts = self._actors.accepts_batches and books.policy.published is not None
         for origin, gap in books.outbox.take_told().items():
             record = books.fleet.find(origin)
             if record is None:
@@ -177,6 +178,7 @@ class Router:
                         totals=receiver.totals,
                         credit=books.credit.credit_of(origin) if books.credit else None,
                         gap=gap,
+                        accepts=accepts and origin not in books.waiting,
                         task=books.evaluations.task_of(origin),
                     ),
                 )

@@ -8,8 +8,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from headrace.broker.credit import Origin
-from headrace.broker.queue import QueuedBatch
+from headrace.broker.queue import BatchKey, QueuedBatch
 from headrace.protocol.messages import LearnerHello, LearnerProgress
+
+_REMEMBERED_ORPHANS = 20_000
 
 
 @dataclass
@@ -21,6 +23,7 @@ class LearnerSession:
         lease_up_to_steps: env steps that it takes in all; cumulative.
         leased_env_steps: env steps that it was leased so far.
         leases: what it has not confirmed, by lease number.
+        awaited: what it holds too, but has not arrived at this broker, with lease numbers.
         leased_by_origin: how many of these came from each actor's incarnation.
     """
 
@@ -33,6 +36,7 @@ class LearnerSession:
     progress: LearnerProgress | None = None
     stopping: bool = False
     leases: OrderedDict[int, QueuedBatch] = field(default_factory=OrderedDict)
+    awaited: dict[BatchKey, int] = field(default_factory=dict)
     leased_by_origin: Counter[Origin] = field(default_factory=Counter)
 
     @property
@@ -43,25 +47,54 @@ class LearnerSession:
     def lease(self, batch: QueuedBatch) -> int:
         """Notes a lease, and returns its number."""
         self.last_lease += 1
-        self.leases[self.last_lease] = batch
         if batch.header.purpose == "train":
             self.leased_env_steps += batch.header.env_steps
-            self.leased_by_origin[batch.origin] += 1
+        self._hold(self.last_lease, batch)
         return self.last_lease
 
-    def confirm(self, up_to: int) -> list[QueuedBatch]:
-        """Takes out, and returns, the leases up to a number."""
+    def go_on(self, held: QueuedBatch | BatchKey | None) -> None:
+        """Gives the next lease number to what its process holds already.
+
+        That is a batch; or the name of one that is still to arrive here; or None for one that has
+        ended, or is another session's by now.
+        """
+        self.last_lease += 1
+        if isinstance(held, QueuedBatch):
+            self._hold(self.last_lease, held)
+        elif held is not None:
+            self.awaited[held] = self.last_lease
+
+    def claim(self, batch: QueuedBatch) -> bool:
+        """Takes an arrived batch if it was awaited; returns whether it was."""
+        number = self.awaited.pop(batch.key, None)
+        if number is None:
+            return False
+        self._hold(number, batch)
+        self.leases = OrderedDict(sorted(self.leases.items()))
+        return True
+
+    def confirm(self, up_to: int) -> tuple[list[QueuedBatch], list[BatchKey]]:
+        """Takes out, and returns, the leases up to a number, arrived and awaited."""
         confirmed: list[QueuedBatch] = []
         while self.leases and next(iter(self.leases)) <= up_to:
-            confirmed.append(self._remove(next(iter(self.leases))))
-        return confirmed
+            confirmed.append(self.release(next(iter(self.leases))))
+        awaited = [key for key, number in self.awaited.items() if number <= up_to]
+        for key in awaited:
+            del self.awaited[key]
+        return confirmed, awaited
 
     def remove_if(self, is_meant: Callable[[QueuedBatch], bool]) -> None:
         """Takes out the leases for which `is_meant`."""
         for number in [number for number, batch in self.leases.items() if is_meant(batch)]:
-            self._remove(number)
+            self.release(number)
 
-    def _remove(self, number: int) -> QueuedBatch:
+    def _hold(self, number: int, batch: QueuedBatch) -> None:
+        self.leases[number] = batch
+        if batch.header.purpose == "train":
+            self.leased_by_origin[batch.origin] += 1
+
+    def release(self, number: int) -> QueuedBatch:
+        """Takes out, and returns, an unconfirmed lease."""
         batch = self.leases.pop(number)
         if batch.header.purpose != "train":
             return batch
@@ -77,6 +110,8 @@ class LearnerSessions:
     def __init__(self, timeout_s: float) -> None:
         self._timeout_s = timeout_s
         self._by_id: dict[int, LearnerSession] = {}
+        # A restarted broker has not got these yet, and the session that held them has ended.
+        self._orphaned: dict[BatchKey, None] = {}
 
     def __len__(self) -> int:
         return len(self._by_id)
@@ -95,7 +130,27 @@ class LearnerSessions:
     def end(self, session: LearnerSession) -> list[QueuedBatch]:
         """Removes a session; returns what it leaves unconfirmed."""
         del self._by_id[session.hello.session]
+        self._orphaned |= dict.fromkeys(session.awaited)
+        while len(self._orphaned) > _REMEMBERED_ORPHANS:
+            del self._orphaned[next(iter(self._orphaned))]
         return list(session.leases.values())
+
+    def claim(self, batch: QueuedBatch) -> bool:
+        """Gives an arrived batch to the session that holds it already; returns if there is one."""
+        return any(session.claim(batch) for session in self._by_id.values() if session.awaited)
+
+    def attempt_of(self, key: BatchKey) -> int:
+        """Returns the attempt of an arriving batch: 2 if a session that held it has ended."""
+        if key not in self._orphaned:
+            return 1
+        del self._orphaned[key]
+        return 2
+
+    @property
+    def are_complete(self) -> bool:
+        """Whether as many live as any of them has heard of."""
+        known = max((session.hello.sessions for session in self._by_id.values()), default=0)
+        return 0 < known <= len(self._by_id)
 
     def replaced_by(self, hello: LearnerHello) -> list[LearnerSession]:
         """Returns the sessions that `hello` would end: the same runner's, or another run's."""

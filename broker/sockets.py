@@ -19,6 +19,7 @@ from dataclasses import dataclass
 
 import zmq
 
+from headrace.protocol.connections import CONNECTION_OPTIONS
 from headrace.protocol.endpoints import BrokerAddress
 from headrace.protocol.errors import ConfigError
 from headrace.protocol.headers import Frame
@@ -119,7 +120,8 @@ def _socket(
 ) -> zmq.Socket[bytes]:
     socket = context.socket(kind)
     socket.set(zmq.MAXMSGSIZE, max_message_bytes)
-    socket.set(zmq.TCP_KEEPALIVE, 1)
+    for name, value in CONNECTION_OPTIONS.items():
+        socket.set(getattr(zmq, name), value)
     return socket
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import resource
 import signal
 import sys
 import threading
@@ -30,6 +31,16 @@ class _StderrHandler(logging.Handler):
             print(self.format(record), file=sys.stderr)
         except (OSError, ValueError):  # nobody reads it any more
             self.handleError(record)
+
+
+def raise_open_files_limit() -> int:
+    """Lets this process open as many files as the system allows; returns how many that are.
+
+    Each peer of a broker takes one per connection, and the usual soft limit is 1,024.
+    """
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return hard
 
 
 def on_stop_signal(stop: Callable[[], None], *, stop_on_eof: bool = False) -> None:

@@ -17,6 +17,7 @@ from headrace.learner.session import (
     LeasedBatch,
     OfferedWeights,
 )
+from headrace.protocol.connections import CONNECTION_OPTIONS, RECONNECT_OPTIONS
 from headrace.protocol.endpoints import BrokerAddress
 from headrace.protocol.errors import HeadraceError, RemoteProtocolError
 from headrace.protocol.identity import MAX_SAFE_INTEGER, PolicyVersion
@@ -66,9 +67,8 @@ class BrokerLink:
         self._dealer = context.socket(zmq.DEALER)
         self._dealer.set(zmq.RCVHWM, 0)
         self._dealer.set(zmq.IPV6, int("[" in self._address))
-        self._dealer.set(zmq.TCP_KEEPALIVE, 1)
-        self._dealer.set(zmq.RECONNECT_IVL, 100)
-        self._dealer.set(zmq.RECONNECT_IVL_MAX, 1000)
+        for name, value in (CONNECTION_OPTIONS | RECONNECT_OPTIONS).items():
+            self._dealer.set(getattr(zmq, name), value)
         self._dealer.connect(self._address)
         self._thread = threading.Thread(target=self._serve, name="headrace-learner", daemon=True)
         self._thread.start()

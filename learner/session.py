@@ -5,10 +5,11 @@ Feed it what the DEALER socket receives, and send what `outgoing` returns.
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from headrace.learner.holdings import Holdings
 from headrace.protocol.errors import RefusedError, RejectCode
 from headrace.protocol.headers import Frame, encode_header, to_learner_decoder
 from headrace.protocol.identity import PolicyVersion
@@ -20,7 +21,6 @@ from headrace.protocol.messages import (
     LearnerHello,
     LearnerProgress,
     Lease,
-    Mark,
     Message,
     Offer,
     Publish,
@@ -32,7 +32,6 @@ from headrace.protocol.messages import (
     Welcome,
 )
 
-_REMEMBERED_MARKS = 4_000
 _PULL_EVERY_S = 1.0
 _HELLO_EVERY_S = 1.0
 _OFFER_EVERY_S = 5.0
@@ -82,12 +81,11 @@ class LearnerSession:
         self._identity = identity
         self._new_session_id = new_session_id
         self._decode = to_learner_decoder(limits).decode
-        self._marks: OrderedDict[tuple[str, int], int] = OrderedDict()
+        self._holdings = Holdings()
         self._offered: OfferedWeights | None = None
         self._offer_is_open = False
         self._settled: PolicyVersion | None = None
         self._previous: PolicyVersion | None = None
-        self._confirmed = 0
         self._wanted_steps = 0
         self._out: list[tuple[Message, tuple[Frame, ...]]] = []
         self._hello_due_s = float("-inf")
@@ -106,6 +104,7 @@ class LearnerSession:
         self.evaluation: EvaluationRequest | None = None
         self.evaluated: deque[LeasedBatch] = deque()
         self.refusal: RefusedError | None = None
+        self._session = 0
         self._begin()
 
     @property
@@ -139,8 +138,7 @@ class LearnerSession:
 
     def confirm(self, batch: LeasedBatch) -> None:
         """Confirms the batches that `take` returned, up to this one."""
-        if batch.lease.session == self._session and batch.lease.number > self._confirmed:
-            self._confirmed = batch.lease.number
+        if self._holdings.confirm(batch.lease):
             self._pull_due_s = float("-inf")
 
     def evaluate(self, request: EvaluationRequest | None) -> None:
@@ -212,13 +210,13 @@ class LearnerSession:
     # ---------------------------------------------------------------- inside
 
     def _begin(self) -> None:
-        """Starts a new session; what is ready stays, and its marks tell the broker so."""
+        """Starts a new session, which goes on with what the process holds."""
+        self._former = self._session
         self._session = self._new_session_id()
         self._has_joined = False
         self._hello_due_s = float("-inf")
-        self._last_lease = 0
         self._leased_steps = 0
-        self._confirmed = 0
+        self._holdings.begin()
 
     def _take(self, message: ToLearner, payloads: Sequence[Frame], now_s: float) -> None:
         match message:
@@ -231,7 +229,7 @@ class LearnerSession:
             case FleetReport():
                 self.report = message
                 self.report_count += 1
-                if message.last_lease > self._last_lease:
+                if message.last_lease > self._holdings.last_lease:
                     self._begin()  # leases were lost with a connection; the broker takes them back
             case Refusal(code=RejectCode.UNKNOWN_SESSION):
                 self._begin()
@@ -248,22 +246,18 @@ class LearnerSession:
         self._offer_due_s = float("-inf")
 
     def _take_lease(self, lease: Lease, payload: Frame) -> None:
-        if lease.number != self._last_lease + 1:
-            self._begin()  # one was lost with its connection; the broker takes all of them back
+        if lease.number != self._holdings.last_lease + 1:
+            self._begin()  # one was lost with its connection; the broker takes it back
             return
-        self._last_lease = lease.number
+        is_new = self._holdings.add(lease)
         if lease.purpose == "evaluate":
             self.evaluated.append(LeasedBatch(lease, payload))
             return
         self._leased_steps += lease.env_steps
-        origin = (lease.actor, lease.incarnation)
-        if lease.seq <= self._marks.get(origin, 0):
+        if not is_new:
             self.duplicates += 1
+            self._pull_due_s = float("-inf")
             return
-        self._marks[origin] = lease.seq
-        self._marks.move_to_end(origin)
-        if len(self._marks) > _REMEMBERED_MARKS:
-            self._marks.popitem(last=False)
         self.ready.append(LeasedBatch(lease, payload))
         self.ready_env_steps += lease.env_steps
 
@@ -327,7 +321,10 @@ class LearnerSession:
             granted_epoch=self.epoch,
             newest_epoch=identity.newest_epoch,
             purpose=identity.purpose,
-            marks=tuple(Mark(*origin, seq) for origin, seq in self._marks.items()),
+            former=self._former,
+            marks=self._holdings.marks,
+            held=self._holdings.held,
+            sessions=self.report.sessions if self.report is not None else 0,
             host=identity.host,
         )
 
@@ -339,7 +336,7 @@ class LearnerSession:
         return Pull(
             session=self._session,
             lease_up_to_steps=self._leased_steps + missing,
-            confirmed=self._confirmed,
+            confirmed=self._holdings.confirmed,
             stopping=self.stopping,
             evaluation=self.evaluation,
             progress=self.progress,

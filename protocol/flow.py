@@ -10,14 +10,16 @@ travel back together in a `Delivery`, of which any copy may be lost, repeated or
   incarnation and is dropped when another one speaks.
 
 The Sender transmits each batch once, and again only above a: after a timeout with jitter, on a
-`gap`, or when a new broker incarnation reports a lower a. Neither class reads a clock: `now_s` is
-any monotonic time in seconds, the same for all calls to one object.
+`gap`, when a new broker incarnation reports a lower a, or when a connection was lost; then it waits
+for the next delivery state first, lest it send to a broker that does not know it. Neither class
+reads a clock: `now_s` is any monotonic time in seconds, the same for all calls to one object.
 """
 
 from __future__ import annotations
 
 import random
 from collections import OrderedDict, deque
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum, StrEnum, auto
 from typing import Generic, TypeVar
@@ -65,6 +67,8 @@ class Sender(Generic[Item]):
         self._resend_at_s = float("inf")
         self._resends = 0
         self._broker: int | None = None
+        self._is_cut_off = False
+        self._is_held_up = False
         self.last_seq = 0
         self.accepted = 0
         self.acknowledged = 0
@@ -94,6 +98,8 @@ class Sender(Generic[Item]):
 
     def next_due(self, now_s: float) -> Outgoing[Item] | None:
         """Returns the next batch to transmit, or None. After transmitting, call `mark_sent`."""
+        if self._is_cut_off or self._is_held_up:
+            return None
         if now_s >= self._resend_at_s:
             self._resends += 1
             self._rewind(now_s)
@@ -109,10 +115,15 @@ class Sender(Generic[Item]):
         if self._resend_at_s == float("inf"):
             self._arm(now_s)
 
+    def lose_connection(self) -> None:
+        """Transmits nothing until a delivery state tells what has arrived."""
+        self._is_cut_off = True
+
     @property
     def next_event_at_s(self) -> float:
         """When `next_due` may change by time alone; infinity if never."""
-        return self._resend_at_s
+        is_waiting = self._is_cut_off or self._is_held_up
+        return float("inf") if is_waiting else self._resend_at_s
 
     def receive(self, delivery: Delivery, now_s: float) -> None:
         """Applies a delivery state of this incarnation.
@@ -130,7 +141,9 @@ class Sender(Generic[Item]):
             self._meet_broker(delivery, now_s)
         self._acknowledge(delivery)
         self._accept(delivery.accepted, now_s)
-        if delivery.gap and self._cursor > self.accepted:
+        was_waiting = self._is_cut_off or (self._is_held_up and delivery.accepts)
+        self._is_cut_off, self._is_held_up = False, not delivery.accepts
+        if was_waiting or (delivery.gap and self._cursor > self.accepted):
             self._rewind(now_s)
         if delivery.credit is not None:
             self.credit = _newer_credit(self.credit, delivery.credit)
@@ -210,6 +223,7 @@ class Receiver:
             outcome: getattr(totals, outcome.value) for outcome in Outcome
         }
         self._ended: deque[Outcome | None] = deque()
+        self._ended_elsewhere: set[int] = set()
         self._gap_answered_at: int | None = None
         self.accepted = acknowledged
         self.acknowledged = acknowledged
@@ -242,6 +256,7 @@ class Receiver:
             return Verdict.GAP
         self.accepted = seq
         self._ended.append(None)
+        self._skip_ended_elsewhere()
         return Verdict.ACCEPTED
 
     def should_answer_gap(self) -> bool:
@@ -266,19 +281,23 @@ class Receiver:
         self._ended[seq - self.acknowledged - 1] = outcome
         self._absorb()
 
-    def take_mark(self, mark: int) -> list[int]:
-        """Ends everything up to a learner's mark as consumed; returns what was open here.
+    def take_mark(self, ended: int, confirmed: Iterable[int] = ()) -> list[int]:
+        """Ends as consumed what a learner says has ended; returns what of it was open here.
 
-        What the learner took from an earlier broker incarnation counts as accepted and consumed,
-        whether it has arrived again or not.
+        That is everything up to `ended`, and each of `confirmed`, whether or not it has arrived
+        again since an earlier broker incarnation delivered it. What is missing between them is
+        still accepted, in order.
         """
-        was_open = [seq for seq in self._open_seqs() if seq <= mark]
+        confirmed = set(confirmed)
+        was_open = [seq for seq in self._open_seqs() if seq <= ended or seq in confirmed]
         for seq in was_open:
             self.finish(seq, Outcome.CONSUMED)
-        if mark > self.accepted:
+        if ended > self.accepted:
             # Everything that arrived has ended; the rest is counted, however much it is.
-            self._counts[Outcome.CONSUMED] += mark - self.accepted
-            self.accepted = self.acknowledged = mark
+            self._counts[Outcome.CONSUMED] += ended - self.accepted
+            self.accepted = self.acknowledged = ended
+        self._ended_elsewhere |= confirmed
+        self._skip_ended_elsewhere()
         return was_open
 
     def take_books(self, acknowledged: int, totals: Totals) -> list[int]:
@@ -296,12 +315,23 @@ class Receiver:
             self._ended.popleft()
         self.acknowledged = acknowledged
         self.accepted = max(self.accepted, acknowledged)
-        self._absorb()
+        self._skip_ended_elsewhere()
         return was_open
 
     def _open_seqs(self) -> list[int]:
         first = self.acknowledged + 1
         return [first + index for index, outcome in enumerate(self._ended) if outcome is None]
+
+    def _skip_ended_elsewhere(self) -> None:
+        """Accepts, as consumed, what a learner has already and need not arrive."""
+        elsewhere = self._ended_elsewhere
+        if elsewhere:
+            elsewhere -= {seq for seq in elsewhere if seq <= self.accepted}
+        while self.accepted + 1 in elsewhere:
+            self.accepted += 1
+            elsewhere.remove(self.accepted)
+            self._ended.append(Outcome.CONSUMED)
+        self._absorb()
 
     def _absorb(self) -> None:
         while self._ended and (first := self._ended[0]) is not None:

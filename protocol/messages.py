@@ -66,10 +66,27 @@ class Credit(msgspec.Struct, frozen=True):
 
 
 class Mark(msgspec.Struct, frozen=True, array_like=True):
-    """The highest sequence number that a learner took from one incarnation of an actor."""
+    """What a learner knows to have ended of one incarnation of an actor.
+
+    Attributes:
+        ended: every batch up to this one, as a lease told.
+        confirmed: the batches above it that this learner was handed and confirmed.
+    """
 
     actor: Name
     incarnation: Count
+    ended: BatchCount
+    confirmed: tuple[BatchCount, ...] = ()
+
+
+class HeldBatch(msgspec.Struct, frozen=True, array_like=True):
+    """A batch that a learner was leased and has not confirmed.
+
+    Attributes:
+        mark: the index of its incarnation in the hello's marks.
+    """
+
+    mark: Annotated[int, msgspec.Meta(ge=0, le=2**31)]
     seq: BatchCount
 
 
@@ -200,6 +217,7 @@ class Delivery(Message, frozen=True, tag="delivery"):
         acknowledged: every batch up to this one ended as `totals` says: free its memory.
         credit: None while the broker has nothing to grant.
         gap: a batch above `accepted + 1` came first; send again from there.
+        accepts: whether the broker accepts batches now; keep them while it does not.
         task: evaluation episodes to run before anything else.
     """
 
@@ -210,6 +228,7 @@ class Delivery(Message, frozen=True, tag="delivery"):
     totals: Totals
     credit: Credit | None = None
     gap: bool = False
+    accepts: bool = True
     task: EvaluationTask | None = None
 
 
@@ -276,7 +295,13 @@ class LearnerHello(LearnerMessage, frozen=True, tag="learner_hello"):
         granted_epoch: the epoch that an earlier broker incarnation granted to this learner run, 0
             for none; it stays valid unless a newer one was heard of.
         newest_epoch: the newest epoch known from a checkpoint; the granted one is above it.
-        marks: what was taken from each actor so far; nothing up to there is delivered again.
+        former: this process's session before, if any; what it was leased and is neither in marks
+            nor held was lost on its way.
+        marks: what ended of each actor so far; none of it is leased again.
+        held: what earlier sessions of this process were leased and have not confirmed; the new
+            session holds it as its leases 1, 2, …, and its next lease has the number after them.
+        sessions: of the learner, as the last report told; a broker that has started waits for as
+            many before it leases what one of them may hold already.
         purpose: what it will be leased.
     """
 
@@ -286,7 +311,10 @@ class LearnerHello(LearnerMessage, frozen=True, tag="learner_hello"):
     takeover: bool = False
     granted_epoch: Epoch = 0
     newest_epoch: Epoch = 0
+    former: Count = 0
     marks: tuple[Mark, ...] = ()
+    held: tuple[HeldBatch, ...] = ()
+    sessions: Count = 0
     purpose: Purpose = "train"
     wire_min: int = WIRE_VERSION
     wire_max: int = WIRE_VERSION
@@ -374,6 +402,7 @@ class Lease(Message, frozen=True, tag="lease"):
     """One batch for a session, numbered from 1; the payload is the actor's, untouched.
 
     Attributes:
+        ended: every batch of this incarnation up to this one has ended; for marks.
         attempt: 1, or more when an earlier session ended without confirming it.
         policy_lag: published versions since the batch's own, None across epochs.
     """
@@ -387,6 +416,7 @@ class Lease(Message, frozen=True, tag="lease"):
     seq: Count
     version: PolicyVersion
     env_steps: Count
+    ended: BatchCount = 0
     attempt: Count = 1
     policy_lag: Count | None = None
     purpose: Purpose = "train"

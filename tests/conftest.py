@@ -9,10 +9,15 @@ import pytest
 import zmq
 from support.running import BrokerThread
 
+from headrace.deploy.process import raise_open_files_limit
+
+raise_open_files_limit()  # some tests have hundreds of clients
+
 
 @pytest.fixture
 def context() -> Iterator[zmq.Context[zmq.Socket[bytes]]]:
     context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+    context.set(zmq.MAX_SOCKETS, 4096)
     yield context
     context.destroy(linger=0)
 

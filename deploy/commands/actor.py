@@ -12,7 +12,7 @@ from headrace.actors.client import Client
 from headrace.actors.collector import Collector
 from headrace.actors.environments import make_environment
 from headrace.deploy import options
-from headrace.deploy.process import configure_logging, on_stop_signal
+from headrace.deploy.process import configure_logging, on_stop_signal, raise_open_files_limit
 from headrace.protocol.errors import ConfigError
 
 
@@ -60,6 +60,7 @@ def command(  # noqa: PLR0913 - one parameter per option
     Waits for broker and learner if they are not there yet, and again if they go away.
     """
     configure_logging(is_verbose=is_verbose)
+    raise_open_files_limit()
     stop = threading.Event()
     on_stop_signal(stop.set, stop_on_eof=stop_on_eof)
     config = _parse_config(env_config)

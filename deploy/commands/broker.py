@@ -16,7 +16,7 @@ from headrace.broker.config import BrokerConfig
 from headrace.broker.http import StatusServer
 from headrace.broker.service import BrokerService
 from headrace.deploy import options
-from headrace.deploy.process import configure_logging, on_stop_signal
+from headrace.deploy.process import configure_logging, on_stop_signal, raise_open_files_limit
 from headrace.protocol.endpoints import DEFAULT_ADDRESS, BrokerAddress
 from headrace.protocol.errors import ConfigError
 
@@ -66,6 +66,7 @@ def command(
 ) -> None:
     """Routes trajectories from actors to a learner, and weights back."""
     configure_logging(is_verbose=is_verbose)
+    raise_open_files_limit()
     if not insecure:
         _require_loopback(BrokerAddress.parse(address))
     config = BrokerConfig(address=address, http_address=http_address, drain_s=drain_s)

@@ -173,5 +173,5 @@ def offered(number: int, digest: str | None = None) -> dict[str, Any]:
     }
 
 
-def mark(actor: str, seq: int, incarnation: int = 1) -> Mark:
-    return Mark(actor, incarnation, seq)
+def mark(actor: str, ended: int, *, confirmed: tuple[int, ...] = ()) -> Mark:
+    return Mark(actor, 1, ended, confirmed)

@@ -11,7 +11,7 @@ from headrace.protocol.messages import Trajectories
 def queue() -> TrajectoryQueue:
     queue = TrajectoryQueue(max_env_steps=100, max_bytes=50)
     for seq in (1, 2, 3):
-        queue.append(make_header(seq), bytes(10))
+        queue.append(queue.number(make_header(seq), bytes(10)))
     return queue
 
 
@@ -41,17 +41,12 @@ def test_an_empty_queue_takes_a_batch_of_any_size() -> None:
     assert TrajectoryQueue(1, 1).has_room_for(10**6, 10**9)
 
 
-def test_what_comes_back_takes_its_old_place_one_attempt_later(queue: TrajectoryQueue) -> None:
+def test_what_comes_back_takes_its_old_place(queue: TrajectoryQueue) -> None:
     first = next(iter(queue))
     queue.remove(first)
-    queue.append(make_header(4), b"")
+    queue.append(queue.number(make_header(4), b""))
     queue.put_back([first])
-    assert [(batch.header.seq, batch.attempt) for batch in queue] == [
-        (1, 2),
-        (2, 1),
-        (3, 1),
-        (4, 1),
-    ]
+    assert [batch.header.seq for batch in queue] == [1, 2, 3, 4]
 
 
 def test_removing_by_a_condition_returns_what_was_removed(queue: TrajectoryQueue) -> None:

@@ -13,7 +13,7 @@ from headrace.broker.router import Router
 from headrace.protocol.errors import RejectCode
 from headrace.protocol.identity import PolicyVersion
 from headrace.protocol.limits import DecodeLimits
-from headrace.protocol.messages import Beacon, Ledger, Totals
+from headrace.protocol.messages import Beacon, HeldBatch, Ledger, Totals
 from headrace.protocol.topics import BEACON, delivery_topic, snapshot_topic
 
 
@@ -201,8 +201,10 @@ def test_a_full_queue_accepts_nothing_and_asks_again_when_there_is_room() -> Non
     fleet.push("a", 1)
     fleet.push("a", 2)
     assert fleet.delivery("a").accepted == 1
+    assert not fleet.delivery("a").accepts
     fleet.pull(5)
     assert fleet.delivery("a").gap
+    assert fleet.delivery("a").accepts
     fleet.push("a", 2)
     assert fleet.delivery("a").accepted == 2
 
@@ -211,8 +213,10 @@ def test_batches_wait_with_their_actor_while_no_policy_is_known(fleet: FakeFleet
     fleet.join("a", last_seq=1)
     fleet.push("a", 1)
     assert fleet.delivery("a").accepted == 0
+    assert not fleet.delivery("a").accepts
     fleet.publish()
     assert fleet.delivery("a").gap
+    assert fleet.delivery("a").accepts
 
 
 def test_a_new_broker_goes_on_from_what_actor_and_learner_know(fleet: FakeFleet) -> None:
@@ -224,6 +228,61 @@ def test_a_new_broker_goes_on_from_what_actor_and_learner_know(fleet: FakeFleet)
     assert delivery.credit is not None
     assert delivery.credit.up_to >= 7
     assert ledger(fleet) == Ledger(produced=7, consumed=5, held=2)
+
+
+def test_a_new_broker_takes_again_what_lies_between_the_batches_of_two_learners(
+    fleet: FakeFleet,
+) -> None:
+    fleet.open(session=1, marks=(mark("a", 1, confirmed=(2, 4)),))
+    fleet.publish()
+    fleet.join("a", last_seq=4, acknowledged=1, totals=Totals(consumed=1))
+    assert fleet.delivery("a").accepted == 2
+    fleet.push("a", 3, sent_before=True)
+    assert fleet.delivery("a").accepted == 4
+    fleet.pass_time(1.1)
+    assert [lease.seq for lease in fleet.pull(100)] == [3]
+    fleet.pull(100, confirmed=1)
+    assert ledger(fleet) == Ledger(produced=4, consumed=4)
+
+
+def test_what_a_learner_holds_is_its_own_when_it_arrives_at_a_new_broker(fleet: FakeFleet) -> None:
+    held = (HeldBatch(0, 1), HeldBatch(0, 2))
+    fleet.open(marks=(mark("a", 0),), held=held)
+    fleet.publish()
+    fleet.join("a", last_seq=3)
+    for seq in (1, 2, 3):
+        fleet.push("a", seq, sent_before=seq < 3)
+    assert [(lease.number, lease.seq) for lease in fleet.pull(100)] == [(3, 3)]
+    fleet.pull(100, confirmed=2)
+    assert ledger(fleet) == Ledger(produced=3, consumed=2, held=1)
+
+
+def test_what_a_learner_confirms_before_it_arrives_at_a_new_broker_has_ended(
+    fleet: FakeFleet,
+) -> None:
+    fleet.open(marks=(mark("a", 0),), held=(HeldBatch(0, 1),))
+    fleet.publish()
+    fleet.pull(100, confirmed=1)
+    fleet.join("a", last_seq=1)
+    assert fleet.delivery("a").acknowledged == 1
+
+
+def test_what_a_learner_held_that_has_ended_comes_as_a_second_attempt(fleet: FakeFleet) -> None:
+    fleet.open(marks=(mark("a", 0),), held=(HeldBatch(0, 1),))
+    fleet.publish()
+    fleet.open(session=2)
+    fleet.join("a", last_seq=1)
+    fleet.push("a", 1)
+    assert [lease.attempt for lease in fleet.pull(100, session=2)] == [2]
+
+
+def test_a_new_broker_waits_no_longer_than_until_all_sessions_are_back(fleet: FakeFleet) -> None:
+    fleet.publish(sessions=2)
+    fleet.join("a", last_seq=1)
+    fleet.push("a", 1, sent_before=True)
+    assert fleet.pull(100) == []
+    fleet.open(session=2, worker_index=1, sessions=2)
+    assert len(fleet.leases()) == 1
 
 
 def test_marks_that_come_after_the_actor_end_what_it_sent_again(fleet: FakeFleet) -> None:

@@ -22,6 +22,7 @@ from headrace.protocol.errors import RejectCode
 from headrace.protocol.identity import PolicyVersion
 from headrace.protocol.messages import (
     FleetReport,
+    HeldBatch,
     LearnerProgress,
     Ledger,
     Offer,
@@ -260,6 +261,44 @@ def test_what_a_returning_session_took_is_not_leased_again(fleet: FakeFleet) -> 
     fleet.open(session=2, marks=(mark("a", 1),))
     assert [lease.seq for lease in fleet.pull(100, session=2)] == [2]
     assert ledger(fleet) == Ledger(produced=2, consumed=1, held=1)
+
+
+def test_what_was_lost_on_its_way_to_a_learner_is_leased_again_and_no_second_attempt(
+    fleet: FakeFleet,
+) -> None:
+    for seq in (1, 2, 3):
+        fleet.push("a", seq)
+    fleet.pull(15)
+    marks, held = (mark("a", 0),), (HeldBatch(0, 1),)
+    fleet.open(session=2, former=1, marks=marks, held=held)
+    leases = fleet.pull(100, session=2)
+    assert [(lease.number, lease.seq, lease.attempt) for lease in leases] == [(2, 2, 1), (3, 3, 1)]
+    fleet.pull(100, session=2, confirmed=1)
+    assert ledger(fleet) == Ledger(produced=3, consumed=1, held=2)
+    fleet.pull(100, session=2, confirmed=3)
+    assert ledger(fleet) == Ledger(produced=3, consumed=3)
+
+
+def test_what_a_session_holds_returns_to_the_queue_when_its_process_ends(fleet: FakeFleet) -> None:
+    fleet.push("a", 1)
+    fleet.pull(15)
+    fleet.open(session=2, former=1, marks=(mark("a", 0),), held=(HeldBatch(0, 1),))
+    fleet.open(session=3)
+    [lease] = fleet.pull(100, session=3)
+    assert (lease.seq, lease.attempt) == (1, 2)
+
+
+def test_a_held_batch_that_names_no_mark_is_refused(fleet: FakeFleet) -> None:
+    fleet.open(session=2, held=(HeldBatch(0, 1),))
+    assert fleet.last(Refusal).code is RejectCode.MALFORMED
+
+
+def test_a_lease_tells_what_has_ended(fleet: FakeFleet) -> None:
+    for seq in (1, 2):
+        fleet.push("a", seq)
+    fleet.pull(5)
+    [lease] = fleet.pull(10, confirmed=1)
+    assert (lease.seq, lease.ended) == (2, 1)
 
 
 def test_a_batch_that_three_sessions_did_not_survive_is_poison(fleet: FakeFleet) -> None:

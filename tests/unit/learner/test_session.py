@@ -16,6 +16,7 @@ from headrace.protocol.identity import PolicyVersion
 from headrace.protocol.messages import (
     EvaluationRequest,
     FleetReport,
+    HeldBatch,
     LearnerGoodbye,
     LearnerHello,
     Lease,
@@ -60,7 +61,7 @@ class Talk:
         self.flush()
         self.receive(Welcome(broker=1, session=session, epoch=epoch))
 
-    def lease(self, number: int, seq: int | None = None, session: int = 1) -> None:
+    def lease(self, number: int, seq: int | None = None, session: int = 1, ended: int = 0) -> None:
         message = Lease(
             session=session,
             number=number,
@@ -69,6 +70,7 @@ class Talk:
             seq=seq or number,
             version=PolicyVersion(1, 1),
             env_steps=10,
+            ended=ended,
         )
         self.receive(message, b"payload")
 
@@ -134,8 +136,53 @@ def test_a_lost_lease_begins_a_new_session_that_lists_what_is_here(joined: Talk,
         joined.receive(report)
     joined.flush()
     hello = joined.all(LearnerHello)[-1]
-    assert (hello.session, hello.marks, hello.granted_epoch) == (2, (Mark("a", 1, 1),), 5)
+    assert (hello.session, hello.former, hello.granted_epoch) == (2, 1, 5)
+    assert (hello.marks, hello.held) == ((Mark("a", 1, 0),), (HeldBatch(0, 1),))
     assert joined.session.take() is not None
+
+
+def test_a_new_session_tells_what_ended_what_was_confirmed_and_what_is_held(joined: Talk) -> None:
+    for number, seq in enumerate((3, 5, 6, 9), start=1):
+        joined.lease(number, seq=seq, ended=min(seq - 1, 2))
+    taken = [joined.session.take() for _ in range(4)]
+    assert taken[1] is not None
+    joined.session.confirm(taken[1])
+    joined.receive(Refusal(session=1, code=RejectCode.UNKNOWN_SESSION, reason=""))
+    hello = joined.all(LearnerHello)[-1]
+    assert hello.marks == (Mark("a", 1, 2, (3, 5)),)
+    assert hello.held == (HeldBatch(0, 6), HeldBatch(0, 9))
+
+
+def test_what_an_earlier_session_was_leased_is_confirmed_in_the_new_one(joined: Talk) -> None:
+    for number in (1, 2, 3):
+        joined.lease(number)
+    taken = [joined.session.take() for _ in range(3)]
+    joined.receive(Refusal(session=1, code=RejectCode.UNKNOWN_SESSION, reason=""))
+    joined.join(session=2)
+    assert taken[1] is not None
+    joined.session.confirm(taken[1])
+    joined.flush()
+    assert joined.all(Pull)[-1].confirmed == 2
+    joined.lease(4, session=2)
+    assert joined.session.is_joined, "leases go on after those that are held"
+    assert joined.session.ready_env_steps == 10
+
+
+def test_a_hello_tells_how_many_sessions_the_learner_has(joined: Talk) -> None:
+    report = FleetReport(session=1, queue_env_steps=0, actors=1, ledger=Ledger(), sessions=3)
+    joined.receive(report)
+    joined.receive(Refusal(session=1, code=RejectCode.UNKNOWN_SESSION, reason=""))
+    assert [hello.sessions for hello in joined.all(LearnerHello)] == [0, 3]
+
+
+def test_a_repeated_batch_that_is_the_newest_lease_does_not_stay_open(joined: Talk) -> None:
+    joined.lease(1)
+    batch = joined.session.take()
+    assert batch is not None
+    joined.session.confirm(batch)
+    joined.lease(2, seq=1)
+    joined.flush()
+    assert joined.all(Pull)[-1].confirmed == 2
 
 
 def test_only_the_first_hello_takes_over(joined: Talk) -> None:
@@ -302,7 +349,8 @@ def test_evaluations_are_asked_for_and_enter_no_marks(joined: Talk) -> None:
     joined.lease(2, seq=3)
     assert joined.session.take() is not None
     joined.receive(Refusal(session=1, code=RejectCode.UNKNOWN_SESSION, reason=""))
-    assert joined.all(LearnerHello)[-1].marks == (Mark("a", 1, 3),)
+    hello = joined.all(LearnerHello)[-1]
+    assert (hello.marks, hello.held) == ((Mark("a", 1, 0),), (HeldBatch(0, 3),))
 
 
 def test_a_refusal_ends_the_conversation(joined: Talk) -> None:
@@ -314,17 +362,6 @@ def test_a_refusal_ends_the_conversation(joined: Talk) -> None:
 def test_messages_of_an_older_session_are_ignored(joined: Talk) -> None:
     joined.lease(1, session=9)
     assert joined.session.take() is None
-
-
-def test_what_an_older_session_leased_is_not_confirmed_in_the_new_one(joined: Talk) -> None:
-    joined.lease(1)
-    joined.receive(Refusal(session=1, code=RejectCode.UNKNOWN_SESSION, reason=""))
-    joined.receive(Welcome(broker=2, session=2, epoch=5))
-    old = joined.session.take()
-    assert old is not None
-    joined.session.confirm(old)
-    joined.flush()
-    assert joined.all(Pull)[-1].confirmed == 0
 
 
 def test_goodbye_names_the_session(joined: Talk) -> None:

@@ -29,6 +29,7 @@ def deliver(
     broker: int = 1,
     credit: Credit | None = None,
     gap: bool = False,
+    accepts: bool = True,
     now_s: float = 0.0,
 ) -> None:
     totals = Totals(consumed=acknowledged)
@@ -40,6 +41,7 @@ def deliver(
         totals=totals,
         credit=credit,
         gap=gap,
+        accepts=accepts,
     )
     sender.receive(message, now_s)
 
@@ -210,6 +212,28 @@ class TestReceiver:
         assert (receiver.accepted, receiver.acknowledged) == (5, 5)
         assert receiver.totals == Totals(consumed=4, rejected=1)
 
+    def test_what_a_learner_confirmed_need_not_arrive_and_the_rest_must(self) -> None:
+        receiver = Receiver()
+        receiver.arrive(1)
+        assert receiver.take_mark(0, [1, 3, 4, 6]) == [1]
+        assert (receiver.accepted, receiver.acknowledged) == (1, 1)
+        assert receiver.arrive(3) is Verdict.GAP
+        assert receiver.arrive(2) is Verdict.ACCEPTED
+        assert (receiver.accepted, receiver.acknowledged) == (4, 1)
+        assert receiver.arrive(4) is Verdict.DUPLICATE
+        receiver.finish(2, Outcome.CONSUMED)
+        assert receiver.arrive(5) is Verdict.ACCEPTED
+        assert (receiver.accepted, receiver.acknowledged) == (6, 4)
+        receiver.finish(5, Outcome.STALE)
+        assert receiver.totals == Totals(consumed=5, stale=1)
+
+    def test_books_that_are_ahead_of_what_a_learner_confirmed_count_it_once(self) -> None:
+        receiver = Receiver()
+        receiver.take_mark(0, [2, 4])
+        receiver.take_books(3, Totals(consumed=3))
+        assert (receiver.accepted, receiver.acknowledged) == (4, 4)
+        assert receiver.totals == Totals(consumed=4)
+
     def test_books_that_are_ahead_are_adopted(self) -> None:
         receiver = Receiver()
         for seq in (1, 2, 3, 4):
@@ -226,6 +250,33 @@ class TestReceiver:
         assert receiver.take_books(7, Totals(consumed=7)) == [1]
         assert (receiver.acknowledged, receiver.accepted) == (7, 7)
         assert receiver.arrive(8) is Verdict.ACCEPTED
+
+
+def test_after_a_lost_connection_nothing_is_sent_before_it_is_known_what_arrived() -> None:
+    sender = make_sender()
+    deliver(sender)
+    for item in "abc":
+        sender.enter(item)
+    transmit(sender)
+    sender.lose_connection()
+    sender.enter("d")
+    assert transmit(sender, now_s=60.0) == []
+    assert sender.next_event_at_s == float("inf")
+    deliver(sender, accepted=2, now_s=61.0)
+    assert transmit(sender, now_s=61.0) == [(3, True), (4, False)]
+
+
+def test_a_broker_that_does_not_accept_is_sent_nothing_until_it_does() -> None:
+    sender = make_sender()
+    sender.enter("a")
+    deliver(sender, accepts=False)
+    assert transmit(sender, now_s=60.0) == []
+    deliver(sender, accepts=True, now_s=61.0)
+    assert transmit(sender, now_s=61.0) == [(1, False)]
+    deliver(sender, accepts=False, now_s=62.0)
+    assert transmit(sender, now_s=99.0) == []
+    deliver(sender, accepts=True, now_s=100.0)
+    assert transmit(sender, now_s=100.0) == [(1, True)], "it was refused when it came"
 
 
 def test_a_sender_tells_how_much_it_holds_and_which_broker_spoke_last() -> None:

@@ -1,0 +1,39 @@
+"""`python -m chaos [--short] [--seed N] [SCENARIO…]`."""
+
+from __future__ import annotations
+
+import importlib
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+import click
+
+SCENARIOS = ("broker_kills",)
+
+
+@click.command()
+@click.argument("scenarios", nargs=-1, type=click.Choice(SCENARIOS))
+@click.option("--short", "is_short", is_flag=True, help="A few minutes in all, as in CI.")
+@click.option("--seed", default=1, show_default=True, help="The schedule of faults.")
+@click.option("--keep", type=click.Path(path_type=Path), help="Keep diaries and logs here.")
+def main(scenarios: tuple[str, ...], is_short: bool, seed: int, keep: Path | None) -> None:
+    """Breaks headrace on purpose, and shows what that cost."""
+    root = keep or Path(tempfile.mkdtemp(prefix="headrace-chaos-"))
+    failed: list[str] = []
+    for name in scenarios or SCENARIOS:
+        module = importlib.import_module(f"chaos.scenarios.{name}")
+        report = module.run(module.SHORT if is_short else module.LONG, root / name, seed)
+        click.echo(str(report))
+        if report.violations:
+            failed.append(name)
+    if failed:
+        click.echo(f"failed: {', '.join(failed)}; diaries and logs are in {root}")
+        sys.exit(1)
+    if keep is None:
+        shutil.rmtree(root)
+
+
+if __name__ == "__main__":
+    main()

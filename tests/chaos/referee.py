@@ -1,0 +1,229 @@
+"""Compares what actors produced with what training was handed, and keeps no other books.
+
+Entries that it reads (see `Diary`); an *origin* is one life (process) of one actor:
+
+    produced      actor, life, number          before the batch was pushed
+    transmitted   actor, life, number          whenever the batch went to a socket
+    acknowledged  actor, life, number          the actor was told that all up to it ended
+    ended         actor, life, stale, rejected, dropped, held      the actor's books at its end
+    handed        worker, life, take, actor, actor's life, number, attempt    training got a batch
+    fault         kind, target                 what was done to whom (`kill`, `freeze`, …)
+    healed        target                       it is as before; after a `kill` this never comes
+"""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+from chaos.batches import BatchId
+from chaos.diary import Entry
+
+Origin = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Handing:
+    """One time that training was handed a batch."""
+
+    at_s: float
+    worker: int
+    life: int
+    take: int
+    batch: BatchId
+    attempt: int
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """All batches, as seen from outside: produced = consumed + … + held + lost."""
+
+    produced: int
+    consumed: int
+    stale: int
+    rejected: int
+    dropped: int
+    held: int
+    lost: int
+    died_with_actor: int
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What the referee found.
+
+    Attributes:
+        handed_twice: batches that training was handed more than once,
+        unexcused: those of them that no kill or freeze of a learner explains, or that came again
+            without a raised attempt.
+        out_of_order: batches that a learner's process was handed, at the first attempt, after a
+            later one of the same origin.
+        sent_twice: transmissions beyond the first of each batch,
+        open_at_faults: batches that were unacknowledged at the faults, which may be sent again.
+        disagreements: actors whose own books say something else.
+    """
+
+    ledger: Ledger
+    handed_twice: int
+    unexcused: int
+    out_of_order: int
+    sent_twice: int
+    open_at_faults: int
+    disagreements: list[str] = field(default_factory=list)
+
+    @property
+    def violations(self) -> list[str]:
+        """What must not be, a sentence each."""
+        found: list[str] = []
+        if self.ledger.lost:
+            found.append(f"{self.ledger.lost} batches were lost")
+        if self.unexcused:
+            found.append(f"{self.unexcused} batches were handed to training twice, unexcused")
+        if self.out_of_order:
+            found.append(f"{self.out_of_order} batches were out of order")
+        return found + self.disagreements
+
+
+@dataclass
+class _Origin:
+    produced: set[int] = field(default_factory=set)
+    transmissions: Counter[int] = field(default_factory=Counter)
+    handed: set[int] = field(default_factory=set)
+    acknowledged: int = 0
+    newest: int = 0
+    ended: tuple[int, int, int, int] | None = None
+
+
+_ENDS = ("stale", "rejected", "dropped", "held")
+
+
+class Referee:
+    """Reads entries in order of time; then `findings`."""
+
+    def __init__(self) -> None:
+        self._origins: defaultdict[Origin, _Origin] = defaultdict(_Origin)
+        self._handings: defaultdict[BatchId, list[Handing]] = defaultdict(list)
+        self._newest_take: dict[tuple[int, int], int] = {}
+        self._newest_handed: Counter[tuple[int, int, Origin]] = Counter()
+        self._unconfirmed: defaultdict[tuple[int, int], list[range]] = defaultdict(list)
+        self._out_of_order = 0
+        self._open_at_faults = 0
+
+    def read(self, entries: Iterable[Entry]) -> None:
+        """Takes entries."""
+        for entry in entries:
+            match entry.kind:
+                case "produced":
+                    actor, life, number = entry.fields
+                    origin = self._origins[actor, life]
+                    origin.produced.add(number)
+                    origin.newest = number
+                case "transmitted":
+                    actor, life, number = entry.fields
+                    self._origins[actor, life].transmissions[number] += 1
+                case "acknowledged":
+                    actor, life, number = entry.fields
+                    self._origins[actor, life].acknowledged = number
+                case "ended":
+                    actor, life, *books = entry.fields
+                    stale, rejected, dropped, held = books
+                    self._origins[actor, life].ended = (stale, rejected, dropped, held)
+                case "handed":
+                    self._hand(entry)
+                case "fault":
+                    self._open_at_faults += sum(
+                        origin.newest - origin.acknowledged for origin in self._origins.values()
+                    )
+                    self._hurt(str(entry.fields[1]))
+                case "healed":
+                    self._heal(str(entry.fields[0]))
+                case _:
+                    pass  # other entries are for other readers
+
+    def _hand(self, entry: Entry) -> None:
+        worker, life, take, actor, actor_life, number, attempt = entry.fields
+        batch = BatchId(actor, actor_life, number)
+        self._newest_take[worker, life] = take
+        self._origins[actor, actor_life].handed.add(number)
+        where = (worker, life, (actor, actor_life))
+        if attempt == 1:
+            self._out_of_order += number < self._newest_handed[where]
+            self._newest_handed[where] = number
+        self._handings[batch].append(Handing(entry.at_s, worker, life, take, batch, attempt))
+
+    def _hurt(self, target: str) -> None:
+        """Expects, from a learner's last take on, that its confirmations do not arrive."""
+        for learner, take in self._newest_take.items():
+            if learner_name(*learner) == target:
+                self._unconfirmed[learner].append(range(take, sys.maxsize))
+
+    def _heal(self, target: str) -> None:
+        for learner, takes in self._unconfirmed.items():
+            if learner_name(*learner) == target:
+                # What had arrived before the fault is in its next take.
+                takes[-1] = range(takes[-1].start, self._newest_take[learner] + 2)
+
+    def findings(self) -> Findings:
+        """Returns what was found; call it once everything was read."""
+        again = [handings for handings in self._handings.values() if len(handings) > 1]
+        return Findings(
+            ledger=self._ledger(),
+            handed_twice=len(again),
+            unexcused=sum(not self._is_excused(handings) for handings in again),
+            out_of_order=self._out_of_order,
+            sent_twice=sum(
+                count - 1
+                for origin in self._origins.values()
+                for count in origin.transmissions.values()
+            ),
+            open_at_faults=self._open_at_faults,
+            disagreements=self._disagreements(),
+        )
+
+    def _is_excused(self, handings: list[Handing]) -> bool:
+        """Whether a fault explains each repetition, and each says that it is one."""
+        return all(
+            later.attempt > former.attempt
+            and any(former.take in takes for takes in self._unconfirmed[former.worker, former.life])
+            for former, later in pairwise(handings)
+        )
+
+    def _ledger(self) -> Ledger:
+        counts: Counter[str] = Counter()
+        for origin in self._origins.values():
+            counts["produced"] += len(origin.produced)
+            counts["consumed"] += len(origin.handed & origin.produced)
+            missing = origin.produced - origin.handed
+            if origin.ended is None:  # killed: what it was not told of died with it
+                died = {number for number in missing if number > origin.acknowledged}
+                counts["died_with_actor"] += len(died)
+                counts["lost"] += len(missing - died)
+                continue
+            counts.update(dict(zip(_ENDS, origin.ended, strict=True)))
+            counts["lost"] += max(0, len(missing) - sum(origin.ended))
+        names = ("produced", "consumed", "stale", "rejected", "dropped", "held", "lost")
+        return Ledger(
+            **{name: counts[name] for name in names}, died_with_actor=counts["died_with_actor"]
+        )
+
+    def _disagreements(self) -> list[str]:
+        found: list[str] = []
+        for (actor, life), origin in self._origins.items():
+            strange = origin.handed - origin.produced
+            if strange:
+                found.append(f"actor {actor}, life {life}: {len(strange)} batches from nowhere")
+            missing = len(origin.produced - origin.handed)
+            if origin.ended is not None and missing < sum(origin.ended):
+                found.append(
+                    f"actor {actor}, life {life}: its books say that {sum(origin.ended)} batches "
+                    f"ended otherwise or are held, and training was not handed {missing}"
+                )
+        return found
+
+
+def learner_name(worker: int, life: int) -> str:
+    """Returns what faults call a learner's process."""
+    return f"learner-{worker}.{life}"

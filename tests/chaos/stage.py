@@ -1,0 +1,209 @@
+"""The processes of a scenario, and what can be done to them."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import msgspec
+from support.running import wait_until
+
+from chaos.actor import ActorPlan
+from chaos.diary import Diary, Entry, read_diaries
+from chaos.learner import LearnerPlan
+from chaos.referee import Findings, Referee, learner_name
+from headrace.broker.status import BrokerStatus
+from headrace.deploy.status_view import fetch_status
+
+_TESTS = Path(__file__).parent.parent
+_START_S = 30.0
+
+
+class Part:
+    """One process after another that play the same part; a name for the diary, a log for people."""
+
+    def __init__(self, stage: Stage, name: str, prefix: Sequence[str] = ()) -> None:
+        self._stage = stage
+        self._prefix = prefix
+        self.name = name
+        self.life = -1
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self, *arguments: str) -> None:
+        """Starts the next process of this part."""
+        assert self.process is None, f"{self.name} runs already"
+        self.life += 1
+        with (self._stage.folder / f"{self.name}.log").open("ab") as log:
+            self.process = subprocess.Popen(
+                [*self._prefix, sys.executable, *arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env={**os.environ, "PYTHONPATH": str(_TESTS)},
+            )
+
+    def kill(self) -> None:
+        """Ends the process as a power failure would."""
+        self._send(signal.SIGKILL)
+        self._wait()
+        self._stage.diary.write("fault", "kill", self.target)
+
+    def freeze(self) -> None:
+        """Stops the process where it is."""
+        self._send(signal.SIGSTOP)
+        self._stage.diary.write("fault", "freeze", self.target)
+
+    def thaw(self) -> None:
+        """Lets a frozen process go on."""
+        self._send(signal.SIGCONT)
+        self._stage.diary.write("healed", self.target)
+
+    def stop(self, timeout_s: float) -> None:
+        """Asks the process to end, and asserts that it does so cleanly."""
+        self._send(signal.SIGTERM)
+        code = self._wait(timeout_s)
+        assert code == 0, f"{self.name} ended with {code}; see {self.name}.log"
+
+    def end(self) -> None:
+        """Ends what still runs, however."""
+        if self.process is not None:
+            self.process.kill()
+            self._wait()
+
+    @property
+    def target(self) -> str:
+        """What the diary calls the present process."""
+        return f"{self.name}.{self.life}"
+
+    def _send(self, number: int) -> None:
+        assert self.process is not None, f"{self.name} does not run"
+        assert self.process.poll() is None, f"{self.name} has died; see {self.name}.log"
+        self.process.send_signal(number)
+
+    def _wait(self, timeout_s: float = _START_S) -> int:
+        assert self.process is not None
+        code = self.process.wait(timeout_s)
+        self.process = None
+        return code
+
+
+class Stage:
+    """A broker, learners and actors in a folder; ends, by pid, whatever it started."""
+
+    def __init__(
+        self, folder: Path, *, actors: int, actors_per_process: int, learners: int
+    ) -> None:
+        folder.mkdir(parents=True)
+        self.folder = folder
+        self.diary = Diary(folder / "conductor.diary")
+        self.broker = Part(self, "broker")
+        self.learners = [Part(self, f"learner-{index}") for index in range(learners)]
+        groups = range(0, actors, actors_per_process)
+        self._indices = [
+            list(range(first, min(first + actors_per_process, actors))) for first in groups
+        ]
+        self.actors = [Part(self, f"actors-{index}") for index in range(len(groups))]
+        self.address = "tcp://127.0.0.1:0"
+        self._http = "127.0.0.1:0"
+        self._began_at_s = time.monotonic()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for part in (self.broker, *self.learners, *self.actors):
+            part.end()
+
+    # ---------------------------------------------------------------- starting
+
+    def start_broker(self) -> None:
+        """Starts the shipped command; the first one chooses ports, which later ones take again."""
+        announced = self.folder / "broker.json"
+        announced.unlink(missing_ok=True)
+        arguments = ["--address", self.address, "--http", self._http, "--drain-s", "0"]
+        self.broker.start(
+            "-m", "headrace.deploy", "broker", *arguments, "--announce", str(announced)
+        )
+        wait_until(announced.exists, _START_S)
+        found = json.loads(announced.read_text())
+        self.address, self._http = found["address"], found["http"].removeprefix("http://")
+
+    def start_learner(self, index: int, **plan: Any) -> None:
+        """Starts the next process of a learner's worker."""
+        part = self.learners[index]
+        self._start(
+            part,
+            "chaos.learner",
+            LearnerPlan(
+                address=self.address,
+                diary=str(self.folder / f"{part.name}.diary"),
+                worker_index=index,
+                life=part.life + 1,
+                began_at_s=self._began_at_s,
+                **plan,
+            ),
+        )
+
+    def start_actors(self, index: int, **plan: Any) -> None:
+        """Starts the next process of a group of actors."""
+        part = self.actors[index]
+        self._start(
+            part,
+            "chaos.actor",
+            ActorPlan(
+                address=self.address,
+                diary=str(self.folder / f"{part.name}.diary"),
+                actors=self._indices[index],
+                life=part.life + 1,
+                **plan,
+            ),
+        )
+
+    def start_all(self, *, actor: dict[str, Any], learner: dict[str, Any]) -> None:
+        """Starts everything, and waits until every actor delivers."""
+        self.start_broker()
+        for index in range(len(self.learners)):
+            self.start_learner(index, **learner)
+        for index in range(len(self.actors)):
+            self.start_actors(index, **actor)
+        count = sum(map(len, self._indices))
+        wait_until(lambda: self._delivering() == count, _START_S)
+
+    def _start(self, part: Part, module: str, plan: msgspec.Struct) -> None:
+        part.start("-m", module, msgspec.json.encode(plan).decode())
+
+    def _delivering(self) -> int:
+        return sum(actor.acknowledged > 0 for actor in self.status().actors)
+
+    def status(self) -> BrokerStatus:
+        """Returns what the broker says."""
+        return fetch_status(f"http://{self._http}")
+
+    # ---------------------------------------------------------------- ending
+
+    def finish(self, drain_s: float = 60.0) -> list[Entry]:
+        """Lets every batch end, stops everything in order, and returns all diaries."""
+        for part in self.actors:
+            part.stop(drain_s + _START_S)
+        for part in self.learners:
+            part.stop(_START_S)
+        self.broker.stop(_START_S)
+        return read_diaries(self.folder)
+
+    def learner_named(self, index: int) -> str:
+        """Returns what the referee calls a learner's present process."""
+        return learner_name(index, self.learners[index].life)
+
+
+def judge(entries: list[Entry]) -> Findings:
+    """Returns the referee's findings on a whole scenario."""
+    referee = Referee()
+    referee.read(entries)
+    return referee.findings()

@@ -1,0 +1,59 @@
+"""How fast training was fed, from the diaries."""
+
+from __future__ import annotations
+
+import bisect
+import statistics
+from collections.abc import Sequence
+
+from chaos.diary import Entry
+
+_WINDOW_S = 0.25
+
+
+class Throughput:
+    """Batches that training was handed, by time."""
+
+    def __init__(self, entries: Sequence[Entry]) -> None:
+        self._at_s = [entry.at_s for entry in entries if entry.kind == "handed"]
+
+    def between(self, begin_s: float, end_s: float) -> float:
+        """Returns batches per second."""
+        count = bisect.bisect(self._at_s, end_s) - bisect.bisect(self._at_s, begin_s)
+        return count / (end_s - begin_s)
+
+    def recovery_s(self, fault_at_s: float, until_s: float, wanted_per_s: float) -> float:
+        """Returns how long after a fault so many batches per second came for a quarter second.
+
+        Infinity if they did not before `until_s`, when the next fault comes.
+        """
+        begin_s = fault_at_s
+        while begin_s + _WINDOW_S <= until_s:
+            if self.between(begin_s, begin_s + _WINDOW_S) >= wanted_per_s:
+                return begin_s + _WINDOW_S - fault_at_s
+            begin_s += _WINDOW_S / 10
+        return float("inf")
+
+
+def recoveries_s(
+    throughput: Throughput, faults_at_s: Sequence[float], end_s: float, usual_per_s: float
+) -> list[float]:
+    """Returns, for each fault, how long it took to come back to 90 % of the usual rate."""
+    limits = [*faults_at_s[1:], end_s]
+    return [
+        throughput.recovery_s(at_s, until_s, 0.9 * usual_per_s)
+        for at_s, until_s in zip(faults_at_s, limits, strict=True)
+    ]
+
+
+def percentile(values: Sequence[float], share: float) -> float:
+    """Returns the value that this share of the values does not exceed."""
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
+
+
+def usual_rate(throughput: Throughput, begin_s: float, end_s: float) -> float:
+    """Returns the median of the rates over quarter seconds."""
+    count = int((end_s - begin_s) / _WINDOW_S)
+    starts = [begin_s + index * _WINDOW_S for index in range(count)]
+    return statistics.median(throughput.between(start, start + _WINDOW_S) for start in starts)
