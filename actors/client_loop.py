@@ -93,6 +93,7 @@ class ClientLoop:
             drain(self._wake_pair.receive)
             with self._changed:
                 self._receive()
+                self._reconnect_if_silent()
                 self._is_blocked = not self._send(self._clock())
                 self._changed.notify_all()
         with contextlib.suppress(zmq.Again):
@@ -125,6 +126,14 @@ class ClientLoop:
             batch = f"batch {reject.seq}" if reject.seq else "a message"
             _LOG.warning("%s was rejected (%s): %s", batch, reject.code, reject.reason)
         self._session.rejects.clear()
+
+    def _reconnect_if_silent(self) -> None:
+        now_s = self._clock()
+        for endpoint in self._session.silent_endpoints(now_s):
+            _LOG.info("connects to %s anew: it has been silent", endpoint)
+            self._sockets.reconnect(endpoint)
+            if endpoint == "ingest":
+                self._session.on_disconnect(now_s)
 
     def _send(self, now_s: float) -> bool:
         """Sends what is due; returns False when the broker does not take more for now."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from headrace.actors.config import ClientConfig
+from headrace.actors.endpoint_watch import EndpointWatch
 from headrace.protocol.arrays import Array
 from headrace.protocol.errors import (
     LocalProtocolError,
@@ -93,6 +94,7 @@ class ActorSession:
         # A batch may be begun under one broker's credit and finished under another's.
         self._permitted_up_to = 0
         self._presence_due_s = float("-inf")
+        self._watch = EndpointWatch()
         self._received: _Received | None = None
         self._update: PolicyUpdate | None = None
         self.rejects: list[Reject] = []
@@ -112,8 +114,10 @@ class ActorSession:
             RemoteProtocolError: it is not a legal message; drop it and go on.
         """
         message, _ = self._decode_control(frames)
+        self._watch.hear("control", now_s)
         match message:
             case Delivery(incarnation=self.incarnation):
+                self._watch.hear("ingest", now_s)
                 self._broker_heard = message.broker
                 self._sender.receive(message, now_s)
                 self._task = message.task
@@ -124,6 +128,8 @@ class ActorSession:
                 if message.seq is None and message.code in _FATAL:
                     self.refusal = RefusedError(message.code, message.reason)
             case Beacon():
+                if message.version in (None, self.newest_version):
+                    self._watch.hear("weights", now_s)
                 if message.broker != self._broker_heard:
                     self._broker_heard = message.broker
                     self._presence_due_s = now_s
@@ -165,6 +171,10 @@ class ActorSession:
         """Notes that the connection to ingest was lost: asks what arrived before sending more."""
         self._sender.lose_connection()
         self._presence_due_s = now_s
+
+    def silent_endpoints(self, now_s: float) -> list[str]:
+        """Returns, once, the endpoints that look connected and are not; connect them anew."""
+        return self._watch.overdue(now_s)
 
     # ---------------------------------------------------------------- what the simulator asks
 

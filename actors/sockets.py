@@ -33,6 +33,7 @@ class ClientSockets:
         self.disconnections = self.push.get_monitor_socket(int(zmq.EVENT_DISCONNECTED))
         self.control = _connect(context, zmq.SUB, address.control, zmq.RCVHWM, 1000)
         self.weights = _connect(context, zmq.SUB, address.weights, zmq.RCVHWM, _WEIGHTS_HWM)
+        self._address = address
         self._weights_topic: bytes | None = None
         self.control.subscribe(delivery_topic(actor))
         self.control.subscribe(BEACON)
@@ -47,6 +48,14 @@ class ClientSockets:
             self.weights.unsubscribe(self._weights_topic)
         self.weights.subscribe(topic)
         self._weights_topic = topic
+
+    def reconnect(self, endpoint: str) -> None:
+        """Drops the connection to an endpoint, with what is under way, and makes another one."""
+        socket = {"ingest": self.push, "control": self.control, "weights": self.weights}[endpoint]
+        address = getattr(self._address, endpoint)
+        socket.set(zmq.LINGER, 0)
+        socket.disconnect(address)
+        socket.connect(address)
 
     def close(self) -> None:
         """Disconnects; what is under way may leave within half a second."""

@@ -26,6 +26,7 @@ class ActorRecord:
     Attributes:
         presence: what it said of itself last.
         is_live: whether it was heard of lately and may be granted credit.
+        met_at_seq: the newest batch that it had finished when it said hello to this broker.
         last_seq: the newest batch that it said it finished.
         granted: the highest credit it was told, kept over a silence.
         stale_streak: batches in a row that were stale.
@@ -38,6 +39,7 @@ class ActorRecord:
     client: str = ""
     host: str = ""
     is_live: bool = True
+    met_at_seq: int = 0
     last_seq: int = 0
     granted: int = 0
     stale_streak: int = 0
@@ -98,6 +100,7 @@ class Fleet:
         receiver = Receiver(hello.acknowledged, hello.totals)
         former = self.end(hello.actor)
         record = ActorRecord((hello.actor, hello.incarnation), receiver, hello, now_s)
+        record.met_at_seq = hello.last_seq
         if isinstance(hello, Hello):
             record.client, record.host = hello.client, hello.host
         self._current[hello.actor] = record

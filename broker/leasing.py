@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 from headrace.broker.books import BrokerBooks
 from headrace.broker.effects import SendToLearner
 from headrace.broker.queue import QueuedBatch
@@ -17,6 +19,7 @@ class Leasing:
     def __init__(self, books: BrokerBooks, started_at_s: float) -> None:
         self._books = books
         self._reclaim_until_s = started_at_s + books.config.reclaim_s
+        self._all_are_back = False
 
     def lease(self, now_s: float) -> None:
         """Leases what waits to the sessions that take it, oldest first; drops what is stale.
@@ -24,17 +27,12 @@ class Leasing:
         A session that has got enough is given too what would be stale when it comes again.
         """
         books = self._books
-        evaluated, books.evaluated = books.evaluated, []
-        for session_id, batch in evaluated:
-            session = books.sessions.get(session_id)
-            if session is None:
-                books.finish(batch, Outcome.DROPPED)
-            else:
-                self._lease_to(session, batch)
+        self._lease_evaluated()
         if not any(session.takes_more for session in books.sessions):
             return
         held_back: set[tuple[str, int]] = set()
-        reclaims = now_s < self._reclaim_until_s and not books.sessions.are_complete
+        self._all_are_back |= books.sessions.are_complete
+        reclaims = now_s < self._reclaim_until_s and not self._all_are_back
         served: LearnerSession | None = None
         for batch in list(books.queue):
             if batch.origin in held_back:
@@ -48,11 +46,30 @@ class Leasing:
                 held_back.add(batch.origin)  # some session may have taken it already
                 continue  # and its later batches must not overtake it
             books.queue.remove(batch)
+            if self._may_have_been_leased_elsewhere(batch):
+                batch = dataclasses.replace(batch, attempt=2)
             if self._is_stale(batch):
                 books.finish(batch, Outcome.STALE)
             else:
                 self._lease_to(taker, batch)
                 served = taker
+
+    def _lease_evaluated(self) -> None:
+        books = self._books
+        evaluated, books.evaluated = books.evaluated, []
+        for session_id, batch in evaluated:
+            session = books.sessions.get(session_id)
+            if session is None:
+                books.finish(batch, Outcome.DROPPED)
+            else:
+                self._lease_to(session, batch)
+
+    def _may_have_been_leased_elsewhere(self, batch: QueuedBatch) -> bool:
+        """Whether an earlier broker may have leased it to a session that is not back."""
+        if self._all_are_back or batch.attempt > 1 or not batch.header.sent_before:
+            return False
+        record = self._books.fleet.find(batch.origin)
+        return record is not None and batch.header.seq <= record.met_at_seq
 
     def _policy_lag(self, batch: QueuedBatch) -> int | None:
         published = self._books.policy.published

@@ -148,9 +148,10 @@ class LearnerSessions:
 
     @property
     def are_complete(self) -> bool:
-        """Whether as many live as any of them has heard of."""
-        known = max((session.hello.sessions for session in self._by_id.values()), default=0)
-        return 0 < known <= len(self._by_id)
+        """Whether as many are back from an earlier broker as any of them knew there."""
+        back = [session.hello for session in self._by_id.values() if session.hello.former]
+        known = max((hello.sessions for hello in back), default=0)
+        return 0 < known <= len(back)
 
     def replaced_by(self, hello: LearnerHello) -> list[LearnerSession]:
         """Returns the sessions that `hello` would end: the same runner's, or another run's."""

@@ -22,6 +22,7 @@ from headrace.protocol.endpoints import BrokerAddress
 from headrace.protocol.errors import HeadraceError, RemoteProtocolError
 from headrace.protocol.identity import MAX_SAFE_INTEGER, PolicyVersion
 from headrace.protocol.messages import EvaluationRequest, FleetReport, LearnerProgress
+from headrace.protocol.silence import SilenceWatch
 
 _LOG = logging.getLogger("headrace.learner")
 _LONGEST_POLL_MS = 1000
@@ -66,10 +67,12 @@ class BrokerLink:
         self._wake_send.connect(wake)
         self._dealer = context.socket(zmq.DEALER)
         self._dealer.set(zmq.RCVHWM, 0)
+        self._dealer.set(zmq.LINGER, 0)
         self._dealer.set(zmq.IPV6, int("[" in self._address))
         for name, value in (CONNECTION_OPTIONS | RECONNECT_OPTIONS).items():
             self._dealer.set(getattr(zmq, name), value)
         self._dealer.connect(self._address)
+        self._silence = SilenceWatch(self._clock())
         self._thread = threading.Thread(target=self._serve, name="headrace-learner", daemon=True)
         self._thread.start()
 
@@ -293,6 +296,7 @@ class BrokerLink:
                     _drain(self._wake_receive)
                 if self._dealer in ready:
                     self._receive()
+                self._reconnect_if_silent()
                 for frames in self._session.outgoing(self._clock()):
                     with contextlib.suppress(zmq.Again):  # repeated, or a new session repairs it
                         self._dealer.send_multipart(frames, zmq.NOBLOCK, copy=False)
@@ -303,8 +307,15 @@ class BrokerLink:
         self._dealer.close(linger=_GOODBYE_LINGER_MS)
         self._wake_receive.close(linger=0)
 
+    def _reconnect_if_silent(self) -> None:
+        if self._silence.is_overdue(self._clock()):
+            _LOG.info("connects to the broker anew: it has been silent")
+            self._dealer.disconnect(self._address)
+            self._dealer.connect(self._address)
+
     def _receive(self) -> None:
         while (frames := _receive(self._dealer)) is not None:
+            self._silence.hear(self._clock())
             try:
                 self._session.on_message(frames, self._clock())
             except RemoteProtocolError as error:

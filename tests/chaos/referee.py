@@ -60,7 +60,8 @@ class Findings:
         unexcused: those of them that no kill or freeze of a learner explains, or that came again
             without a raised attempt.
         out_of_order: batches that a learner's process was handed, at the first attempt, after a
-            later one of the same origin.
+            later one of the same origin,
+        learners_were_hurt: which explains that: what one gives back comes late to the others.
         sent_twice: transmissions beyond the first of each batch,
         open_at_faults: batches that were unacknowledged at the faults, which may be sent again.
         disagreements: actors whose own books say something else.
@@ -70,6 +71,7 @@ class Findings:
     handed_twice: int
     unexcused: int
     out_of_order: int
+    learners_were_hurt: bool
     sent_twice: int
     open_at_faults: int
     disagreements: list[str] = field(default_factory=list)
@@ -82,7 +84,7 @@ class Findings:
             found.append(f"{self.ledger.lost} batches were lost")
         if self.unexcused:
             found.append(f"{self.unexcused} batches were handed to training twice, unexcused")
-        if self.out_of_order:
+        if self.out_of_order and not self.learners_were_hurt:
             found.append(f"{self.out_of_order} batches were out of order")
         return found + self.disagreements
 
@@ -174,6 +176,7 @@ class Referee:
             handed_twice=len(again),
             unexcused=sum(not self._is_excused(handings) for handings in again),
             out_of_order=self._out_of_order,
+            learners_were_hurt=any(self._unconfirmed.values()),
             sent_twice=sum(
                 count - 1
                 for origin in self._origins.values()
@@ -184,11 +187,14 @@ class Referee:
         )
 
     def _is_excused(self, handings: list[Handing]) -> bool:
-        """Whether a fault explains each repetition, and each says that it is one."""
+        """Whether a fault explains each repetition, and its attempt says that it is one.
+
+        A learner that was frozen may hand over the first attempt after another one the second.
+        """
         return all(
-            later.attempt > former.attempt
-            and any(former.take in takes for takes in self._unconfirmed[former.worker, former.life])
-            for former, later in pairwise(handings)
+            first.attempt < second.attempt
+            and any(first.take in takes for takes in self._unconfirmed[first.worker, first.life])
+            for first, second in pairwise(sorted(handings, key=lambda handing: handing.attempt))
         )
 
     def _ledger(self) -> Ledger:

@@ -18,7 +18,7 @@ from support.running import wait_until
 from chaos.actor import ActorPlan
 from chaos.diary import Diary, Entry, read_diaries
 from chaos.learner import LearnerPlan
-from chaos.referee import Findings, Referee, learner_name
+from chaos.referee import Findings, Referee
 from headrace.broker.status import BrokerStatus
 from headrace.deploy.status_view import fetch_status
 
@@ -95,7 +95,12 @@ class Part:
 
 
 class Stage:
-    """A broker, learners and actors in a folder; ends, by pid, whatever it started."""
+    """A broker, learners and actors in a folder; ends, by pid, whatever it started.
+
+    Attributes:
+        address: where the broker listens, once it was started.
+        reached_at: where the others find it, if that is somewhere else.
+    """
 
     def __init__(
         self, folder: Path, *, actors: int, actors_per_process: int, learners: int
@@ -111,6 +116,7 @@ class Stage:
         ]
         self.actors = [Part(self, f"actors-{index}") for index in range(len(groups))]
         self.address = "tcp://127.0.0.1:0"
+        self.reached_at = ""
         self._http = "127.0.0.1:0"
         self._began_at_s = time.monotonic()
 
@@ -118,7 +124,7 @@ class Stage:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for part in (self.broker, *self.learners, *self.actors):
+        for part in self.parts:
             part.end()
 
     # ---------------------------------------------------------------- starting
@@ -142,7 +148,7 @@ class Stage:
             part,
             "chaos.learner",
             LearnerPlan(
-                address=self.address,
+                address=self.reached_at or self.address,
                 diary=str(self.folder / f"{part.name}.diary"),
                 worker_index=index,
                 life=part.life + 1,
@@ -158,7 +164,7 @@ class Stage:
             part,
             "chaos.actor",
             ActorPlan(
-                address=self.address,
+                address=self.reached_at or self.address,
                 diary=str(self.folder / f"{part.name}.diary"),
                 actors=self._indices[index],
                 life=part.life + 1,
@@ -167,8 +173,9 @@ class Stage:
         )
 
     def start_all(self, *, actor: dict[str, Any], learner: dict[str, Any]) -> None:
-        """Starts everything, and waits until every actor delivers."""
-        self.start_broker()
+        """Starts everything, a broker only if there is none, and waits until every actor delivers."""
+        if self.broker.process is None:
+            self.start_broker()
         for index in range(len(self.learners)):
             self.start_learner(index, **learner)
         for index in range(len(self.actors)):
@@ -188,6 +195,11 @@ class Stage:
 
     # ---------------------------------------------------------------- ending
 
+    @property
+    def parts(self) -> list[Part]:
+        """Broker, learners and actors."""
+        return [self.broker, *self.learners, *self.actors]
+
     def finish(self, drain_s: float = 60.0) -> list[Entry]:
         """Lets every batch end, stops everything in order, and returns all diaries."""
         for part in self.actors:
@@ -196,10 +208,6 @@ class Stage:
             part.stop(_START_S)
         self.broker.stop(_START_S)
         return read_diaries(self.folder)
-
-    def learner_named(self, index: int) -> str:
-        """Returns what the referee calls a learner's present process."""
-        return learner_name(index, self.learners[index].life)
 
 
 def judge(entries: list[Entry]) -> Findings:

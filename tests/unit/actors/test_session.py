@@ -73,6 +73,32 @@ def presence(session: ActorSession, now_s: float = 0.0) -> Message | None:
     return None if frames is None else ingest_decoder().decode(frames)[0]
 
 
+def test_endpoints_that_prove_nothing_for_five_seconds_are_connected_anew(
+    session: ActorSession,
+) -> None:
+    assert session.silent_endpoints(0.0) == []
+    beacon = Beacon(broker=1, version=V1)
+    for second in range(1, 5):
+        session.on_control([encode_header(beacon)], float(second))
+    session.on_control([encode_header(delivery())], 4.0)
+    assert session.silent_endpoints(6.0) == ["weights"], "its version has not come"
+    assert session.silent_endpoints(9.5) == ["ingest", "control"]
+
+
+def test_after_a_disconnect_it_says_that_it_lives_before_it_sends_a_batch(
+    session: ActorSession,
+) -> None:
+    credit = Credit(2, 10, 1.0, V1)
+    control(session, delivery(credit=credit))
+    presence(session, 0.0)
+    session.push(PushedBatch(V1, RUN, 5, b"payload"))
+    session.on_disconnect(0.1)
+    assert session.next_batch(0.1) is None
+    assert isinstance(presence(session, 0.1), Alive)
+    control(session, delivery(credit=credit))
+    assert session.next_batch(0.2) is not None
+
+
 def test_hello_is_repeated_until_it_is_answered(session: ActorSession) -> None:
     assert isinstance(presence(session, 0.0), Hello)
     assert presence(session, 0.5) is None

@@ -277,12 +277,24 @@ def test_what_a_learner_held_that_has_ended_comes_as_a_second_attempt(fleet: Fak
 
 
 def test_a_new_broker_waits_no_longer_than_until_all_sessions_are_back(fleet: FakeFleet) -> None:
-    fleet.publish(sessions=2)
+    fleet.publish(former=8, sessions=2)
     fleet.join("a", last_seq=1)
     fleet.push("a", 1, sent_before=True)
     assert fleet.pull(100) == []
-    fleet.open(session=2, worker_index=1, sessions=2)
-    assert len(fleet.leases()) == 1
+    fleet.open(session=2, worker_index=1, former=9, sessions=2)
+    assert [lease.attempt for lease in fleet.leases()] == [1]
+
+
+def test_what_a_session_that_is_not_back_may_have_is_a_second_attempt(fleet: FakeFleet) -> None:
+    fleet.publish(former=8, sessions=2)
+    fleet.open(session=2, worker_index=1)
+    fleet.join("a", last_seq=1)
+    for seq in (1, 2):
+        fleet.push("a", seq, sent_before=True)
+    assert fleet.pull(100) == []
+    fleet.pass_time(1.1)
+    attempts = [(lease.seq, lease.attempt) for lease in fleet.leases()]
+    assert attempts == [(1, 2), (2, 1)], "the actor finished the second one after it met us"
 
 
 def test_marks_that_come_after_the_actor_end_what_it_sent_again(fleet: FakeFleet) -> None:

@@ -1,0 +1,57 @@
+"""Learners are killed one after the other, and new processes take their places."""
+
+from __future__ import annotations
+
+import random
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+
+from chaos.diary import Entry
+from chaos.report import Report
+from chaos.stage import Stage, judge
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How much of it."""
+
+    kills: int
+    shortest_life_s: float = 1.0
+    longest_life_s: float = 3.0
+    actors: int = 16
+    learners: int = 2
+
+
+SHORT = Plan(kills=6)
+LONG = Plan(kills=50)
+
+
+def run(plan: Plan, folder: Path, seed: int) -> Report:
+    """Kills learners; at most their last, unconfirmed takes reach training again."""
+    rng = random.Random(seed)
+    pause = threading.Event()
+    with Stage(folder, actors=plan.actors, actors_per_process=8, learners=plan.learners) as stage:
+        stage.start_all(actor={}, learner={"train_s": 0.02})
+        for _ in range(plan.kills):
+            pause.wait(rng.uniform(plan.shortest_life_s, plan.longest_life_s))
+            index = rng.randrange(plan.learners)
+            stage.learners[index].kill()
+            stage.start_learner(index, train_s=0.02)
+        pause.wait(plan.longest_life_s)
+        entries = stage.finish()
+    findings = judge(entries)
+    violations = list(findings.violations)
+    idle = learners_without_work(entries, plan.learners)
+    if idle:
+        violations.append(f"learners {idle} got nothing after the last kill")
+    return Report("learner_kills", seed, findings, {"kills": plan.kills}, violations)
+
+
+def learners_without_work(entries: list[Entry], learners: int) -> list[int]:
+    """Returns the workers that were handed nothing after the last fault."""
+    last_fault_s = max(entry.at_s for entry in entries if entry.kind == "fault")
+    working = {
+        entry.fields[0] for entry in entries if entry.kind == "handed" and entry.at_s > last_fault_s
+    }
+    return [worker for worker in range(learners) if worker not in working]
