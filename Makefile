@@ -3,6 +3,7 @@
 # make check  lint and types
 # make light  installs without extras, and starts what a broker's host needs
 # make bench  measures headrace against what people use today; ONLY=ingest for one benchmark
+# make chaos  breaks headrace on purpose for hours; ONLY=partitions, SEED=2, LENGTH=--short for less
 # make vectors  writes the test vectors of the wire anew
 
 PYTHON ?= python3
@@ -11,7 +12,7 @@ BIN := $(VENV)/bin
 SEED ?= 1
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test light check bench vectors clean
+.PHONY: demo test light check bench chaos vectors clean
 
 demo: $(VENV)/.run
 	$(BIN)/headrace up examples/cartpole.toml --seed $(SEED) --overwrite
@@ -40,6 +41,9 @@ check: $(VENV)/.dev
 
 bench: $(VENV)/.run
 	$(BIN)/python -W ignore -m benchmarks $(ONLY)
+
+chaos: $(VENV)/.dev
+	PYTHONPATH=tests $(BIN)/python -m chaos --seed $(SEED) $(LENGTH) $(ONLY)
 
 vectors: $(VENV)/.dev
 	PYTHONPATH=tests $(BIN)/python -m support.vectors

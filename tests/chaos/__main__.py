@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-SCENARIOS = ("broker_kills", "learner_kills", "mixed_kills", "freezes", "bad_network")
+SCENARIOS = ("broker_kills", "learner_kills", "mixed_kills", "freezes", "bad_network", "partitions")
 
 
 @click.command()

@@ -19,19 +19,21 @@ from chaos.actor import ActorPlan
 from chaos.diary import Diary, Entry, read_diaries
 from chaos.learner import LearnerPlan
 from chaos.referee import Findings, Referee
-from headrace.broker.status import BrokerStatus
-from headrace.deploy.status_view import fetch_status
 
 _TESTS = Path(__file__).parent.parent
 _START_S = 30.0
 
 
 class Part:
-    """One process after another that play the same part; a name for the diary, a log for people."""
+    """One process after another that play the same part; a name for the diary, a log for people.
 
-    def __init__(self, stage: Stage, name: str, prefix: Sequence[str] = ()) -> None:
+    Attributes:
+        prefix: the start of its command line, for one that runs on a host of its own.
+    """
+
+    def __init__(self, stage: Stage, name: str) -> None:
         self._stage = stage
-        self._prefix = prefix
+        self.prefix: Sequence[str] = ()
         self.name = name
         self.life = -1
         self.process: subprocess.Popen[bytes] | None = None
@@ -42,7 +44,7 @@ class Part:
         self.life += 1
         with (self._stage.folder / f"{self.name}.log").open("ab") as log:
             self.process = subprocess.Popen(
-                [*self._prefix, sys.executable, *arguments],
+                [*self.prefix, sys.executable, *arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -98,6 +100,7 @@ class Stage:
     """A broker, learners and actors in a folder; ends, by pid, whatever it started.
 
     Attributes:
+        groups: the actors of each process of actors.
         address: where the broker listens, once it was started.
         reached_at: where the others find it, if that is somewhere else.
     """
@@ -110,11 +113,11 @@ class Stage:
         self.diary = Diary(folder / "conductor.diary")
         self.broker = Part(self, "broker")
         self.learners = [Part(self, f"learner-{index}") for index in range(learners)]
-        groups = range(0, actors, actors_per_process)
-        self._indices = [
-            list(range(first, min(first + actors_per_process, actors))) for first in groups
+        self.groups = [
+            list(range(first, min(first + actors_per_process, actors)))
+            for first in range(0, actors, actors_per_process)
         ]
-        self.actors = [Part(self, f"actors-{index}") for index in range(len(groups))]
+        self.actors = [Part(self, f"actors-{index}") for index in range(len(self.groups))]
         self.address = "tcp://127.0.0.1:0"
         self.reached_at = ""
         self._http = "127.0.0.1:0"
@@ -134,6 +137,7 @@ class Stage:
         announced = self.folder / "broker.json"
         announced.unlink(missing_ok=True)
         arguments = ["--address", self.address, "--http", self._http, "--drain-s", "0"]
+        arguments += ["--insecure"] if self.broker.prefix else []
         self.broker.start(
             "-m", "headrace.deploy", "broker", *arguments, "--announce", str(announced)
         )
@@ -166,32 +170,28 @@ class Stage:
             ActorPlan(
                 address=self.reached_at or self.address,
                 diary=str(self.folder / f"{part.name}.diary"),
-                actors=self._indices[index],
+                actors=self.groups[index],
                 life=part.life + 1,
                 **plan,
             ),
         )
 
     def start_all(self, *, actor: dict[str, Any], learner: dict[str, Any]) -> None:
-        """Starts everything, a broker only if there is none, and waits until every actor delivers."""
+        """Starts all that does not run yet, and waits until every actor delivers."""
         if self.broker.process is None:
             self.start_broker()
         for index in range(len(self.learners)):
             self.start_learner(index, **learner)
         for index in range(len(self.actors)):
             self.start_actors(index, **actor)
-        count = sum(map(len, self._indices))
-        wait_until(lambda: self._delivering() == count, _START_S)
+        wait_until(lambda: len(self._delivering()) == sum(map(len, self.groups)), _START_S)
 
     def _start(self, part: Part, module: str, plan: msgspec.Struct) -> None:
         part.start("-m", module, msgspec.json.encode(plan).decode())
 
-    def _delivering(self) -> int:
-        return sum(actor.acknowledged > 0 for actor in self.status().actors)
-
-    def status(self) -> BrokerStatus:
-        """Returns what the broker says."""
-        return fetch_status(f"http://{self._http}")
+    def _delivering(self) -> set[int]:
+        entries = read_diaries(self.folder)
+        return {entry.fields[0] for entry in entries if entry.kind == "acknowledged"}
 
     # ---------------------------------------------------------------- ending
 

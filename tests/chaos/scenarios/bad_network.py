@@ -43,9 +43,8 @@ def run(plan: Plan, folder: Path, seed: int) -> Report:
         findings = _play(plan, folder / f"from-{first}", range(seed + first, seed + last))
         sums["batches"] += findings.ledger.produced
         sums["handed twice"] += findings.handed_twice
-        violations += [
-            f"seeds {seed + first} to {seed + last - 1}: {v}" for v in findings.violations
-        ]
+        seeds = f"seeds {seed + first} to {seed + last - 1}"
+        violations += [f"{seeds}: {violation}" for violation in findings.violations]
     assert findings is not None, "a plan without schedules"
     figures = {"schedules": plan.schedules, **sums}
     return Report("bad_network", seed, findings, figures, violations)

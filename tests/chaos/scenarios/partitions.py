@@ -1,0 +1,107 @@
+"""Hosts are cut off from the network, and come back."""
+
+from __future__ import annotations
+
+import math
+import random
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+
+from chaos.diary import Entry
+from chaos.hosts import Hosts
+from chaos.report import Report
+from chaos.stage import Stage, judge
+from chaos.throughput import percentile
+
+_FLOWS_WITHIN_S = 5.0
+_CALM_S = 6.0
+_HOSTS = ("broker", "learners", "actors-0", "actors-1")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How much of it: times are drawn evenly on a logarithmic scale."""
+
+    cycles: int
+    shortest_s: float = 0.1
+    longest_s: float = 60.0
+    actors: int = 8
+    learners: int = 2
+
+
+SHORT = Plan(cycles=6, longest_s=12.0)
+LONG = Plan(cycles=50)
+
+
+def run(plan: Plan, folder: Path, seed: int) -> Report:
+    """Cuts off one host at a time, with its knowledge or without."""
+    rng = random.Random(seed)
+    with (
+        Hosts(_HOSTS) as hosts,
+        Stage(folder, actors=plan.actors, actors_per_process=4, learners=plan.learners) as stage,
+    ):
+        _settle(stage, hosts)
+        stage.start_all(actor={"pause_s": 0.01}, learner={"train_s": 0.02})
+        for cycle in range(plan.cycles):
+            _cut(plan, stage, hosts, rng, cycle)
+        entries = stage.finish()
+        flows_s = [flow_s for host in _HOSTS for flow_s in _flows_again_s(entries, host, stage)]
+    findings = judge(entries)
+    violations = list(findings.violations)
+    late = [flow_s for flow_s in flows_s if flow_s > _FLOWS_WITHIN_S]
+    if late:
+        violations.append(f"{len(late)} times it took up to {max(late):.1f} s to flow again")
+    figures = {
+        "cycles": plan.cycles,
+        "flows again p50 s": round(percentile(flows_s, 0.5), 2),
+        "slowest s": round(max(flows_s), 2),
+    }
+    return Report("partitions", seed, findings, figures, violations)
+
+
+def _settle(stage: Stage, hosts: Hosts) -> None:
+    stage.address = f"tcp://{hosts.address('broker')}:5555"
+    stage.broker.prefix = hosts.running("broker")
+    for learner in stage.learners:
+        learner.prefix = hosts.running("learners")
+    for part in stage.actors:
+        part.prefix = hosts.running(part.name)
+
+
+def _cut(plan: Plan, stage: Stage, hosts: Hosts, rng: random.Random, cycle: int) -> None:
+    pause = threading.Event()
+    host = _HOSTS[cycle % len(_HOSTS)]
+    lasts_s = math.exp(rng.uniform(math.log(plan.shortest_s), math.log(plan.longest_s)))
+    hurt = [] if host.startswith("actors") else [part.target for part in stage.learners]
+    for target in hurt:
+        stage.diary.write("fault", "partition", target)
+    (hosts.cut if rng.random() < 0.5 else hosts.unplug)(host)
+    pause.wait(lasts_s)
+    hosts.heal(host)
+    stage.diary.write("connected", host, lasts_s)
+    pause.wait(_CALM_S)
+    for target in hurt:
+        stage.diary.write("healed", target)
+
+
+def _flows_again_s(entries: list[Entry], host: str, stage: Stage) -> list[float]:
+    """Returns, for each time that a host came back, when training got batches as before.
+
+    Of a host with actors that is a batch of theirs, otherwise one for each learner.
+    """
+    times: list[float] = []
+    for index, entry in enumerate(entries):
+        if entry.kind != "connected" or entry.fields[0] != host:
+            continue
+        handed = [later for later in entries[index:] if later.kind == "handed"]
+        if host.startswith("actors"):
+            group = stage.groups[int(host.removeprefix("actors-"))]
+            flows = [[later.at_s for later in handed if later.fields[3] in group]]
+        else:
+            flows = [
+                [later.at_s for later in handed if later.fields[0] == worker]
+                for worker in range(len(stage.learners))
+            ]
+        times += [min(flow, default=math.inf) - entry.at_s for flow in flows]
+    return times
