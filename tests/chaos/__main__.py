@@ -10,7 +10,15 @@ from pathlib import Path
 
 import click
 
-SCENARIOS = ("broker_kills", "learner_kills", "mixed_kills", "freezes", "bad_network", "partitions")
+SCENARIOS = (
+    "broker_kills",
+    "learner_kills",
+    "mixed_kills",
+    "freezes",
+    "bad_network",
+    "partitions",
+    "runner_kills",
+)
 
 
 @click.command()

@@ -100,7 +100,8 @@ class ScriptedActor:
                     self._stopping.wait(self._plan.pause_s)
                 batch = BatchId(self._index, self._plan.life, number)
                 self._diary.write("produced", self._index, self._plan.life, number)
-                seq = client.push(make_marked_batch(batch, env_steps), permit.update, env_steps)
+                marked = make_marked_batch(batch, env_steps, permit.update.policy.manifest)
+                seq = client.push(marked, permit.update, env_steps)
                 assert seq == number, "an actor's batches are numbered without gaps"
             self._await_the_end_of_all_batches(number)
             totals = client.totals

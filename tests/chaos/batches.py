@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-from support.examples import make_batch
+from support.examples import make_table
 
 from headrace.protocol.headers import Frame
-from headrace.protocol.trajectory import TrajectoryBatch, unpack_batch
+from headrace.protocol.manifest import DEFAULT_MODULE, Manifest
+from headrace.protocol.trajectory import ModuleTrajectories, TrajectoryBatch, unpack_batch
+
+_BASE = 1 << 20
+_REWARDS = 1000
 
 
 @dataclass(frozen=True, order=True)
@@ -20,25 +25,34 @@ class BatchId:
     number: int
 
 
-def make_marked_batch(batch: BatchId, env_steps: int) -> TrajectoryBatch:
-    """Returns a batch with its id in the observations, and its number in every reward."""
-    observations = np.zeros((env_steps + 1, 4), np.float32)
-    observations[:, 0] = batch.actor
-    observations[:, 1] = batch.life
-    observations[:, 2], observations[:, 3] = divmod(batch.number, 1 << 20)
-    return make_batch(
-        [env_steps], obs=observations, rewards=np.full(env_steps, batch.number, np.float32)
-    )
+def make_marked_batch(batch: BatchId, env_steps: int, manifest: Manifest) -> TrajectoryBatch:
+    """Returns one chunk of an episode of its own, with the batch's id in every observation.
+
+    Columns that the manifest asks for and that say nothing of the batch are zeros.
+    """
+    columns = {
+        column.name: np.zeros((env_steps, *column.shape), column.dtype)
+        for column in manifest.modules[DEFAULT_MODULE].columns
+    }
+    columns["obs"] = np.zeros((env_steps + 1, 4), np.float32)
+    columns["obs"][:] = (batch.actor, batch.life, *divmod(batch.number, _BASE))
+    columns["rewards"][:] = batch.number % _REWARDS
+    name = np.array([batch.actor, batch.number], np.int64).view(np.uint8)
+    table = make_table([env_steps], episode_id=name.reshape(1, 16))
+    return TrajectoryBatch({DEFAULT_MODULE: ModuleTrajectories(table, columns)})
 
 
 def read_mark(payload: Frame) -> BatchId:
-    """Returns the id in a batch's content; asserts that all of its steps agree."""
+    """Returns the id in a batch's content."""
     (module,) = unpack_batch(payload).modules.values()
-    observations = np.asarray(module.columns["obs"])
-    assert (observations == observations[0]).all(), "steps of different batches in one"
-    actor, life, high, low = (int(value) for value in observations[0])
-    mark = BatchId(actor, life, (high << 20) + low)
-    assert (module.columns["rewards"] == np.float32(mark.number)).all(), (
-        "a batch with other rewards"
-    )
+    return mark_of(module.columns["obs"], module.columns["rewards"])
+
+
+def mark_of(observations: Any, rewards: Any) -> BatchId:
+    """Returns the id in observations; asserts that all steps agree on it."""
+    rows = np.asarray(observations)
+    assert (rows == rows[0]).all(), "steps of different batches in one"
+    actor, life, high, low = (int(value) for value in rows[0])
+    mark = BatchId(actor, life, high * _BASE + low)
+    assert (np.asarray(rewards) == mark.number % _REWARDS).all(), "a batch with other rewards"
     return mark

@@ -39,7 +39,10 @@ class Handing:
 
 @dataclass(frozen=True)
 class Ledger:
-    """All batches, as seen from outside: produced = consumed + … + held + lost."""
+    """All batches, as seen from outside: produced = consumed + … + held + lost.
+
+    What was handed to a learner that died before it confirmed may be in two of these.
+    """
 
     produced: int
     consumed: int
@@ -215,13 +218,27 @@ class Referee:
             **{name: counts[name] for name in names}, died_with_actor=counts["died_with_actor"]
         )
 
+    def _surely_confirmed(self, origin: _Origin, actor: int, life: int) -> set[int]:
+        """Returns what cannot have gone back to the queue, and ended as stale from there."""
+        return {
+            number
+            for number in origin.handed
+            if not all(
+                any(
+                    handing.take in takes
+                    for takes in self._unconfirmed[handing.worker, handing.life]
+                )
+                for handing in self._handings[BatchId(actor, life, number)]
+            )
+        }
+
     def _disagreements(self) -> list[str]:
         found: list[str] = []
         for (actor, life), origin in self._origins.items():
             strange = origin.handed - origin.produced
             if strange:
                 found.append(f"actor {actor}, life {life}: {len(strange)} batches from nowhere")
-            missing = len(origin.produced - origin.handed)
+            missing = len(origin.produced - self._surely_confirmed(origin, actor, life))
             if origin.ended is not None and missing < sum(origin.ended):
                 found.append(
                     f"actor {actor}, life {life}: its books say that {sum(origin.ended)} batches "

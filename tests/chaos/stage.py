@@ -32,7 +32,7 @@ class Part:
     """
 
     def __init__(self, stage: Stage, name: str) -> None:
-        self._stage = stage
+        self.stage = stage
         self.prefix: Sequence[str] = ()
         self.name = name
         self.life = -1
@@ -42,7 +42,7 @@ class Part:
         """Starts the next process of this part."""
         assert self.process is None, f"{self.name} runs already"
         self.life += 1
-        with (self._stage.folder / f"{self.name}.log").open("ab") as log:
+        with (self.stage.folder / f"{self.name}.log").open("ab") as log:
             self.process = subprocess.Popen(
                 [*self.prefix, sys.executable, *arguments],
                 stdin=subprocess.DEVNULL,
@@ -55,17 +55,17 @@ class Part:
         """Ends the process as a power failure would."""
         self._send(signal.SIGKILL)
         self._wait()
-        self._stage.diary.write("fault", "kill", self.target)
+        self.stage.diary.write("fault", "kill", self.target)
 
     def freeze(self) -> None:
         """Stops the process where it is."""
         self._send(signal.SIGSTOP)
-        self._stage.diary.write("fault", "freeze", self.target)
+        self.stage.diary.write("fault", "freeze", self.target)
 
     def thaw(self) -> None:
         """Lets a frozen process go on."""
         self._send(signal.SIGCONT)
-        self._stage.diary.write("healed", self.target)
+        self.stage.diary.write("healed", self.target)
 
     def stop(self, timeout_s: float) -> None:
         """Asks the process to end, and asserts that it does so cleanly."""

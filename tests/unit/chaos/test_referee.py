@@ -68,6 +68,11 @@ def test_books_that_say_a_trained_batch_was_stale_disagree(story: Story) -> None
     assert "its books say" in violation
 
 
+def test_what_a_killed_learner_did_not_confirm_may_end_as_stale(story: Story) -> None:
+    story.produce(1).hand(1).add("fault", "kill", "learner-0.0")
+    assert story.end(stale=1).findings.violations == []
+
+
 def test_a_batch_that_nobody_produced_comes_from_nowhere(story: Story) -> None:
     [violation] = story.produce(1).hand(1, 2).end().findings.violations
     assert "from nowhere" in violation
