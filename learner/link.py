@@ -308,7 +308,7 @@ class BrokerLink:
         self._wake_receive.close(linger=0)
 
     def _reconnect_if_silent(self) -> None:
-        if self._silence.is_overdue(self._clock()):
+        if self._session.refusal is None and self._silence.is_overdue(self._clock()):
             _LOG.info("connects to the broker anew: it has been silent")
             self._dealer.disconnect(self._address)
             self._dealer.connect(self._address)

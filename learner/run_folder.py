@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,11 +12,12 @@ from typing import Any
 import msgspec
 from tensorboardX import SummaryWriter
 
-from headrace.protocol.errors import ConfigError
+from headrace.protocol.errors import ConfigError, RefusedError, RejectCode
 from headrace.protocol.messages import Ledger
 
 _KEPT_CHECKPOINTS = 3
 _STATE_FILE = "headrace.json"
+_OWNER_FILE = ".owner"
 
 
 class IterationMetrics(msgspec.Struct, frozen=True, kw_only=True):
@@ -67,7 +69,11 @@ class CheckpointState(msgspec.Struct, frozen=True):
 
 
 class RunFolder:
-    """Writes a run's files; every file that replaces another one does so at once or not at all."""
+    """Writes a run's files; every file that replaces another one does so at once or not at all.
+
+    The process that opened a folder last owns it. One that was taken for dead and comes back gets a
+    RefusedError from whatever would write, instead of mixing its checkpoints with its successor's.
+    """
 
     def __init__(self, path: Path, *, resume: bool) -> None:
         self.path = path
@@ -78,17 +84,21 @@ class RunFolder:
                 "another [run] name"
             )
         path.mkdir(parents=True, exist_ok=True)
+        self._owner = secrets.token_bytes(8)
+        _replace(path / _OWNER_FILE, self._owner)
         if resume:
             self._cut_metrics()
         self._tensorboard = SummaryWriter(str(path / "tensorboard"), flush_secs=5)
 
     def write_config(self, config: Mapping[str, Any]) -> None:
         """Writes the config as it is used, as JSON."""
+        self._require_ownership()
         encoded = msgspec.json.format(msgspec.json.encode(config), indent=2)
         _replace(self.path / "config.json", encoded)
 
     def add_metrics(self, metrics: IterationMetrics) -> None:
         """Appends an iteration to `metrics.jsonl` and the TensorBoard events."""
+        self._require_ownership()
         with self._metrics.open("ab") as file:
             file.write(msgspec.json.encode(metrics) + b"\n")
         for name, value in msgspec.to_builtins(metrics).items():
@@ -103,6 +113,7 @@ class RunFolder:
 
     def write_summary(self, summary: Summary) -> None:
         """Writes `summary.json`."""
+        self._require_ownership()
         encoded = msgspec.json.format(msgspec.json.encode(summary), indent=2)
         _replace(self.path / "summary.json", encoded)
 
@@ -117,6 +128,7 @@ class RunFolder:
 
     def keep_checkpoint(self, temporary: Path, final: Path) -> None:
         """Makes a finished checkpoint the newest one, and removes the oldest."""
+        self._require_ownership()
         shutil.rmtree(final, ignore_errors=True)
         os.replace(temporary, final)
         for old in self._checkpoints()[:-_KEPT_CHECKPOINTS]:
@@ -133,6 +145,12 @@ class RunFolder:
     def close(self) -> None:
         """Closes the TensorBoard events."""
         self._tensorboard.close()
+
+    def _require_ownership(self) -> None:
+        if (self.path / _OWNER_FILE).read_bytes() != self._owner:
+            raise RefusedError(
+                RejectCode.SUPERSEDED, f"another process has resumed the run in {self.path}"
+            )
 
     def _cut_metrics(self) -> None:
         """Forgets iterations after the newest checkpoint: they are trained again."""

@@ -18,6 +18,7 @@ SCENARIOS = (
     "bad_network",
     "partitions",
     "runner_kills",
+    "driver_kills",
 )
 
 

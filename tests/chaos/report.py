@@ -11,23 +11,30 @@ from chaos.referee import Findings
 
 @dataclass(frozen=True)
 class Report:
-    """One run of one scenario; it has passed if nothing was violated."""
+    """One run of one scenario; it has passed if nothing was violated.
+
+    Attributes:
+        findings: the referee's, where the actors were scripted.
+    """
 
     scenario: str
     seed: int
-    findings: Findings
+    findings: Findings | None
     figures: Mapping[str, float]
     violations: list[str]
 
     def __str__(self) -> str:
-        ledger = dataclasses.asdict(self.findings.ledger)
-        lines = [
-            f"{self.scenario} (seed {self.seed}): {'FAILED' if self.violations else 'passed'}",
-            "  " + ", ".join(f"{name} {count:,}" for name, count in ledger.items()),
-            f"  handed twice {self.findings.handed_twice} (unexcused {self.findings.unexcused}), "
-            f"out of order {self.findings.out_of_order}, sent again {self.findings.sent_twice} "
-            f"(open at faults {self.findings.open_at_faults})",
-        ]
+        verdict = "FAILED" if self.violations else "passed"
+        lines = [f"{self.scenario} (seed {self.seed}): {verdict}"]
+        found = self.findings
+        if found is not None:
+            ledger = dataclasses.asdict(found.ledger)
+            lines += [
+                "  " + ", ".join(f"{name} {count:,}" for name, count in ledger.items()),
+                f"  handed twice {found.handed_twice} (unexcused {found.unexcused}), "
+                f"out of order {found.out_of_order}, sent again {found.sent_twice} "
+                f"(open at faults {found.open_at_faults})",
+            ]
         if self.figures:
             lines.append(
                 "  " + ", ".join(f"{name} {value}" for name, value in self.figures.items())

@@ -14,7 +14,7 @@ from headrace.learner.run_folder import (
     Summary,
 )
 from headrace.learner.training import met_criterion
-from headrace.protocol.errors import ConfigError
+from headrace.protocol.errors import ConfigError, RefusedError, RejectCode
 from headrace.protocol.messages import Ledger
 
 
@@ -126,3 +126,18 @@ def test_a_resume_forgets_what_came_after_the_checkpoint(folder: RunFolder) -> N
     folder.keep_checkpoint(*folder.new_checkpoint(CheckpointState(2, 2000, 2.0, 1)))
     resumed = RunFolder(folder.path, resume=True)
     assert [line.iteration for line in resumed.read_metrics()] == [1, 2]
+
+
+def test_a_process_that_was_succeeded_writes_nothing_more(folder: RunFolder) -> None:
+    checkpoint = folder.new_checkpoint(CheckpointState(2, 2000, 2.0, 1))
+    successor = RunFolder(folder.path, resume=True)
+    for write in (
+        lambda: folder.add_metrics(make_metrics(1)),
+        lambda: folder.keep_checkpoint(*checkpoint),
+        lambda: folder.write_config({}),
+    ):
+        with pytest.raises(RefusedError, match="resumed") as raised:
+            write()
+        assert raised.value.code is RejectCode.SUPERSEDED
+    assert successor.newest_checkpoint() is None
+    assert successor.read_metrics() == []
