@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from headrace.protocol.headers import Frame
-from headrace.protocol.messages import ControlMessage, ToLearner, WeightsMessage
+from headrace.protocol.messages import ControlMessage, ToLearner, Trajectories, WeightsMessage
 
 
 @dataclass(frozen=True)
@@ -42,4 +42,13 @@ class Note:
     is_warning: bool = False
 
 
-Effect = PublishControl | PublishWeights | SendToLearner | Note
+@dataclass(frozen=True)
+class KeepDeadLetter:
+    """Keep a batch that was given up, for a person."""
+
+    batch: Trajectories
+    payload: Frame
+    reason: str
+
+
+Effect = PublishControl | PublishWeights | SendToLearner | Note | KeepDeadLetter

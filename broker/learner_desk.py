@@ -10,7 +10,7 @@ import msgspec
 
 from headrace.broker.actor_desk import ActorDesk
 from headrace.broker.books import BrokerBooks
-from headrace.broker.effects import SendToLearner
+from headrace.broker.effects import KeepDeadLetter, SendToLearner
 from headrace.broker.handover import check_held, take_over
 from headrace.broker.policy import OfferVerdict
 from headrace.broker.queue import QueuedBatch
@@ -110,19 +110,19 @@ class LearnerDesk:
             ]
         )
         for batch in poisonous:
-            self._actors.reject(
-                batch.origin,
-                RejectCode.POISON,
-                f"{batch.attempt} learner sessions ended without confirming this batch",
-                batch.header.seq,
-            )
-            books.finish(batch, Outcome.REJECTED)
+            self._give_up(batch)
         books.outbox.note(f"learner {session.hello.worker_index} {why}")
         self._held_offers.pop(session.hello.session, None)
         for origin in books.evaluators:
             books.outbox.tell(origin)
         if self._publisher == session.hello.session:
             self._answer_held_offers()
+
+    def _give_up(self, batch: QueuedBatch) -> None:
+        reason = f"{batch.attempt} learner sessions ended without confirming this batch"
+        self._actors.reject(batch.origin, RejectCode.POISON, reason, batch.header.seq)
+        self._books.outbox.add(KeepDeadLetter(batch.header, batch.payload, reason))
+        self._books.finish(batch, Outcome.REJECTED)
 
     # ---------------------------------------------------------------- sessions
 

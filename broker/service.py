@@ -8,20 +8,23 @@ import secrets
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from pathlib import Path
 from typing import assert_never
 
 import zmq
 
 from headrace.broker.config import BrokerConfig
+from headrace.broker.dead_letters import DeadLetter, DeadLetterFile
 from headrace.broker.effects import (
     Effect,
+    KeepDeadLetter,
     Note,
     PublishControl,
     PublishWeights,
     SendToLearner,
 )
 from headrace.broker.router import Router
-from headrace.broker.sockets import BrokerSockets, bind_sockets, receive, send
+from headrace.broker.sockets import bind_sockets, receive, send
 from headrace.broker.status import BrokerStatus
 from headrace.protocol.endpoints import BrokerAddress
 from headrace.protocol.headers import Frame, encode_header
@@ -43,8 +46,12 @@ class BrokerService:
         config: BrokerConfig,
         context: zmq.Context[zmq.Socket[bytes]],
         clock: Clock = time.monotonic,
+        wall_clock: Clock = time.time,
     ) -> None:
         self._config = config
+        self._wall_clock = wall_clock
+        path = config.dead_letters
+        self._dead_letters = DeadLetterFile(Path(path)) if path else None
         self._clock = clock
         self._sockets = bind_sockets(
             context, BrokerAddress.parse(config.address), config.router.limits
@@ -116,9 +123,26 @@ class BrokerService:
             self._tick_due_s = now_s + _TICK_MS / 1000
             self._router.tick(now_s)
         for effect in self._router.take_effects(now_s):
-            _perform(sockets, effect)
+            self._perform(effect)
         while not self._status_requests.empty():
             self._status_requests.get().set_result(self._router.status(now_s))
+
+    def _perform(self, effect: Effect) -> None:
+        sockets = self._sockets
+        match effect:
+            case PublishControl(topic, message):
+                send(sockets.control, (topic, encode_header(message)))
+            case PublishWeights(topic, weights, payloads):
+                send(sockets.weights, (topic, encode_header(weights), *payloads))
+            case SendToLearner(routing_id, answer, payloads):
+                send(sockets.learner, (routing_id, encode_header(answer), *payloads))
+            case Note(text, is_warning):
+                _LOG.log(logging.WARNING if is_warning else logging.INFO, text)
+            case KeepDeadLetter(batch, payload, reason):
+                if self._dead_letters is not None:
+                    self._dead_letters.add(DeadLetter(batch, reason, self._wall_clock()), payload)
+            case _:
+                assert_never(effect)
 
 
 def _drain(socket: zmq.Socket[bytes], take: Callable[[Sequence[Frame]], None]) -> None:
@@ -128,17 +152,3 @@ def _drain(socket: zmq.Socket[bytes], take: Callable[[Sequence[Frame]], None]) -
         if frames is None:
             return
         take(frames)
-
-
-def _perform(sockets: BrokerSockets, effect: Effect) -> None:
-    match effect:
-        case PublishControl(topic, message):
-            send(sockets.control, (topic, encode_header(message)))
-        case PublishWeights(topic, weights, payloads):
-            send(sockets.weights, (topic, encode_header(weights), *payloads))
-        case SendToLearner(routing_id, answer, payloads):
-            send(sockets.learner, (routing_id, encode_header(answer), *payloads))
-        case Note(text, is_warning):
-            _LOG.log(logging.WARNING if is_warning else logging.INFO, text)
-        case _:
-            assert_never(effect)

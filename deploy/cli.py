@@ -16,6 +16,7 @@ _COMMANDS = {
     "learner": "Trains the run of a TOML file on what the broker delivers.",
     "actor": "Steps a Gymnasium environment with the learner's newest policy.",
     "status": "Shows who is connected to a broker, and how the run stands.",
+    "dead-letters": "Shows batches that were given up because learners died of them.",
     "up": "Starts a whole run on this machine: broker, learner and actors.",
 }
 _EPILOG = """\b
@@ -38,7 +39,7 @@ class _LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in _COMMANDS:
             return None
-        module = importlib.import_module(f"headrace.deploy.commands.{cmd_name}")
+        module = importlib.import_module(f"headrace.deploy.commands.{cmd_name.replace('-', '_')}")
         command: click.Command = module.command
         return command
 

@@ -7,7 +7,9 @@ import json
 import logging
 import os
 import re
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import click
 import zmq
@@ -49,35 +51,57 @@ _LOG = logging.getLogger("headrace.broker")
     help="After SIGTERM, how long the learner may still take what is queued.",
 )
 @click.option(
+    "--dead-letters",
+    default="headrace-dead-letters",
+    show_default=True,
+    type=click.Path(dir_okay=False),
+    help="Keep batches of which learners died here; see `headrace dead-letters`.",
+)
+@click.option(
     "--insecure",
     is_flag=True,
     help="Listen beyond this machine although nothing is encrypted or authenticated.",
 )
 @options.stop_on_eof
 @options.verbose
-def command(
-    address: str,
-    http_address: str,
-    announce: Path | None,
-    drain_s: float,
-    insecure: bool,
-    stop_on_eof: bool,
-    is_verbose: bool,
-) -> None:
+def command(**options: Any) -> None:
     """Routes trajectories from actors to a learner, and weights back."""
-    configure_logging(is_verbose=is_verbose)
+    _serve(_Options(**options))
+
+
+@dataclass(frozen=True)
+class _Options:
+    """What the command line said."""
+
+    address: str
+    http_address: str
+    announce: Path | None
+    drain_s: float
+    dead_letters: str
+    insecure: bool
+    stop_on_eof: bool
+    is_verbose: bool
+
+
+def _serve(options: _Options) -> None:
+    configure_logging(is_verbose=options.is_verbose)
     raise_open_files_limit()
-    if not insecure:
-        _require_loopback(BrokerAddress.parse(address))
-    config = BrokerConfig(address=address, http_address=http_address, drain_s=drain_s)
+    if not options.insecure:
+        _require_loopback(BrokerAddress.parse(options.address))
+    config = BrokerConfig(
+        address=options.address,
+        http_address=options.http_address,
+        drain_s=options.drain_s,
+        dead_letters=options.dead_letters,
+    )
     service = BrokerService(config, zmq.Context())
-    on_stop_signal(service.stop, stop_on_eof=stop_on_eof)
-    http = StatusServer(http_address, service) if http_address else None
+    on_stop_signal(service.stop, stop_on_eof=options.stop_on_eof)
+    http = StatusServer(options.http_address, service) if options.http_address else None
     if http is not None:
         http.start()
     _LOG.info("listening at %s", service.address)
-    if announce is not None:
-        _announce(announce, service.address, http.url if http else None)
+    if options.announce is not None:
+        _announce(options.announce, service.address, http.url if http else None)
     service.run()
     if http is not None:
         http.close()

@@ -128,6 +128,8 @@ def _broker_arguments(run: RunFile, options: _Options) -> list[str]:
         broker.http,
         "--announce",
         str(announce),
+        "--dead-letters",
+        str(folder / "dead-letters"),
     ]
 
 

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 from headrace.broker.effects import (
     Effect,
+    KeepDeadLetter,
     Note,
     PublishControl,
     PublishWeights,
@@ -49,6 +50,7 @@ class FakeFleet:
         self.weights: dict[bytes, list[PublishWeights]] = defaultdict(list)
         self.sent: list[SendToLearner] = []
         self.notes: list[Note] = []
+        self.dead_letters: list[KeepDeadLetter] = []
         self.version = PolicyVersion(1, 1)
 
     # ---------------------------------------------------------------- time and effects
@@ -74,6 +76,8 @@ class FakeFleet:
                 self.sent.append(effect)
             case Note():
                 self.notes.append(effect)
+            case KeepDeadLetter():
+                self.dead_letters.append(effect)
 
     # ---------------------------------------------------------------- actors
 

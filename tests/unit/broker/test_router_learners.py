@@ -309,6 +309,9 @@ def test_a_batch_that_three_sessions_did_not_survive_is_poison(fleet: FakeFleet)
     fleet.open(session=5)
     assert fleet.pull(5, session=5) == []
     assert fleet.rejects("a")[-1].code is RejectCode.POISON
+    [letter] = fleet.dead_letters
+    assert (letter.batch.actor, letter.batch.seq) == ("a", 1)
+    assert bytes(letter.payload) == make_payload()
     assert ledger(fleet) == Ledger(produced=1, rejected=1)
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -131,11 +132,12 @@ def test_a_resume_forgets_what_came_after_the_checkpoint(folder: RunFolder) -> N
 def test_a_process_that_was_succeeded_writes_nothing_more(folder: RunFolder) -> None:
     checkpoint = folder.new_checkpoint(CheckpointState(2, 2000, 2.0, 1))
     successor = RunFolder(folder.path, resume=True)
-    for write in (
+    writes: list[Callable[[], None]] = [
         lambda: folder.add_metrics(make_metrics(1)),
         lambda: folder.keep_checkpoint(*checkpoint),
         lambda: folder.write_config({}),
-    ):
+    ]
+    for write in writes:
         with pytest.raises(RefusedError, match="resumed") as raised:
             write()
         assert raised.value.code is RejectCode.SUPERSEDED
