@@ -27,6 +27,7 @@ from headrace.protocol.errors import (
     LocalProtocolError,
 )
 from headrace.protocol.identity import MAX_SAFE_INTEGER, PolicyVersion
+from headrace.protocol.invitation import Invitation, may_speak_for
 from headrace.protocol.messages import Credit, Totals
 from headrace.protocol.trajectory import TrajectoryBatch, pack_batch
 
@@ -39,10 +40,23 @@ def default_actor_id() -> str:
     return f"{host}-{os.getpid()}-{secrets.token_hex(3)}"
 
 
-def _check_actor_id(actor: str) -> str:
+def actor_id_of(actor: str | None, invitation: Invitation | None = None) -> str:
+    """Returns the id to use: the one that is given, or one that no other process has.
+
+    Raises:
+        ConfigError: it is none, or the invitation is for another one.
+    """
+    if actor is None:
+        name = default_actor_id()
+        return name if invitation is None else f"{invitation.name}.{name}"[:128]
     if not re.fullmatch("[!-~]{1,128}", actor):
         raise ConfigError(
             f"{actor!r} is no actor id: write 1 to 128 printable ASCII characters, no space"
+        )
+    if invitation is not None and not may_speak_for(invitation.name, actor):
+        raise ConfigError(
+            f"the invitation is for {invitation.name!r}, not for the actor id {actor!r}; "
+            f"use {invitation.name!r}, or an id that begins with '{invitation.name}.'"
         )
     return actor
 
@@ -72,13 +86,16 @@ class Client:
     env steps or after `credit.fragment_s` seconds, and `push` it; `Agent` does all of this. A
     simulator that cannot wait calls `may_begin`, steps without recording while it is False, and
     tells `count_unrecorded`.
+
+    A broker with keys asks for an `invitation` (`load_invitation`), which also says its address.
     """
 
     def __init__(
         self,
-        address: str = DEFAULT_ADDRESS,
+        address: str | None = None,
         *,
         actor: str | None = None,
+        invitation: Invitation | None = None,
         config: ClientConfig = ClientConfig(),
         context: Context | None = None,
         clock: Clock = time.monotonic,
@@ -87,14 +104,17 @@ class Client:
         self._changed = threading.Condition()
         self._stopping = threading.Event()
         self._session = ActorSession(
-            _check_actor_id(actor or default_actor_id()),
+            actor_id_of(actor, invitation),
             secrets.randbelow(MAX_SAFE_INTEGER) + 1,
             socket.gethostname(),
             config,
             random.Random(secrets.randbits(64)),
         )
         context = context or zmq.Context.instance()
-        sockets = ClientSockets(context, BrokerAddress.parse(address), self._session.actor)
+        address = address or (invitation.address if invitation else DEFAULT_ADDRESS)
+        sockets = ClientSockets(
+            context, BrokerAddress.parse(address), self._session.actor, invitation
+        )
         self._loop = ClientLoop(self._session, sockets, WakePair(context), self._changed, clock)
 
     def __enter__(self) -> Self:

@@ -10,6 +10,7 @@ import zmq
 
 from headrace.protocol.connections import CONNECTION_OPTIONS, RECONNECT_OPTIONS
 from headrace.protocol.endpoints import BrokerAddress
+from headrace.protocol.invitation import Invitation
 from headrace.protocol.topics import BEACON, delivery_topic, snapshot_topic, weights_topic
 
 Context = zmq.Context[zmq.Socket[bytes]]
@@ -28,16 +29,29 @@ class ClientSockets:
     thread of its own keeps it below.
     """
 
-    def __init__(self, context: Context, address: BrokerAddress, actor: str) -> None:
-        self.push = _connect(context, zmq.PUSH, address.ingest, zmq.SNDHWM, _PUSH_HWM)
+    def __init__(
+        self,
+        context: Context,
+        address: BrokerAddress,
+        actor: str,
+        invitation: Invitation | None = None,
+    ) -> None:
+        self.push = _socket(context, zmq.PUSH, {"SNDHWM": _PUSH_HWM}, invitation)
         self.disconnections = self.push.get_monitor_socket(int(zmq.EVENT_DISCONNECTED))
-        self.control = _connect(context, zmq.SUB, address.control, zmq.RCVHWM, 1000)
-        self.weights = _connect(context, zmq.SUB, address.weights, zmq.RCVHWM, _WEIGHTS_HWM)
+        self.control = _socket(context, zmq.SUB, {"RCVHWM": 1000}, invitation)
+        self.weights = _socket(context, zmq.SUB, {"RCVHWM": _WEIGHTS_HWM}, invitation)
         self._address = address
         self._weights_topic: bytes | None = None
         self.control.subscribe(delivery_topic(actor))
         self.control.subscribe(BEACON)
         self.weights.subscribe(snapshot_topic(actor))
+        for socket, endpoint in (
+            (self.push, address.ingest),
+            (self.control, address.control),
+            (self.weights, address.weights),
+        ):
+            socket.set(zmq.IPV6, int("[" in endpoint))
+            socket.connect(endpoint)
 
     def subscribe_weights(self, run: str) -> None:
         """Subscribes to the weights of `run` and of no other."""
@@ -66,15 +80,17 @@ class ClientSockets:
         self.weights.close(linger=0)
 
 
-def _connect(
-    context: Context, kind: int, endpoint: str, mark: int, messages: int
+def _socket(
+    context: Context, kind: int, marks: dict[str, int], invitation: Invitation | None
 ) -> zmq.Socket[bytes]:
     made = context.socket(kind)
-    made.set(mark, messages)
-    made.set(zmq.IPV6, int("[" in endpoint))
-    for name, value in (CONNECTION_OPTIONS | RECONNECT_OPTIONS).items():
+    for name, value in (CONNECTION_OPTIONS | RECONNECT_OPTIONS | marks).items():
         made.set(getattr(zmq, name), value)
-    made.connect(endpoint)
+    if invitation is not None:
+        secret = invitation.secret_key.encode()
+        made.set(zmq.CURVE_SERVERKEY, invitation.server_key.encode())
+        made.set(zmq.CURVE_PUBLICKEY, zmq.curve_public(secret))
+        made.set(zmq.CURVE_SECRETKEY, secret)
     return made
 
 

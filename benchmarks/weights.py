@@ -21,7 +21,7 @@ from benchmarks.pairs import Row, alone, compare
 from benchmarks.processes import broker_process, pipe, running
 from headrace.actors.config import ClientConfig
 from headrace.actors.session import ActorSession
-from headrace.broker.sockets import WEIGHTS_HWM, receive, send
+from headrace.broker.sockets import receive, send
 from headrace.learner.link import BrokerLink
 from headrace.learner.session import LearnerIdentity
 from headrace.protocol.endpoints import BrokerAddress
@@ -33,6 +33,8 @@ _MEGABYTES = (0.3, 5.0, 50.0)
 _MOST_MEGABYTES = 2000.0
 _PAIRS = 5
 _DEADLINE_S = 120.0
+_WEIGHTS_HWM = 2
+"""The broker's."""
 
 Socket = zmq.Socket[bytes]
 Trip = Callable[[], float]
@@ -91,7 +93,7 @@ def _through_broker(count: int, megabytes: float) -> Generator[Trip]:
 def _bare(count: int, megabytes: float) -> Generator[Trip]:
     ours, theirs = pipe()
     publisher: Socket = zmq.Context.instance().socket(zmq.XPUB)
-    publisher.set(zmq.SNDHWM, WEIGHTS_HWM)
+    publisher.set(zmq.SNDHWM, _WEIGHTS_HWM)
     publisher.set(zmq.XPUB_VERBOSE, 1)
     publisher.set(zmq.RCVTIMEO, int(_DEADLINE_S * 1000))
     port = publisher.bind_to_random_port("tcp://127.0.0.1")
@@ -124,7 +126,7 @@ def _connect_all(context: zmq.Context[Socket], endpoint: str, count: int) -> lis
     made: list[Socket] = []
     for _ in range(count):
         socket = context.socket(zmq.SUB)
-        socket.set(zmq.RCVHWM, WEIGHTS_HWM)
+        socket.set(zmq.RCVHWM, _WEIGHTS_HWM)
         socket.connect(endpoint)
         made.append(socket)
     return made

@@ -49,11 +49,13 @@ class BrokerConfig:
         address: see `BrokerAddress.parse`; port 0 lets the system choose.
         http_address: host:port of health and status; empty for none.
         drain_s: after SIGTERM, how long learners may still take what is queued.
+        keys: the folder of `headrace keygen`, which only admits who was invited; empty for none.
         dead_letters: the file that keeps batches which were given up; empty for none.
     """
 
     address: str = DEFAULT_ADDRESS
     http_address: str = "127.0.0.1:5560"
     drain_s: float = 5.0
+    keys: str = ""
     dead_letters: str = ""
     router: RouterConfig = field(default_factory=RouterConfig)

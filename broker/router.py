@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from headrace.broker.access import Access, OpenAccess
 from headrace.broker.actor_desk import ActorDesk
 from headrace.broker.books import BrokerBooks
 from headrace.broker.config import RouterConfig
@@ -14,7 +15,7 @@ from headrace.broker.effects import Effect, PublishControl
 from headrace.broker.learner_desk import LearnerDesk
 from headrace.broker.leasing import Leasing
 from headrace.broker.status import BrokerStatus, status_of
-from headrace.protocol.errors import RemoteProtocolError
+from headrace.protocol.errors import RejectCode, RemoteProtocolError
 from headrace.protocol.headers import (
     Frame,
     from_learner_decoder,
@@ -41,23 +42,48 @@ class Router:
         self._leasing = Leasing(self._books, now_s)
         self._decode_ingest = ingest_decoder(config.limits).decode
         self._decode_learner = from_learner_decoder(config.limits).decode
+        self._access: Access = OpenAccess()
+        self._forbidden: set[str] = set()
         self._beacon_due_s = now_s
         self._started_at_s = now_s
 
-    def on_ingest(self, frames: Sequence[Frame], now_s: float) -> None:
+    def set_access(self, access: Access) -> None:
+        """Says who may do what from now on."""
+        if access is not self._access:
+            self._access = access
+            self._forbidden.clear()
+
+    def admits(self, name: str, topic: bytes) -> bool:
+        """Returns whether a topic may be sent to a peer; notes if not.
+
+        Args:
+            name: what the peer was authenticated as, here and elsewhere; empty without keys.
+        """
+        if self._access.may_subscribe(name, topic):
+            return True
+        self._forbid(name, "subscribed to what is another one's")
+        return False
+
+    def on_ingest(self, frames: Sequence[Frame], now_s: float, name: str = "") -> None:
         """Takes a message that an actor pushed."""
         try:
             message, payloads = self._decode_ingest(frames)
-            self._actors.handle(message, tuple(payloads), now_s)
+            if self._access.may_speak_for(name, message.actor):
+                self._actors.handle(message, tuple(payloads), now_s)
+            else:
+                self._forbid(name, f"spoke for actor {message.actor}")
         except RemoteProtocolError as error:
             sender = peek_sender(frames[0]) if frames else None
-            if sender is None:
+            if sender is None or not self._access.may_speak_for(name, sender[0]):
                 self._actors.rejects[error.code] += 1
             else:
                 self._actors.reject(sender, error.code, error.reason)
 
-    def on_learner(self, frames: Sequence[Frame], now_s: float) -> None:
+    def on_learner(self, frames: Sequence[Frame], now_s: float, name: str = "") -> None:
         """Takes a message from a learner's socket; the first frame is the routing id."""
+        if not self._access.may_learn(name):
+            self._forbid(name, "spoke as a learner")
+            return
         routing_id = bytes(frames[0])
         try:
             message, payloads = self._decode_learner(frames[1:])
@@ -69,21 +95,21 @@ class Router:
             else:
                 self._learners.refuse(routing_id, session, error.code, error.reason)
 
-    def on_control_subscription(self, event: bytes) -> None:
-        """Takes a subscription event of the control endpoint: 1 or 0, then the topic."""
-        actor = actor_of(event[1:], delivery_topic)
-        if actor is None or event[:1] != b"\1":
+    def on_control_subscription(self, topic: bytes, is_new: bool, now_s: float) -> None:
+        """Takes a subscription of the control endpoint, or the end of one."""
+        actor = actor_of(topic, delivery_topic)
+        if actor is None or not is_new:
             return
         for record in self._books.fleet:
             if record.origin[0] == actor:
                 self._books.outbox.tell(record.origin)
 
-    def on_weights_subscription(self, event: bytes, now_s: float) -> None:
-        """Takes a subscription event of the weights endpoint; a joiner gets its snapshot."""
-        actor = actor_of(event[1:], snapshot_topic)
+    def on_weights_subscription(self, topic: bytes, is_new: bool, now_s: float) -> None:
+        """Takes a subscription of the weights endpoint; a joiner gets its snapshot."""
+        actor = actor_of(topic, snapshot_topic)
         if actor is None:
             return
-        if event[:1] == b"\1":
+        if is_new:
             self._books.snapshots.subscribe(actor)
             self._books.send_snapshot(actor, now_s)
         else:
@@ -143,6 +169,13 @@ class Router:
     def status(self, now_s: float) -> BrokerStatus:
         """Returns how everything stands, for a person."""
         return status_of(self._books, self._actors, now_s - self._started_at_s, now_s)
+
+    def _forbid(self, name: str, what: str) -> None:
+        """Counts what a peer may not do, and tells the operator once of each."""
+        self._actors.rejects[RejectCode.FORBIDDEN] += 1
+        if name not in self._forbidden:
+            self._forbidden.add(name)
+            self._books.outbox.note(f"{name or 'a peer'} {what}, which it may not", is_warning=True)
 
     def _wake_waiting(self) -> None:
         """Asks for the batches that could not be accepted, once there is room again."""

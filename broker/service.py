@@ -23,15 +23,18 @@ from headrace.broker.effects import (
     PublishWeights,
     SendToLearner,
 )
+from headrace.broker.gate import Gate, make_gate
 from headrace.broker.router import Router
-from headrace.broker.sockets import bind_sockets, receive, send
+from headrace.broker.sockets import BrokerSockets, bind_sockets, receive, send
 from headrace.broker.status import BrokerStatus
 from headrace.protocol.endpoints import BrokerAddress
-from headrace.protocol.headers import Frame, encode_header
+from headrace.protocol.errors import ConfigError
+from headrace.protocol.headers import encode_header
 from headrace.protocol.identity import MAX_SAFE_INTEGER
 
 _LOG = logging.getLogger("headrace.broker")
 _TICK_MS = 50
+_GATE_EVERY_S = 1.0
 _MESSAGES_PER_ROUND = 64
 _STATUS_TIMEOUT_S = 2.0
 
@@ -47,22 +50,26 @@ class BrokerService:
         context: zmq.Context[zmq.Socket[bytes]],
         clock: Clock = time.monotonic,
         wall_clock: Clock = time.time,
+        gate: Gate | None = None,
     ) -> None:
         self._config = config
         self._wall_clock = wall_clock
         path = config.dead_letters
         self._dead_letters = DeadLetterFile(Path(path)) if path else None
         self._clock = clock
-        self._sockets = bind_sockets(
-            context, BrokerAddress.parse(config.address), config.router.limits
-        )
+        self._context = context
+        self._gate = gate or make_gate(config.keys, context)
+        try:
+            self._sockets = self._bind(BrokerAddress.parse(config.address))
+        except ConfigError:
+            self._gate.close()
+            raise
         self._router = Router(config.router, secrets.randbelow(MAX_SAFE_INTEGER) + 1, clock())
+        self._router.set_access(self._gate.access)
         self._status_requests: queue.SimpleQueue[Future[BrokerStatus]] = queue.SimpleQueue()
         self._stop_at_s: float | None = None
-        self._tick_due_s = clock()
-        self._poller = zmq.Poller()
-        for socket in self._sockets.all:
-            self._poller.register(socket, zmq.POLLIN)
+        self._tick_due_s = self._gate_due_s = clock()
+        self._poller = self._make_poller()
 
     @property
     def address(self) -> BrokerAddress:
@@ -94,6 +101,7 @@ class BrokerService:
                 self._round(_TICK_MS)
         finally:
             self._sockets.close()
+            self._gate.close()
 
     def _is_done(self) -> bool:
         if self._stop_at_s is None:
@@ -102,23 +110,22 @@ class BrokerService:
         return self._router.is_drained or self._clock() >= self._stop_at_s
 
     def _round(self, timeout_ms: int) -> None:
-        sockets = self._sockets
+        sockets, gate, router = self._sockets, self._gate, self._router
         ready = dict(self._poller.poll(timeout_ms))
         now_s = self._clock()
+        if gate.requests in ready:
+            gate.answer_requests()
         if sockets.learner in ready:
-            _drain(sockets.learner, lambda frames: self._router.on_learner(frames, now_s))
+            _drain(sockets.learner, lambda f: router.on_learner(f, now_s, gate.name_of(f)))
         if sockets.control in ready:
-            _drain(
-                sockets.control,
-                lambda frames: self._router.on_control_subscription(bytes(frames[0])),
-            )
+            self._take_subscriptions(sockets.control, router.on_control_subscription, now_s)
         if sockets.weights in ready:
-            _drain(
-                sockets.weights,
-                lambda frames: self._router.on_weights_subscription(bytes(frames[0]), now_s),
-            )
+            self._take_subscriptions(sockets.weights, router.on_weights_subscription, now_s)
         if sockets.ingest in ready:
-            _drain(sockets.ingest, lambda frames: self._router.on_ingest(frames, now_s))
+            _drain(sockets.ingest, lambda f: router.on_ingest(f, now_s, gate.name_of(f)))
+        if now_s >= self._gate_due_s:
+            self._gate_due_s = now_s + _GATE_EVERY_S
+            self._look_at_the_gate()
         if now_s >= self._tick_due_s:
             self._tick_due_s = now_s + _TICK_MS / 1000
             self._router.tick(now_s)
@@ -126,6 +133,49 @@ class BrokerService:
             self._perform(effect)
         while not self._status_requests.empty():
             self._status_requests.get().set_result(self._router.status(now_s))
+
+    def _take_subscriptions(
+        self,
+        socket: zmq.Socket[bytes],
+        take: Callable[[bytes, bool, float], None],
+        now_s: float,
+    ) -> None:
+        """Subscribes whoever may be sent a topic, and tells the router."""
+
+        def take_one(frames: Sequence[memoryview]) -> None:
+            event = bytes(frames[0])
+            topic = event[1:]
+            match event[:1]:
+                case b"\1" if self._router.admits(self._gate.name_of(frames), topic):
+                    socket.set(zmq.SUBSCRIBE, topic)  # for whom `event` came from
+                    take(topic, True, now_s)
+                case b"\0":
+                    socket.set(zmq.UNSUBSCRIBE, topic)
+                    take(topic, False, now_s)
+                case _:
+                    pass
+
+        _drain(socket, take_one)
+
+    def _look_at_the_gate(self) -> None:
+        """Takes note of who was invited or revoked; disconnects all if somebody has to go."""
+        must_disconnect = self._gate.refresh()
+        self._router.set_access(self._gate.access)
+        if must_disconnect:
+            _LOG.warning("somebody was revoked: all connect anew")
+            self._sockets.disconnect_all()
+            self._sockets = self._bind(self._sockets.address)
+            self._poller = self._make_poller()
+
+    def _bind(self, address: BrokerAddress) -> BrokerSockets:
+        return bind_sockets(self._context, address, self._config.router.limits, self._gate.key)
+
+    def _make_poller(self) -> zmq.Poller:
+        poller = zmq.Poller()
+        for socket in (*self._sockets.by_endpoint.values(), self._gate.requests):
+            if socket is not None:
+                poller.register(socket, zmq.POLLIN)
+        return poller
 
     def _perform(self, effect: Effect) -> None:
         sockets = self._sockets
@@ -145,7 +195,7 @@ class BrokerService:
                 assert_never(effect)
 
 
-def _drain(socket: zmq.Socket[bytes], take: Callable[[Sequence[Frame]], None]) -> None:
+def _drain(socket: zmq.Socket[bytes], take: Callable[[Sequence[memoryview]], None]) -> None:
     """Hands over what has arrived, up to a bound that keeps the other sockets served."""
     for _ in range(_MESSAGES_PER_ROUND):
         frames = receive(socket)

@@ -2,7 +2,7 @@
 
 A joiner subscribes to a topic of its own, and that subscription is what asks for the snapshot: the
 hello may arrive before the subscription does, and would then be answered into the void. With
-XPUB_VERBOSE each subscription is seen, so n joiners get n snapshots.
+XPUB_MANUAL each subscription is seen, so n joiners get n snapshots.
 """
 
 from __future__ import annotations

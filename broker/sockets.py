@@ -3,8 +3,8 @@
 * ingest, PULL: at the high-water mark senders block, which is backpressure of last resort; credit
   keeps the fleet far below it.
 * control, XPUB: a slow subscriber loses messages at the mark; delivery states are cumulative and
-  repeated, so it loses nothing that matters. VERBOSE, because without it a subscription that
-  replaces one of a hanging connection stays invisible.
+  repeated, so it loses nothing that matters. MANUAL, so that each subscription is seen, and
+  nobody is sent what they may not have.
 * weights, XPUB: a full pipe drops the *newest* version, so a broker never relies on it: whoever
   stays behind is sent a snapshot.
 * learner, ROUTER: no mark, since what a session may be sent is bounded by its own lease credit.
@@ -19,16 +19,22 @@ from dataclasses import dataclass
 
 import zmq
 
+from headrace.broker import zap
+from headrace.broker.key_folder import ServerKey
 from headrace.protocol.connections import CONNECTION_OPTIONS
 from headrace.protocol.endpoints import BrokerAddress
 from headrace.protocol.errors import ConfigError
 from headrace.protocol.headers import Frame
 from headrace.protocol.limits import MIB, DecodeLimits
 
-INGEST_HWM = 64
-CONTROL_HWM = 1000
-WEIGHTS_HWM = 2
 LINGER_MS = 500
+_UNBIND_TIMEOUT_MS = 2000
+_ENDPOINTS: dict[str, tuple[int, dict[str, int]]] = {
+    "ingest": (zmq.PULL, {"RCVHWM": 64}),
+    "control": (zmq.XPUB, {"XPUB_MANUAL": 1, "SNDHWM": 1000}),
+    "weights": (zmq.XPUB, {"XPUB_MANUAL": 1, "SNDHWM": 2}),
+    "learner": (zmq.ROUTER, {"SNDHWM": 0}),
+}
 # Plain numbers: combining pyzmq's enumerations takes as long as sending a frame.
 _NO_WAIT, _MORE = int(zmq.NOBLOCK), int(zmq.SNDMORE)
 
@@ -44,45 +50,86 @@ class BrokerSockets:
     address: BrokerAddress
 
     @property
-    def all(self) -> tuple[zmq.Socket[bytes], ...]:
-        """The four sockets."""
-        return self.ingest, self.control, self.weights, self.learner
+    def by_endpoint(self) -> dict[str, zmq.Socket[bytes]]:
+        """The four sockets by the names of their endpoints."""
+        return {name: getattr(self, name) for name in _ENDPOINTS}
 
     def close(self) -> None:
         """Closes all; what is under way leaves within half a second or never."""
-        for socket in self.all:
+        for socket in self.by_endpoint.values():
             socket.close(linger=LINGER_MS)
+
+    def disconnect_all(self) -> None:
+        """Closes all, so that others may be bound to the same endpoints at once.
+
+        libzmq has no way to drop one peer; those that may come back do so within a second.
+        """
+        for name, socket in self.by_endpoint.items():
+            closed = socket.get_monitor_socket(int(zmq.EVENT_CLOSED | zmq.EVENT_CLOSE_FAILED))
+            socket.unbind(getattr(self.address, name))
+            closed.poll(_UNBIND_TIMEOUT_MS)  # another thread closes the listener
+            socket.disable_monitor()
+            closed.close(linger=0)
+            socket.close(linger=0)
 
 
 def bind_sockets(
-    context: zmq.Context[zmq.Socket[bytes]], address: BrokerAddress, limits: DecodeLimits
+    context: zmq.Context[zmq.Socket[bytes]],
+    address: BrokerAddress,
+    limits: DecodeLimits,
+    key: ServerKey | None = None,
 ) -> BrokerSockets:
     """Returns the four sockets, bound; port 0 becomes the port that the system chose.
+
+    Args:
+        key: with it, only peers connect that are authenticated, and traffic is encrypted.
 
     Raises:
         ConfigError: an endpoint cannot be bound; the sentence names it.
     """
     max_message_bytes = limits.max_payload_bytes + limits.max_header_bytes + MIB
-    ingest = _socket(context, zmq.PULL, max_message_bytes)
-    ingest.set(zmq.RCVHWM, INGEST_HWM)
-    control = _socket(context, zmq.XPUB, max_message_bytes)
-    control.set(zmq.XPUB_VERBOSE, 1)
-    control.set(zmq.SNDHWM, CONTROL_HWM)
-    weights = _socket(context, zmq.XPUB, max_message_bytes)
-    weights.set(zmq.XPUB_VERBOSE, 1)
-    weights.set(zmq.SNDHWM, WEIGHTS_HWM)
-    learner = _socket(context, zmq.ROUTER, max_message_bytes)
-    learner.set(zmq.SNDHWM, 0)
-    sockets = {"ingest": ingest, "control": control, "weights": weights, "learner": learner}
+    sockets: dict[str, zmq.Socket[bytes]] = {}
     bound: dict[str, str] = {}
     try:
-        for name, socket in sockets.items():
+        for name, (kind, options) in _ENDPOINTS.items():
+            socket = sockets[name] = context.socket(kind)
+            socket.set(zmq.MAXMSGSIZE, max_message_bytes)
+            for option, value in (CONNECTION_OPTIONS | options).items():
+                socket.set(getattr(zmq, option), value)
+            if key is not None:
+                _secure(socket, name, key)
             bound[name] = _bind(socket, getattr(address, name))
     except ConfigError:
         for socket in sockets.values():
             socket.close(linger=0)
         raise
     return BrokerSockets(address=dataclasses.replace(address, **bound), **sockets)
+
+
+def bind_authenticator(context: zmq.Context[zmq.Socket[bytes]]) -> zmq.Socket[bytes]:
+    """Returns the socket at which libzmq asks who may connect (zap.py).
+
+    Raises:
+        ConfigError: another broker in this process has it.
+    """
+    socket = context.socket(zmq.ROUTER)
+    socket.set(zmq.LINGER, 0)
+    try:
+        socket.bind(zap.ENDPOINT)
+    except zmq.ZMQError as error:
+        socket.close()
+        raise ConfigError(
+            "another broker with keys runs in this ZeroMQ context: give each its own"
+        ) from error
+    return socket
+
+
+def _secure(socket: zmq.Socket[bytes], endpoint: str, key: ServerKey) -> None:
+    socket.set(zmq.CURVE_SERVER, 1)
+    socket.set(zmq.CURVE_PUBLICKEY, key.public_key.encode())
+    socket.set(zmq.CURVE_SECRETKEY, key.secret_key.encode())
+    socket.set(zmq.ZAP_DOMAIN, endpoint.encode())
+    socket.set(zmq.ZAP_ENFORCE_DOMAIN, 1)  # without it, nobody to ask means that all may connect
 
 
 def receive(socket: zmq.Socket[bytes]) -> list[memoryview] | None:
@@ -113,16 +160,6 @@ def _send_frame(socket: zmq.Socket[bytes], frame: Frame, flags: int) -> None:
         socket.send(frame.obj, flags, copy=False)
     else:
         socket.send(frame, flags)
-
-
-def _socket(
-    context: zmq.Context[zmq.Socket[bytes]], kind: int, max_message_bytes: int
-) -> zmq.Socket[bytes]:
-    socket = context.socket(kind)
-    socket.set(zmq.MAXMSGSIZE, max_message_bytes)
-    for name, value in CONNECTION_OPTIONS.items():
-        socket.set(getattr(zmq, name), value)
-    return socket
 
 
 def _bind(socket: zmq.Socket[bytes], endpoint: str) -> str:

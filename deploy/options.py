@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 
 from headrace.deploy.process import STOP_ON_EOF_OPTION
@@ -18,7 +20,20 @@ stop_on_eof = click.option(
 broker_address = click.option(
     "--broker",
     "address",
-    default=DEFAULT_ADDRESS,
+    help="The broker's base address, or ingest=…,control=…,weights=…,learner=…; default: the "
+    f"invitation's, or {DEFAULT_ADDRESS}.",
+)
+join = click.option(
+    "--join",
+    type=click.Path(path_type=Path, dir_okay=False),
+    envvar="HEADRACE_JOIN",
+    show_envvar=True,
+    help="The file with an invitation, for a broker that has keys.",
+)
+keys = click.option(
+    "--keys",
+    default="headrace-keys",
     show_default=True,
-    help="The broker's base address, or ingest=…,control=…,weights=…,learner=….",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="The folder of `headrace keygen`.",
 )

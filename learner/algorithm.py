@@ -68,6 +68,7 @@ def _set_environment(config: AlgorithmConfig, run: LearnerRun, newest_epoch: int
     environment = run.environment
     runner = RunnerConfig(
         address=run.address,
+        join=run.join,
         run=run.run.name,
         pull_timeout_s=run.learner.pull_timeout_s,
         publish_interval_s=run.learner.publish_interval_s,

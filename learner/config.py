@@ -6,7 +6,6 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from headrace.protocol.endpoints import DEFAULT_ADDRESS
 from headrace.protocol.identity import Count, Name
 
 Positive = Annotated[float, msgspec.Meta(gt=0)]
@@ -18,7 +17,9 @@ class RunnerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Settings of `BrokerEnvRunner`, given as `env_config={"headrace": {…}}`.
 
     Attributes:
-        address: see `BrokerAddress.parse`.
+        address: see `BrokerAddress.parse`; empty for the invitation's, or the default.
+        join: the file with an invitation, on each host that has runners; empty for a broker
+            without keys. What is in it never enters a config or a checkpoint.
         run: the run's id, shown in `headrace status`.
         pull_timeout_s: `sample()` returns what there is after this long without enough data; keep
             it at or below half of RLlib's `sample_timeout_s`.
@@ -33,7 +34,8 @@ class RunnerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             --policy rllib`) for what cannot be exported.
     """
 
-    address: str = DEFAULT_ADDRESS
+    address: str = ""
+    join: str = ""
     run: Name = "rllib"
     pull_timeout_s: Positive = 30.0
     takeover: bool = False
@@ -149,7 +151,8 @@ class LearnerRun(msgspec.Struct, frozen=True):
     """All that a learner needs to know of a run.
 
     Attributes:
-        address: of the broker.
+        address: of the broker; empty for the invitation's.
+        join: the file with an invitation, as an absolute path; empty for none.
         folder: where checkpoints, metrics and pictures go.
         resume: go on from the newest checkpoint in `folder`, and take over from a learner that
             may still be connected.
@@ -161,3 +164,4 @@ class LearnerRun(msgspec.Struct, frozen=True):
     address: str
     folder: str
     resume: bool = False
+    join: str = ""

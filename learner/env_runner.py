@@ -10,6 +10,7 @@ import os
 import socket
 import time
 from collections.abc import Collection
+from pathlib import Path
 from typing import Any, cast
 
 import gymnasium as gym
@@ -52,7 +53,9 @@ from headrace.learner.sampling import fragment_env_steps, sampling_of
 from headrace.learner.session import LearnerIdentity
 from headrace.learner.statistics import ObservationFilter
 from headrace.learner.stock import ChunkStock, StockedChunk
+from headrace.protocol.endpoints import DEFAULT_ADDRESS
 from headrace.protocol.errors import ConfigError
+from headrace.protocol.invitation import load_invitation
 from headrace.protocol.messages import FleetReport, Purpose
 from headrace.protocol.trajectory import unpack_batch
 
@@ -352,7 +355,9 @@ def open_link(
         newest_epoch=config.newest_epoch,
         purpose=purpose,
     )
-    return BrokerLink(config.address, identity, zmq.Context.instance())
+    invitation = load_invitation(Path(config.join), "learner") if config.join else None
+    address = config.address or (invitation.address if invitation else DEFAULT_ADDRESS)
+    return BrokerLink(address, identity, zmq.Context.instance(), invitation=invitation)
 
 
 def runner_config_of(config: AlgorithmConfig) -> RunnerConfig:

@@ -21,6 +21,7 @@ from headrace.protocol.connections import CONNECTION_OPTIONS, RECONNECT_OPTIONS
 from headrace.protocol.endpoints import BrokerAddress
 from headrace.protocol.errors import HeadraceError, RemoteProtocolError
 from headrace.protocol.identity import MAX_SAFE_INTEGER, PolicyVersion
+from headrace.protocol.invitation import Invitation
 from headrace.protocol.messages import EvaluationRequest, FleetReport, LearnerProgress
 from headrace.protocol.silence import SilenceWatch
 
@@ -51,6 +52,7 @@ class BrokerLink:
         identity: LearnerIdentity,
         context: zmq.Context[zmq.Socket[bytes]],
         clock: Clock = time.monotonic,
+        invitation: Invitation | None = None,
     ) -> None:
         self._address = BrokerAddress.parse(address).learner
         self._clock = clock
@@ -71,6 +73,11 @@ class BrokerLink:
         self._dealer.set(zmq.IPV6, int("[" in self._address))
         for name, value in (CONNECTION_OPTIONS | RECONNECT_OPTIONS).items():
             self._dealer.set(getattr(zmq, name), value)
+        if invitation is not None:
+            secret = invitation.secret_key.encode()
+            self._dealer.set(zmq.CURVE_SERVERKEY, invitation.server_key.encode())
+            self._dealer.set(zmq.CURVE_PUBLICKEY, zmq.curve_public(secret))
+            self._dealer.set(zmq.CURVE_SECRETKEY, secret)
         self._dealer.connect(self._address)
         self._silence = SilenceWatch(self._clock())
         self._thread = threading.Thread(target=self._serve, name="headrace-learner", daemon=True)

@@ -31,6 +31,7 @@ class RejectCode(StrEnum):
     UNKNOWN_SESSION = "unknown_session"
     LEARNER_EXISTS = "learner_exists"
     INVALID_POLICY = "invalid_policy"
+    FORBIDDEN = "forbidden"
 
 
 class HeadraceError(Exception):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from typing import Any
 
 import pytest
 import zmq
@@ -27,8 +28,8 @@ def start_broker() -> Iterator[Callable[..., BrokerThread]]:
     """Starts brokers in threads of this process, on ports that the system chooses."""
     with ExitStack() as stack:
 
-        def start(address: str = "tcp://127.0.0.1:0", **router: object) -> BrokerThread:
-            return stack.enter_context(BrokerThread(address, **router))
+        def start(address: str = "tcp://127.0.0.1:0", **settings: Any) -> BrokerThread:
+            return stack.enter_context(BrokerThread(address, **settings))
 
         yield start
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import threading
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import click
@@ -14,10 +17,12 @@ from headrace.actors.environments import make_environment
 from headrace.deploy import options
 from headrace.deploy.process import configure_logging, on_stop_signal, raise_open_files_limit
 from headrace.protocol.errors import ConfigError
+from headrace.protocol.invitation import load_invitation
 
 
 @click.command()
 @options.broker_address
+@options.join
 @click.option("--env", "env_id", help="A Gymnasium id; default: the one the learner names.")
 @click.option("--env-config", help="Keyword arguments for it, as JSON.")
 @click.option(
@@ -44,7 +49,8 @@ from headrace.protocol.errors import ConfigError
 @options.stop_on_eof
 @options.verbose
 def command(  # noqa: PLR0913 - one parameter per option
-    address: str,
+    address: str | None,
+    join: Path | None,
     env_id: str | None,
     env_config: str | None,
     environments: int,
@@ -64,10 +70,12 @@ def command(  # noqa: PLR0913 - one parameter per option
     stop = threading.Event()
     on_stop_signal(stop.set, stop_on_eof=stop_on_eof)
     config = _parse_config(env_config)
+    invitation = load_invitation(join, "actor") if join else None
+    open_client = functools.partial(Client, address, actor=actor_id, invitation=invitation)
     if policy == "rllib":
-        _act_with_rllib(address, actor_id, rllib_config, environments, stop)
+        _act_with_rllib(open_client, rllib_config, environments, stop)
         return
-    with Client(address, actor=actor_id) as client:
+    with open_client() as client:
         if env_id is None:
             found = _environment_of_run(client, stop)
             if found is None:
@@ -81,8 +89,7 @@ def command(  # noqa: PLR0913 - one parameter per option
 
 
 def _act_with_rllib(
-    address: str,
-    actor_id: str | None,
+    open_client: Callable[[], Client],
     source: str | None,
     environments: int,
     stop: threading.Event,
@@ -96,7 +103,7 @@ def _act_with_rllib(
     from headrace.deploy.rllib_config import load_rllib_config
 
     config = load_rllib_config(source)
-    with Client(address, actor=actor_id) as client:
+    with open_client() as client:
         collector = RLlibCollector(client, config, environments=environments)
         try:
             collector.run(stop)

@@ -58,9 +58,14 @@ _LOG = logging.getLogger("headrace.broker")
     help="Keep batches of which learners died here; see `headrace dead-letters`.",
 )
 @click.option(
+    "--keys",
+    type=click.Path(file_okay=False),
+    help="The folder of `headrace keygen`: admit only who was invited, and encrypt.",
+)
+@click.option(
     "--insecure",
     is_flag=True,
-    help="Listen beyond this machine although nothing is encrypted or authenticated.",
+    help="Listen beyond this machine without keys: nothing is encrypted or authenticated.",
 )
 @options.stop_on_eof
 @options.verbose
@@ -78,6 +83,7 @@ class _Options:
     announce: Path | None
     drain_s: float
     dead_letters: str
+    keys: str | None
     insecure: bool
     stop_on_eof: bool
     is_verbose: bool
@@ -86,12 +92,13 @@ class _Options:
 def _serve(options: _Options) -> None:
     configure_logging(is_verbose=options.is_verbose)
     raise_open_files_limit()
-    if not options.insecure:
+    if not options.keys and not options.insecure:
         _require_loopback(BrokerAddress.parse(options.address))
     config = BrokerConfig(
         address=options.address,
         http_address=options.http_address,
         drain_s=options.drain_s,
+        keys=options.keys or "",
         dead_letters=options.dead_letters,
     )
     service = BrokerService(config, zmq.Context())
@@ -113,8 +120,9 @@ def _require_loopback(address: BrokerAddress) -> None:
     open_to_others = [endpoint for endpoint in endpoints if not _is_local(endpoint)]
     if open_to_others:
         raise ConfigError(
-            f"{open_to_others[0]} can be reached from other machines, and nothing on it is "
-            "encrypted or authenticated: listen on 127.0.0.1, or accept that with --insecure"
+            f"{open_to_others[0]} can be reached from other machines: make keys with "
+            "`headrace keygen` and give --keys, or listen on 127.0.0.1; without keys nothing is "
+            "encrypted or authenticated, which only --insecure accepts"
         )
 
 

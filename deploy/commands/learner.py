@@ -14,11 +14,13 @@ from headrace.deploy.process import configure_logging, on_stop_signal
 from headrace.deploy.progress import make_progress_view
 from headrace.deploy.run_file import RunFile, read_run_file
 from headrace.learner.config import LearnerRun
+from headrace.protocol.invitation import load_invitation
 
 
 @click.command()
 @click.argument("run_file", type=click.Path(path_type=Path, dir_okay=False))
 @click.option("--broker", "address", help="The broker's address; default: [broker] address.")
+@options.join
 @click.option("--seed", type=int, help="Seed of the learner; default: [run] seed.")
 @click.option(
     "--runs",
@@ -32,9 +34,10 @@ from headrace.learner.config import LearnerRun
 )
 @options.stop_on_eof
 @options.verbose
-def command(
+def command(  # noqa: PLR0913 - one parameter per option
     run_file: Path,
     address: str | None,
+    join: Path | None,
     seed: int | None,
     runs: Path,
     resume: bool,
@@ -48,6 +51,11 @@ def command(
     started_s = time.monotonic()
     configure_logging(is_verbose=is_verbose)
     plan = plan_of(read_run_file(run_file), address, seed, runs, resume=resume)
+    if join is not None:
+        invited_to = load_invitation(join, "learner").address
+        plan = msgspec.structs.replace(
+            plan, address=address or invited_to, join=str(join.absolute())
+        )
     # Imported here, so that a mistake in the file is told before torch and Ray are loaded.
     from headrace.learner.training import Training, start_ray
 

@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from chaos.diary import Entry
 
 _WINDOW_S = 0.25
+_BEFORE_S, _FALLS_S = 1.6, 0.1
+"""What is usual before a fault; its entry is written once the process has ended."""
 
 
 class Throughput:
@@ -35,13 +37,13 @@ class Throughput:
         return float("inf")
 
 
-def recoveries_s(
-    throughput: Throughput, faults_at_s: Sequence[float], end_s: float, usual_per_s: float
-) -> list[float]:
-    """Returns, for each fault, how long it took to come back to 90 % of the usual rate."""
+def recoveries_s(throughput: Throughput, faults_at_s: Sequence[float], end_s: float) -> list[float]:
+    """Returns, for each fault, how long it took to come back to 90 % of the rate just before it."""
     limits = [*faults_at_s[1:], end_s]
     return [
-        throughput.recovery_s(at_s, until_s, 0.9 * usual_per_s)
+        throughput.recovery_s(
+            at_s, until_s, 0.9 * usual_rate(throughput, at_s - _BEFORE_S, at_s - _FALLS_S)
+        )
         for at_s, until_s in zip(faults_at_s, limits, strict=True)
     ]
 

@@ -98,9 +98,9 @@ def test_the_router_survives_any_messages_between_legal_ones(
         elif endpoint == 1:
             fleet.router.on_learner([b"peer", *frames], fleet.now_s)
         elif endpoint == 2:
-            fleet.router.on_control_subscription(event)
+            fleet.router.on_control_subscription(event[1:], event[:1] == b"\1", fleet.now_s)
         else:
-            fleet.router.on_weights_subscription(event, fleet.now_s)
+            fleet.router.on_weights_subscription(event[1:], event[:1] == b"\1", fleet.now_s)
         for effect in fleet.router.take_effects(fleet.now_s):
             if not isinstance(effect, Note | KeepDeadLetter):
                 encode_header(effect.message)

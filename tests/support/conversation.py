@@ -86,8 +86,8 @@ class FakeFleet:
         self.flush()
 
     def join(self, actor: str, incarnation: int = 1, **presence: Any) -> None:
-        self.router.on_control_subscription(b"\1" + delivery_topic(actor))
-        self.router.on_weights_subscription(b"\1" + snapshot_topic(actor), self.now_s)
+        self.router.on_control_subscription(delivery_topic(actor), True, self.now_s)
+        self.router.on_weights_subscription(snapshot_topic(actor), True, self.now_s)
         self.ingest(Hello(actor=actor, incarnation=incarnation, **presence))
 
     def alive(self, actor: str, incarnation: int = 1, **presence: Any) -> None:

@@ -13,11 +13,14 @@ from headrace.actors.client import Client
 from headrace.actors.config import ClientConfig
 from headrace.actors.session import PolicyUpdate
 from headrace.broker.config import BrokerConfig, RouterConfig
+from headrace.broker.gate import Gate, KeyedGate
+from headrace.broker.key_folder import KeyFolder
 from headrace.broker.service import BrokerService
 from headrace.broker.status import BrokerStatus
 from headrace.learner.link import BrokerLink
 from headrace.learner.session import LearnerIdentity, LeasedBatch, OfferedWeights
 from headrace.protocol.errors import ConfigError
+from headrace.protocol.invitation import Invitation
 from headrace.protocol.manifest import Manifest
 from support.examples import RUN, make_batch, make_policy_frame, make_weights_frame
 
@@ -37,11 +40,19 @@ def wait_until(condition: Callable[[], Any], deadline_s: float = DEADLINE_S) -> 
 class BrokerThread:
     """A broker service in a thread, with a context of its own: its end frees the ports."""
 
-    def __init__(self, address: str, **router: Any) -> None:
+    def __init__(
+        self,
+        address: str,
+        *,
+        keys: KeyFolder | None = None,
+        make_gate: Callable[[KeyFolder, Context], Gate] = KeyedGate,
+        **router: Any,
+    ) -> None:
         config = BrokerConfig(address=address, drain_s=0.2, router=RouterConfig(**router))
         self._context: Context = zmq.Context()
+        gate = make_gate(keys, self._context) if keys is not None else None
         try:
-            self.service = BrokerService(config, self._context)
+            self.service = BrokerService(config, self._context, gate=gate)
         except ConfigError:
             self._context.destroy(linger=0)
             raise
@@ -66,12 +77,19 @@ class BrokerThread:
         return self.service.status()
 
 
-def connect(broker: BrokerThread, context: Context, actor: str, **config: Any) -> Client:
+def connect(
+    broker: BrokerThread,
+    context: Context,
+    actor: str,
+    invitation: Invitation | None = None,
+    **config: Any,
+) -> Client:
     """A client with short waits."""
     return Client(
         broker.address,
         actor=actor,
         context=context,
+        invitation=invitation,
         config=ClientConfig(presence_s=0.2, flush_s=2.0, **config),
     )
 
@@ -91,14 +109,23 @@ def first_policy(client: Client) -> PolicyUpdate:
 class Learner:
     """A learner without RLlib: takes batches, publishes weights."""
 
-    def __init__(self, context: Context, address: str, *, run: str = RUN, **who: Any) -> None:
+    def __init__(
+        self,
+        context: Context,
+        address: str,
+        *,
+        run: str = RUN,
+        invitation: Invitation | None = None,
+        **who: Any,
+    ) -> None:
         fields: dict[str, Any] = {
             "learner_run": "run-1",
             "worker_index": 0,
             "run": run,
             "host": "test",
         }
-        self.link = BrokerLink(address, LearnerIdentity(**{**fields, **who}), context)
+        identity = LearnerIdentity(**{**fields, **who})
+        self.link = BrokerLink(address, identity, context, invitation=invitation)
         self.taken: list[LeasedBatch] = []
 
     def __enter__(self) -> Self:

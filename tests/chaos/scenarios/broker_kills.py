@@ -47,7 +47,7 @@ def run(plan: Plan, folder: Path, seed: int) -> Report:
     handed_at_s = [entry.at_s for entry in entries if entry.kind == "handed"]
     throughput = Throughput(entries)
     usual = usual_rate(throughput, faults_at_s[0] - _STEADY_S, faults_at_s[0])
-    recovered_s = recoveries_s(throughput, faults_at_s, handed_at_s[-1], usual)
+    recovered_s = recoveries_s(throughput, faults_at_s, handed_at_s[-1])
     violations = list(findings.violations)
     if findings.handed_twice:
         violations.append(f"{findings.handed_twice} batches were handed to training twice")

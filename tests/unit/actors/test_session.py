@@ -221,7 +221,7 @@ def test_a_batch_begun_under_an_earlier_brokers_credit_may_be_finished(
 def test_with_a_router_a_batch_goes_all_the_way(session: ActorSession) -> None:
     fleet = FakeFleet(Router(RouterConfig(), 1, 0.0))
     fleet.publish()
-    fleet.router.on_weights_subscription(b"\1" + snapshot_topic("a"), 0.0)
+    fleet.router.on_weights_subscription(snapshot_topic("a"), True, 0.0)
     frames = session.next_presence(0.0)
     assert frames is not None
     fleet.router.on_ingest(frames, 0.0)

@@ -181,7 +181,7 @@ def test_an_actor_that_has_everything_gets_nothing_again(running: FakeFleet) -> 
 
 
 def test_an_actor_that_unsubscribed_gets_no_snapshot(running: FakeFleet) -> None:
-    running.router.on_weights_subscription(b"\0" + snapshot_topic("a"), 0.0)
+    running.router.on_weights_subscription(snapshot_topic("a"), False, 0.0)
     running.pass_time(10.0)
     running.alive("a")
     assert len(running.snapshots("a")) == 1

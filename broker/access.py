@@ -1,0 +1,100 @@
+"""Who may do what: the keys of invited peers, their roles, and the actor ids that they may use.
+
+ZeroMQ asks for each connection whether its key may use the endpoint (ZAP, see zap.py), and from
+then on marks every message with the name that was answered.
+"""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Iterable
+
+import msgspec
+
+from headrace.protocol.identity import Name
+from headrace.protocol.invitation import Role, may_speak_for
+from headrace.protocol.topics import (
+    BEACON,
+    actor_of,
+    delivery_topic,
+    snapshot_topic,
+    weights_topic,
+)
+
+_ROLE_OF = {"ingest": "actor", "control": "actor", "weights": "actor", "learner": "learner"}
+
+
+class Peer(msgspec.Struct, frozen=True):
+    """Somebody who was invited.
+
+    Attributes:
+        key: the public key, in Z85.
+    """
+
+    key: str
+    role: Role
+    name: Name
+
+
+class Access(abc.ABC):
+    """Decides; `name` is what the connection was authenticated as."""
+
+    @abc.abstractmethod
+    def may_speak_for(self, name: str, actor: str) -> bool:
+        """Returns whether messages from there may be an actor's."""
+
+    @abc.abstractmethod
+    def may_learn(self, name: str) -> bool:
+        """Returns whether messages from there may be a learner's."""
+
+    @abc.abstractmethod
+    def may_subscribe(self, name: str, topic: bytes) -> bool:
+        """Returns whether a topic may be sent there."""
+
+
+class OpenAccess(Access):
+    """Everybody may do everything: for addresses that only this machine can reach."""
+
+    def may_speak_for(self, name: str, actor: str) -> bool:
+        return True
+
+    def may_learn(self, name: str) -> bool:
+        return True
+
+    def may_subscribe(self, name: str, topic: bytes) -> bool:
+        return True
+
+
+class KeyedAccess(Access):
+    """Only who was invited, and was not revoked since."""
+
+    def __init__(self, peers: Iterable[Peer]) -> None:
+        self._by_key = {peer.key: peer for peer in peers}
+        self._by_name = {peer.name: peer for peer in self._by_key.values()}
+
+    def admit(self, key: str, endpoint: str) -> Peer | None:
+        """Returns whose connection to an endpoint this is, None if the key may not use it."""
+        peer = self._by_key.get(key)
+        return peer if peer is not None and _ROLE_OF.get(endpoint) == peer.role else None
+
+    def has_lost(self, former: KeyedAccess) -> bool:
+        """Returns whether somebody who had access has none any more."""
+        return any(self._by_key.get(key) != peer for key, peer in former._by_key.items())
+
+    def may_speak_for(self, name: str, actor: str) -> bool:
+        return self._is(name, "actor") and may_speak_for(name, actor)
+
+    def may_learn(self, name: str) -> bool:
+        return self._is(name, "learner")
+
+    def may_subscribe(self, name: str, topic: bytes) -> bool:
+        if not self._is(name, "actor"):
+            return False
+        if topic == BEACON or actor_of(topic, weights_topic) is not None:
+            return True
+        actor = actor_of(topic, delivery_topic) or actor_of(topic, snapshot_topic)
+        return actor is not None and may_speak_for(name, actor)
+
+    def _is(self, name: str, role: Role) -> bool:
+        peer = self._by_name.get(name)
+        return peer is not None and peer.role == role

@@ -1,0 +1,119 @@
+"""The broker's gate: whom it lets in, asked for each connection and each message."""
+
+from __future__ import annotations
+
+import abc
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import cast
+
+import zmq
+
+from headrace.broker.access import Access, OpenAccess
+from headrace.broker.key_folder import KeyFolder, ServerKey
+from headrace.broker.sockets import bind_authenticator
+from headrace.broker.zap import answer
+from headrace.protocol.errors import ConfigError
+
+_LOG = logging.getLogger("headrace.broker")
+_REQUESTS_PER_ROUND = 64
+
+Context = zmq.Context[zmq.Socket[bytes]]
+
+
+class Gate(abc.ABC):
+    """Strategy of the service.
+
+    Attributes:
+        access: who may do what now.
+        key: the broker's key pair, None where nothing is encrypted.
+        requests: where libzmq asks who may connect, None where it does not.
+    """
+
+    access: Access
+    key: ServerKey | None = None
+    requests: zmq.Socket[bytes] | None = None
+
+    @abc.abstractmethod
+    def name_of(self, frames: Sequence[memoryview]) -> str:
+        """Returns what the sender of a message was authenticated as."""
+
+    @abc.abstractmethod
+    def answer_requests(self) -> None:
+        """Answers what has been asked."""
+
+    @abc.abstractmethod
+    def refresh(self) -> bool:
+        """Looks who was invited or revoked; returns whether somebody has to be disconnected."""
+
+    @abc.abstractmethod
+    def close(self) -> None:
+        """Admits nobody any more."""
+
+
+class OpenGate(Gate):
+    """No keys: whoever can reach the address may do everything."""
+
+    access = OpenAccess()
+
+    def name_of(self, frames: Sequence[memoryview]) -> str:
+        return ""
+
+    def answer_requests(self) -> None:
+        pass
+
+    def refresh(self) -> bool:
+        return False
+
+    def close(self) -> None:
+        pass
+
+
+class KeyedGate(Gate):
+    """Only who was invited."""
+
+    def __init__(self, folder: KeyFolder, context: Context) -> None:
+        self._folder = folder
+        self._changed_ns = folder.changed_ns
+        self._keyed = folder.access()
+        self.access = self._keyed
+        self.key = folder.server_key()
+        self._requests = self.requests = bind_authenticator(context)
+
+    def name_of(self, frames: Sequence[memoryview]) -> str:
+        frame = cast("zmq.Frame", frames[0].obj)
+        return str(frame.get("User-Id"))
+
+    def answer_requests(self) -> None:
+        for _ in range(_REQUESTS_PER_ROUND):
+            try:
+                routing_id, empty, *request = self._requests.recv_multipart(zmq.NOBLOCK)
+            except zmq.Again:
+                return
+            self._requests.send_multipart([routing_id, empty, *answer(request, self._keyed)])
+
+    def refresh(self) -> bool:
+        try:
+            changed_ns = self._folder.changed_ns
+            if changed_ns == self._changed_ns:
+                return False
+            former, self._keyed = self._keyed, self._folder.access()
+        except ConfigError as error:  # who is known stays known, and the next look may succeed
+            _LOG.warning("goes on with the keys it knows: %s", error)
+            return False
+        self._changed_ns = changed_ns
+        self.access = self._keyed
+        return self._keyed.has_lost(former)
+
+    def close(self) -> None:
+        self._requests.close(linger=0)
+
+
+def make_gate(keys: str, context: Context) -> Gate:
+    """Returns the gate for a folder of keys, or an open one for an empty path.
+
+    Raises:
+        ConfigError: the folder cannot be used.
+    """
+    return KeyedGate(KeyFolder(Path(keys)), context) if keys else OpenGate()

@@ -1,0 +1,33 @@
+"""Answers ZeroMQ's question for each new connection: may this key use this endpoint?
+
+ZAP is RFC 27. The socket that asks refuses the connection until it is answered, and whenever
+nobody is there to answer (`ZAP_ENFORCE_DOMAIN`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from zmq.utils import z85
+
+from headrace.broker.access import KeyedAccess
+
+ENDPOINT = "inproc://zeromq.zap.01"
+_VERSION = b"1.0"
+_KEY_BYTES = 32
+
+
+def answer(request: Sequence[bytes], access: KeyedAccess) -> list[bytes]:
+    """Returns the reply to a request, both without the envelope; never raises.
+
+    The domain of each of the broker's sockets is its endpoint's name.
+    """
+    if len(request) != 7 or request[0] != _VERSION:
+        return [_VERSION, request[1] if len(request) > 1 else b"", b"500", b"not ZAP 1.0", b"", b""]
+    _, request_id, domain, _address, _identity, mechanism, key = request
+    peer = None
+    if mechanism == b"CURVE" and len(key) == _KEY_BYTES:
+        peer = access.admit(z85.encode(key).decode(), domain.decode("ascii", "replace"))
+    if peer is None:
+        return [_VERSION, request_id, b"400", b"this key may not do this", b"", b""]
+    return [_VERSION, request_id, b"200", b"OK", peer.name.encode(), b""]

@@ -1,0 +1,101 @@
+"""What an actor or a learner joins a broker with that asks for keys: one line of text.
+
+CURVE (RFC 26/CurveZMQ) authenticates both sides: the client knows the broker's public key, and the
+broker knows the client's. The line holds the client's secret key, so it belongs in a file that only
+its user can read, and nowhere else: not on a command line, which every process can see.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+import stat
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from headrace.protocol.errors import ConfigError
+from headrace.protocol.identity import Name
+
+Role = Literal["actor", "learner"]
+
+_PREFIX = "headrace-invitation-1:"
+_KEY = re.compile(r"[0-9a-zA-Z.\-:+=^!/*?&<>()\[\]{}@%$#]{40}")
+
+
+class Invitation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where to join, as whom, and the keys for it, in ZeroMQ's Z85 spelling.
+
+    Attributes:
+        name: an actor's id is this, or begins with this and a dot.
+    """
+
+    address: str
+    role: Role
+    name: Name
+    server_key: str
+    secret_key: str
+
+    def __post_init__(self) -> None:
+        if not (_KEY.fullmatch(self.server_key) and _KEY.fullmatch(self.secret_key)):
+            raise ValueError("a key is not 40 characters of Z85")
+
+    def __repr__(self) -> str:
+        """Leaves the secret out: this may end in a log."""
+        return f"Invitation({self.role} {self.name!r} at {self.address})"
+
+    def to_line(self) -> str:
+        """Returns the line that `parse` reads; it holds the secret key."""
+        return _PREFIX + base64.urlsafe_b64encode(msgspec.json.encode(self)).decode()
+
+    @classmethod
+    def parse(cls, line: str) -> Invitation:
+        """Returns what a line says.
+
+        Raises:
+            ConfigError: it is no invitation. The message does not repeat the line.
+        """
+        text = line.strip()
+        if not text.startswith(_PREFIX):
+            raise ConfigError(
+                f"this is no invitation: one is a line that begins with {_PREFIX!r}, "
+                "as `headrace invite` prints it"
+            )
+        try:
+            decoded = base64.urlsafe_b64decode(text.removeprefix(_PREFIX).encode())
+            return msgspec.json.decode(decoded, type=cls)
+        except (binascii.Error, UnicodeEncodeError, msgspec.MsgspecError):
+            # Without the cause, whose text might hold a part of the secret.
+            raise ConfigError("this invitation is damaged; ask for another one") from None
+
+
+def may_speak_for(name: str, actor: str) -> bool:
+    """Returns whether whoever was invited as `name` may use an actor id.
+
+    One invitation is enough for a fleet: `walker` may be the actors `walker.1`, `walker.2`, …
+    """
+    return actor == name or actor.startswith(f"{name}.")
+
+
+def load_invitation(path: Path, role: Role) -> Invitation:
+    """Returns the invitation in a file.
+
+    Raises:
+        ConfigError: it cannot be read, others could read it too, or it is for another role.
+    """
+    try:
+        mode = path.stat().st_mode
+        line = path.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"cannot read the invitation {path}: {error}") from error
+    if mode & (stat.S_IRWXG | stat.S_IRWXO):
+        raise ConfigError(f"{path} holds a secret key, and others can read it: chmod 600 {path}")
+    invitation = Invitation.parse(line)
+    if invitation.role != role:
+        raise ConfigError(
+            f"{path} invites a {invitation.role}, not a {role}: "
+            f"`headrace invite {role} NAME` makes one that does"
+        )
+    return invitation
