@@ -72,6 +72,11 @@ class KeyedAccess(Access):
         self._by_key = {peer.key: peer for peer in peers}
         self._by_name = {peer.name: peer for peer in self._by_key.values()}
 
+    @property
+    def peers(self) -> list[Peer]:
+        """All who are invited."""
+        return list(self._by_key.values())
+
     def admit(self, key: str, endpoint: str) -> Peer | None:
         """Returns whose connection to an endpoint this is, None if the key may not use it."""
         peer = self._by_key.get(key)

@@ -95,7 +95,7 @@ def load_invitation(path: Path, role: Role) -> Invitation:
     invitation = Invitation.parse(line)
     if invitation.role != role:
         raise ConfigError(
-            f"{path} invites a {invitation.role}, not a {role}: "
+            f"{path} is an invitation for role {invitation.role}, not {role}: "
             f"`headrace invite {role} NAME` makes one that does"
         )
     return invitation

@@ -70,12 +70,14 @@ class Commands:
         self.started.append(process)
         return process
 
-    def start_broker(self, address: str = "tcp://127.0.0.1:0") -> tuple[Any, str, str]:
+    def start_broker(
+        self, address: str = "tcp://127.0.0.1:0", *options: str
+    ) -> tuple[Any, str, str]:
         """Returns the process, its address and its HTTP address."""
         announced = self.folder / "broker.json"
         announced.unlink(missing_ok=True)
         arguments = ["broker", "--address", address, "--http", "127.0.0.1:0"]
-        process = self.start("broker", *arguments, "--announce", str(announced))
+        process = self.start("broker", *arguments, "--announce", str(announced), *options)
         wait_until(announced.exists)
         found = json.loads(announced.read_text())
         return process, found["address"], found["http"]

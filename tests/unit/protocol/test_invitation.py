@@ -1,0 +1,74 @@
+"""The line that a peer joins with."""
+
+from __future__ import annotations
+
+import base64
+from pathlib import Path
+
+import pytest
+import zmq
+
+from headrace.protocol.errors import ConfigError
+from headrace.protocol.invitation import Invitation, load_invitation, may_speak_for
+
+
+@pytest.fixture
+def invitation() -> Invitation:
+    (server, _), (_, secret) = zmq.curve_keypair(), zmq.curve_keypair()
+    return Invitation("tcp://10.0.0.5:5555", "actor", "walker", server.decode(), secret.decode())
+
+
+def test_a_line_is_read_back(invitation: Invitation) -> None:
+    assert Invitation.parse(invitation.to_line() + "\n") == invitation
+    assert "\n" not in invitation.to_line()
+
+
+def test_its_text_for_logs_holds_no_secret(invitation: Invitation) -> None:
+    assert repr(invitation) == "Invitation(actor 'walker' at tcp://10.0.0.5:5555)"
+
+
+@pytest.mark.parametrize("position", range(0, 250, 7))
+def test_a_damaged_line_is_refused_without_telling_what_it_holds(
+    invitation: Invitation, position: int
+) -> None:
+    line = invitation.to_line()
+    damaged = line[:position] + "\u00e9" + line[position + 1 :]
+    with pytest.raises(ConfigError) as raised:
+        Invitation.parse(damaged)
+    assert invitation.secret_key not in str(raised.value)
+    assert raised.value.__cause__ is None
+
+
+def test_keys_that_are_none_are_refused() -> None:
+    encoded = b'{"address":"a","role":"actor","name":"w","server_key":"x","secret_key":"y"}'
+    line = "headrace-invitation-1:" + base64.urlsafe_b64encode(encoded).decode()
+    with pytest.raises(ConfigError, match="damaged"):
+        Invitation.parse(line)
+
+
+@pytest.mark.parametrize(
+    ("actor", "may"),
+    [("walker", True), ("walker.1", True), ("walker1", False), ("walk", False), (".walker", False)],
+)
+def test_an_invitation_is_for_its_name_and_what_is_below_it(actor: str, may: bool) -> None:
+    assert may_speak_for("walker", actor) is may
+
+
+def test_a_file_that_only_its_user_can_read_is_loaded(
+    invitation: Invitation, tmp_path: Path
+) -> None:
+    path = tmp_path / "join"
+    path.write_text(invitation.to_line())
+    path.chmod(0o600)
+    assert load_invitation(path, "actor") == invitation
+    with pytest.raises(ConfigError, match="for role actor, not learner"):
+        load_invitation(path, "learner")
+    for mode in (0o640, 0o604):
+        path.chmod(mode)
+        with pytest.raises(ConfigError, match="chmod 600"):
+            load_invitation(path, "actor")
+
+
+def test_a_file_that_is_missing_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="cannot read the invitation"):
+        load_invitation(tmp_path / "missing", "actor")
