@@ -6,7 +6,7 @@ from collections import Counter
 from typing import assert_never
 
 from headrace.broker.books import BrokerBooks
-from headrace.broker.effects import PublishControl
+from headrace.broker.effects import PublishControl, StoreBatch
 from headrace.broker.fleet import ActorRecord
 from headrace.broker.queue import QueuedBatch
 from headrace.protocol.errors import RejectCode, RemoteProtocolError
@@ -97,6 +97,8 @@ class ActorDesk:
             if former is not None:
                 books.leave_credit(former)
                 books.outbox.note(f"actor {presence.actor} was superseded by a later process")
+            if books.store is not None:
+                record.receiver.take_stored(books.store.recovered_of(origin))
             books.outbox.note(
                 f"actor {presence.actor} joined from {record.host or 'an old broker'}"
             )
@@ -161,12 +163,20 @@ class ActorDesk:
             self.reject(origin, error.code, error.reason, header.seq)
             return
         if is_training:
-            attempt = books.sessions.attempt_of((origin, header.seq))
-            batch = books.queue.number(header, payload, attempt)
-            if not books.sessions.claim(batch):
-                books.queue.append(batch)
+            self._keep(header, payload)
         else:
             self._take_evaluated(record, header, payload)
+
+    def _keep(self, header: Trajectories, payload: Frame) -> None:
+        """Stores and queues a batch, unless a session has it already."""
+        books = self._books
+        attempt = books.sessions.attempt_of(((header.actor, header.incarnation), header.seq))
+        batch = books.queue.number(header, payload, attempt)
+        if books.store is not None:
+            books.store.add(batch)
+            books.outbox.add(StoreBatch(batch))
+        if not books.sessions.claim(batch):
+            books.queue.append(batch)
 
     def _take_evaluated(self, record: ActorRecord, header: Trajectories, payload: Frame) -> None:
         session = self._books.evaluations.deliver(record.origin, header.task)
@@ -175,9 +185,16 @@ class ActorDesk:
         else:
             self._books.evaluated.append((session, QueuedBatch(0, header, payload)))
 
+    @property
+    def accepts_now(self) -> bool:
+        """Whether there is anything to accept batches for, and nothing against it."""
+        store = self._books.store
+        has_store = store is None or store.accepts
+        return self.accepts_batches and has_store and self._books.policy.published is not None
+
     def _has_room(self, header: Trajectories, payload: Frame) -> bool:
         books = self._books
-        if not self.accepts_batches or books.policy.published is None:
+        if not self.accepts_now:
             return False
         return header.purpose == "evaluate" or books.queue.has_room_for(
             header.env_steps, len(payload)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from headrace.broker.config import RouterConfig
 from headrace.broker.credit import CreditControl, Origin
-from headrace.broker.effects import PublishWeights, SendToLearner
+from headrace.broker.effects import ForgetBatch, PublishWeights, SendToLearner
 from headrace.broker.evaluation import Evaluations
 from headrace.broker.fleet import ActorRecord, Fleet
 from headrace.broker.outbox import Outbox
@@ -12,10 +14,11 @@ from headrace.broker.policy import PolicyDesk, Published
 from headrace.broker.queue import QueuedBatch, TrajectoryQueue
 from headrace.broker.sessions import LearnerSession, LearnerSessions
 from headrace.broker.snapshots import SnapshotDesk
+from headrace.broker.storing import StoredBatches
 from headrace.protocol.errors import RemoteProtocolError
 from headrace.protocol.flow import Outcome
 from headrace.protocol.identity import PolicyVersion
-from headrace.protocol.messages import Ledger, Presence, Snapshot, Weights, Welcome
+from headrace.protocol.messages import Ledger, Mark, Presence, Snapshot, Weights, Welcome
 from headrace.protocol.topics import snapshot_topic, weights_topic
 from headrace.protocol.trajectory import unpack_batch
 from headrace.protocol.validation import find_batch_fault
@@ -37,6 +40,8 @@ class BrokerBooks:
         self.evaluations = Evaluations()
         self.evaluated: list[tuple[int, QueuedBatch]] = []
         """Batches of evaluations that arrived in this round, with the sessions that want them."""
+        self.store: StoredBatches | None = None
+        """Where there is a journal."""
         self.waiting: dict[Origin, tuple[int, int]] = {}
         """Env steps and bytes of a batch that could not be accepted yet, longest wait first."""
 
@@ -60,12 +65,39 @@ class BrokerBooks:
 
     def finish(self, batch: QueuedBatch, outcome: Outcome) -> None:
         """Ends a batch that was taken from the queue or from a session."""
+        self.forget_stored(batch, outcome)
         record = self.fleet.find(batch.origin)
         if record is None or not record.receiver.is_open(batch.header.seq):
             return
         record.finish(batch.header.seq, outcome)
         self.fleet.close_if_finished(record)
         self.outbox.tell(batch.origin)
+
+    def ended_up_to(self, origin: Origin) -> int:
+        """Returns up to where all batches of an incarnation have ended, 0 if it is not known."""
+        record = self.fleet.find(origin)
+        acknowledged = record.receiver.acknowledged if record is not None else 0
+        return self.store.ended_up_to(origin, acknowledged) if self.store else acknowledged
+
+    def forget_stored(self, batch: QueuedBatch, outcome: Outcome) -> None:
+        """Ends a batch in the journal, if there is one."""
+        if self.store is not None:
+            self.store.end(batch, outcome)
+            self.outbox.add(ForgetBatch(batch.arrival))
+
+    def end_confirmed(self, marks: Sequence[Mark]) -> None:
+        """Ends what an earlier broker has stored and a learner has confirmed since."""
+        if self.store is None:
+            return
+        known = {(mark.actor, mark.incarnation): mark for mark in marks}
+
+        def is_meant(batch: QueuedBatch) -> bool:
+            mark = known.get(batch.origin)
+            seq = batch.header.seq
+            return mark is not None and (seq <= mark.ended or seq in mark.confirmed)
+
+        for batch in self.queue.remove_if(is_meant):
+            self.finish(batch, Outcome.CONSUMED)
 
     def remove_queued(self, origin: Origin, seqs: list[int]) -> None:
         """Takes batches that have ended elsewhere out of the queue and the sessions."""
@@ -76,14 +108,17 @@ class BrokerBooks:
         def is_meant(batch: QueuedBatch) -> bool:
             return batch.origin == origin and batch.header.seq in ended
 
-        self.queue.remove_if(is_meant)
+        removed = self.queue.remove_if(is_meant)
         for session in self.sessions:
-            session.remove_if(is_meant)
+            removed += session.remove_if(is_meant)
+        for batch in removed:
+            self.forget_stored(batch, Outcome.CONSUMED)
 
     def ledger(self) -> Ledger:
         """Returns the books of the whole fleet."""
         leased = sum(len(session.leases) for session in self.sessions)
-        return self.fleet.ledger(len(self.queue) + leased)
+        ledger = self.fleet.ledger(len(self.queue) + leased)
+        return self.store.add_to(ledger) if self.store is not None else ledger
 
     @property
     def evaluators(self) -> list[Origin]:

@@ -50,6 +50,9 @@ class BrokerConfig:
         http_address: host:port of health and status; empty for none.
         drain_s: after SIGTERM, how long learners may still take what is queued.
         keys: the folder of `headrace keygen`, which only admits who was invited; empty for none.
+        journal: the folder of the journal; empty for none. With it, actors are done with a batch
+            once the disk has it.
+        journal_bytes: at this size batches are not accepted until some have ended.
         dead_letters: the file that keeps batches which were given up; empty for none.
     """
 
@@ -57,5 +60,7 @@ class BrokerConfig:
     http_address: str = "127.0.0.1:5560"
     drain_s: float = 5.0
     keys: str = ""
+    journal: str = ""
+    journal_bytes: int = 16 * 1024 * MIB
     dead_letters: str = ""
     router: RouterConfig = field(default_factory=RouterConfig)

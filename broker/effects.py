@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from headrace.broker.queue import QueuedBatch
 from headrace.protocol.headers import Frame
 from headrace.protocol.messages import ControlMessage, ToLearner, Trajectories, WeightsMessage
 
@@ -51,4 +52,26 @@ class KeepDeadLetter:
     reason: str
 
 
-Effect = PublishControl | PublishWeights | SendToLearner | Note | KeepDeadLetter
+@dataclass(frozen=True)
+class StoreBatch:
+    """Put a batch on the disk; then tell `Router.on_stored`."""
+
+    batch: QueuedBatch
+
+
+@dataclass(frozen=True)
+class ForgetBatch:
+    """A batch has ended: the disk need not keep it."""
+
+    arrival: int
+
+
+Effect = (
+    PublishControl
+    | PublishWeights
+    | SendToLearner
+    | Note
+    | KeepDeadLetter
+    | StoreBatch
+    | ForgetBatch
+)

@@ -16,7 +16,7 @@ from headrace.protocol.messages import Hello, Ledger, Presence
 _REMEMBERED_INCARNATIONS = 16
 _REMEMBERED_ACTORS = 20_000
 _STALE_STREAK_TO_SHOW = 10
-_OUTCOMES = tuple(Outcome)
+_COUNTED = tuple(outcome for outcome in Outcome if outcome is not Outcome.STORED)
 
 
 @dataclass
@@ -159,8 +159,9 @@ class Fleet:
 
 
 def _count(counts: dict[str, int], record: ActorRecord) -> None:
-    counts["produced"] += record.produced
-    for outcome in _OUTCOMES:
+    """Counts all but what was stored, for which the journal's books answer."""
+    counts["produced"] += record.produced - record.receiver.ended_as(Outcome.STORED)
+    for outcome in _COUNTED:
         counts[outcome] += record.receiver.ended_as(outcome)
 
 

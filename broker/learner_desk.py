@@ -148,6 +148,7 @@ class LearnerDesk:
         books.policy.admit(hello)
         for mark in hello.marks:
             self._actors.remember_mark(mark)
+        books.end_confirmed(hello.marks)
         session = LearnerSession(hello, routing_id, now_s)
         take_over(session, replaced, books.queue, books.fleet)
         for former in replaced:

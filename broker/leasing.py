@@ -42,7 +42,7 @@ class Leasing:
                 taker = served
             if taker is None:
                 return
-            if batch.header.sent_before and reclaims:
+            if reclaims and (batch.header.sent_before or batch.is_recovered):
                 held_back.add(batch.origin)  # some session may have taken it already
                 continue  # and its later batches must not overtake it
             books.queue.remove(batch)
@@ -66,7 +66,11 @@ class Leasing:
 
     def _may_have_been_leased_elsewhere(self, batch: QueuedBatch) -> bool:
         """Whether an earlier broker may have leased it to a session that is not back."""
-        if self._all_are_back or batch.attempt > 1 or not batch.header.sent_before:
+        if self._all_are_back or batch.attempt > 1:
+            return False
+        if batch.is_recovered:
+            return True
+        if not batch.header.sent_before:
             return False
         record = self._books.fleet.find(batch.origin)
         return record is not None and batch.header.seq <= record.met_at_seq
@@ -98,7 +102,6 @@ class Leasing:
     def _lease_to(self, session: LearnerSession, batch: QueuedBatch) -> None:
         header = batch.header
         number = session.lease(batch)
-        record = self._books.fleet.find(batch.origin)
         if self._books.credit is not None and header.purpose == "train":
             self._books.credit.window.delivered(header.env_steps)
         lease = Lease(
@@ -109,7 +112,7 @@ class Leasing:
             seq=header.seq,
             version=header.version,
             env_steps=header.env_steps,
-            ended=record.receiver.acknowledged if record is not None else 0,
+            ended=self._books.ended_up_to(batch.origin),
             attempt=batch.attempt,
             policy_lag=self._policy_lag(batch),
             purpose=header.purpose,

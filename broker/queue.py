@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from headrace.protocol.headers import Frame
@@ -19,12 +19,14 @@ class QueuedBatch:
     Attributes:
         arrival: its place in the order of arrival, kept when it returns to the queue.
         attempt: 1, and one more for each session that ended without confirming it.
+        is_recovered: it comes from a journal, and an earlier broker may have leased it.
     """
 
     arrival: int
     header: Trajectories
     payload: Frame
     attempt: int = 1
+    is_recovered: bool = False
 
     @property
     def origin(self) -> tuple[str, int]:
@@ -67,6 +69,12 @@ class TrajectoryQueue:
         """Returns an accepted batch with its place in the order of arrival; `append` it or not."""
         self._arrivals += 1
         return QueuedBatch(self._arrivals, header, payload, attempt)
+
+    def recover(self, batches: Sequence[QueuedBatch], newest_arrival: int) -> None:
+        """Begins with batches of an earlier broker; new ones are numbered after its newest."""
+        self._arrivals = newest_arrival
+        for batch in batches:
+            self._put(batch)
 
     def append(self, batch: QueuedBatch) -> None:
         """Takes a batch to the end."""

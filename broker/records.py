@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from headrace.protocol.headers import Frame
 
-_MAGIC = b"hrec"
+MAGIC = b"hrec"
 _PREFIX = struct.Struct("<4sIII")
 _LENGTHS = struct.Struct("<II")
 
@@ -32,7 +32,7 @@ def encode_record(header: Frame, payload: Frame) -> list[Frame]:
     """Returns the pieces of a record, to be written in one call."""
     lengths = _LENGTHS.pack(len(header), len(payload))
     crc = zlib.crc32(payload, zlib.crc32(header, zlib.crc32(lengths)))
-    return [_PREFIX.pack(_MAGIC, len(header), len(payload), crc), header, payload]
+    return [_PREFIX.pack(MAGIC, len(header), len(payload), crc), header, payload]
 
 
 def read_records(data: Frame) -> Iterator[Record]:
@@ -51,7 +51,7 @@ def _read_record(view: memoryview, start: int) -> Record | None:
     header_at = start + _PREFIX.size
     payload_at = header_at + header_bytes
     end = payload_at + payload_bytes
-    if magic != _MAGIC or end > len(view):
+    if magic != MAGIC or end > len(view):
         return None
     header, payload = view[header_at:payload_at], view[payload_at:end]
     lengths = _LENGTHS.pack(header_bytes, payload_bytes)

@@ -14,8 +14,11 @@ from headrace.broker.config import RouterConfig
 from headrace.broker.effects import Effect, PublishControl
 from headrace.broker.learner_desk import LearnerDesk
 from headrace.broker.leasing import Leasing
+from headrace.broker.queue import QueuedBatch
 from headrace.broker.status import BrokerStatus, status_of
+from headrace.broker.storing import StoredBatches
 from headrace.protocol.errors import RejectCode, RemoteProtocolError
+from headrace.protocol.flow import Outcome
 from headrace.protocol.headers import (
     Frame,
     from_learner_decoder,
@@ -46,6 +49,30 @@ class Router:
         self._forbidden: set[str] = set()
         self._beacon_due_s = now_s
         self._started_at_s = now_s
+
+    def keep_stored(self, recovered: Sequence[QueuedBatch], newest_arrival: int) -> None:
+        """Has accepted batches stored from now on, and goes on with those of an earlier broker."""
+        self._books.store = StoredBatches(recovered)
+        self._books.queue.recover(recovered, newest_arrival)
+
+    def on_stored(self, up_to_arrival: int) -> None:
+        """Takes note that the disk has all batches up to this arrival."""
+        books = self._books
+        for batch in books.store.commit(up_to_arrival) if books.store is not None else ():
+            record = books.fleet.find(batch.origin)
+            if record is not None and record.receiver.is_open(batch.header.seq):
+                record.finish(batch.header.seq, Outcome.STORED)
+                books.fleet.close_if_finished(record)
+                books.outbox.tell(batch.origin)
+
+    def set_storage(self, *, accepts: bool) -> None:
+        """Says whether the disk takes more."""
+        store = self._books.store
+        if store is None or store.accepts == accepts:
+            return
+        store.accepts = accepts
+        for record in self._books.fleet:
+            self._books.outbox.tell(record.origin)
 
     def set_access(self, access: Access) -> None:
         """Says who may do what from now on."""
@@ -162,7 +189,9 @@ class Router:
 
     @property
     def is_drained(self) -> bool:
-        """Whether nothing is queued or leased."""
+        """Whether nothing is queued or leased, or all of it is in the journal."""
+        if self._books.store is not None:
+            return self._books.store.is_settled
         leased = any(session.leases for session in self._books.sessions)
         return not leased and not len(self._books.queue)
 
@@ -180,7 +209,7 @@ class Router:
     def _wake_waiting(self) -> None:
         """Asks for the batches that could not be accepted, once there is room again."""
         books = self._books
-        if not self._actors.accepts_batches or books.policy.published is None:
+        if not self._actors.accepts_now:
             return
         steps = size_bytes = 0
         for origin, (env_steps, payload_bytes) in list(books.waiting.items()):
@@ -194,7 +223,7 @@ class Router:
     def _deliveries(self) -> list[Effect]:
         books = self._books
         deliveries: list[Effect] = []
-        accepts = self._actors.accepts_batches and books.policy.published is not None
+        accepts = self._actors.accepts_now
         for origin, gap in books.outbox.take_told().items():
             record = books.fleet.find(origin)
             if record is None:

@@ -17,13 +17,18 @@ from headrace.broker.config import BrokerConfig
 from headrace.broker.dead_letters import DeadLetter, DeadLetterFile
 from headrace.broker.effects import (
     Effect,
+    ForgetBatch,
     KeepDeadLetter,
     Note,
     PublishControl,
     PublishWeights,
     SendToLearner,
+    StoreBatch,
 )
 from headrace.broker.gate import Gate, make_gate
+from headrace.broker.journal_files import JournalFiles
+from headrace.broker.journal_thread import JournalThread
+from headrace.broker.journal_writer import JournalWriter
 from headrace.broker.router import Router
 from headrace.broker.sockets import BrokerSockets, bind_sockets, receive, send
 from headrace.broker.status import BrokerStatus
@@ -66,6 +71,7 @@ class BrokerService:
             raise
         self._router = Router(config.router, secrets.randbelow(MAX_SAFE_INTEGER) + 1, clock())
         self._router.set_access(self._gate.access)
+        self._journal = self._open_journal() if config.journal else None
         self._status_requests: queue.SimpleQueue[Future[BrokerStatus]] = queue.SimpleQueue()
         self._stop_at_s: float | None = None
         self._tick_due_s = self._gate_due_s = clock()
@@ -102,6 +108,8 @@ class BrokerService:
         finally:
             self._sockets.close()
             self._gate.close()
+            if self._journal is not None:
+                self._journal.close()
 
     def _is_done(self) -> bool:
         if self._stop_at_s is None:
@@ -113,6 +121,7 @@ class BrokerService:
         sockets, gate, router = self._sockets, self._gate, self._router
         ready = dict(self._poller.poll(timeout_ms))
         now_s = self._clock()
+        self._look_at_the_journal()
         if gate.requests in ready:
             gate.answer_requests()
         if sockets.learner in ready:
@@ -157,6 +166,12 @@ class BrokerService:
 
         _drain(socket, take_one)
 
+    def _look_at_the_journal(self) -> None:
+        journal = self._journal
+        if journal is not None and journal.clear():
+            self._router.on_stored(journal.committed)
+            self._router.set_storage(accepts=journal.accepts)
+
     def _look_at_the_gate(self) -> None:
         """Takes note of who was invited or revoked; disconnects all if somebody has to go."""
         must_disconnect = self._gate.refresh()
@@ -167,6 +182,18 @@ class BrokerService:
             self._sockets = self._bind(self._sockets.address)
             self._poller = self._make_poller()
 
+    def _open_journal(self) -> JournalThread:
+        path = Path(self._config.journal)
+        try:
+            writer = JournalWriter(JournalFiles(path), self._config.journal_bytes)
+            recovered, newest_arrival = writer.recover()
+        except OSError as error:
+            raise ConfigError(f"cannot use {path} as a journal: {error}") from error
+        if recovered:
+            _LOG.info("%d batches were recovered from %s", len(recovered), path)
+        self._router.keep_stored(recovered, newest_arrival)
+        return JournalThread(writer)
+
     def _bind(self, address: BrokerAddress) -> BrokerSockets:
         return bind_sockets(self._context, address, self._config.router.limits, self._gate.key)
 
@@ -175,6 +202,8 @@ class BrokerService:
         for socket in (*self._sockets.by_endpoint.values(), self._gate.requests):
             if socket is not None:
                 poller.register(socket, zmq.POLLIN)
+        if self._journal is not None:
+            poller.register(self._journal.readable, zmq.POLLIN)
         return poller
 
     def _perform(self, effect: Effect) -> None:
@@ -188,11 +217,26 @@ class BrokerService:
                 send(sockets.learner, (routing_id, encode_header(answer), *payloads))
             case Note(text, is_warning):
                 _LOG.log(logging.WARNING if is_warning else logging.INFO, text)
-            case KeepDeadLetter(batch, payload, reason):
-                if self._dead_letters is not None:
-                    self._dead_letters.add(DeadLetter(batch, reason, self._wall_clock()), payload)
+            case KeepDeadLetter():
+                self._keep_dead_letter(effect)
+            case StoreBatch() | ForgetBatch():
+                self._note_in_the_journal(effect)
             case _:
                 assert_never(effect)
+
+    def _keep_dead_letter(self, effect: KeepDeadLetter) -> None:
+        if self._dead_letters is not None:
+            letter = DeadLetter(effect.batch, effect.reason, self._wall_clock())
+            self._dead_letters.add(letter, effect.payload)
+
+    def _note_in_the_journal(self, effect: StoreBatch | ForgetBatch) -> None:
+        if self._journal is None:
+            return
+        match effect:
+            case StoreBatch(batch):
+                self._journal.store(batch)
+            case ForgetBatch(arrival):
+                self._journal.forget(arrival)
 
 
 def _drain(socket: zmq.Socket[bytes], take: Callable[[Sequence[memoryview]], None]) -> None:

@@ -83,10 +83,10 @@ class LearnerSession:
             del self.awaited[key]
         return confirmed, awaited
 
-    def remove_if(self, is_meant: Callable[[QueuedBatch], bool]) -> None:
-        """Takes out the leases for which `is_meant`."""
-        for number in [number for number, batch in self.leases.items() if is_meant(batch)]:
-            self.release(number)
+    def remove_if(self, is_meant: Callable[[QueuedBatch], bool]) -> list[QueuedBatch]:
+        """Takes out, and returns, the leases for which `is_meant`."""
+        numbers = [number for number, batch in self.leases.items() if is_meant(batch)]
+        return [self.release(number) for number in numbers]
 
     def _hold(self, number: int, batch: QueuedBatch) -> None:
         self.leases[number] = batch

@@ -20,6 +20,7 @@ _COMMANDS = {
     "revoke": "Takes an invitation back, without a restart.",
     "status": "Shows who is connected to a broker, and how the run stands.",
     "dead-letters": "Shows batches that were given up because learners died of them.",
+    "journal": "Verifies and prints a broker's journal.",
     "up": "Starts a whole run on this machine: broker, learner and actors.",
 }
 _EPILOG = """\b

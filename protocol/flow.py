@@ -206,6 +206,7 @@ class Outcome(StrEnum):  # its hash is a string's, ten times as fast as another 
     STALE = "stale"
     REJECTED = "rejected"
     DROPPED = "dropped"
+    STORED = "stored"
 
 
 class Receiver:
@@ -215,7 +216,7 @@ class Receiver:
     """
 
     def __init__(self, acknowledged: int = 0, totals: Totals = Totals()) -> None:
-        if acknowledged != totals.consumed + totals.stale + totals.rejected + totals.dropped:
+        if acknowledged != sum(getattr(totals, outcome.value) for outcome in Outcome):
             raise RemoteProtocolError(
                 RejectCode.MALFORMED, f"totals that do not add up to acknowledged {acknowledged}"
             )
@@ -223,7 +224,7 @@ class Receiver:
             outcome: getattr(totals, outcome.value) for outcome in Outcome
         }
         self._ended: deque[Outcome | None] = deque()
-        self._ended_elsewhere: set[int] = set()
+        self._ended_elsewhere: dict[int, Outcome] = {}
         self._gap_answered_at: int | None = None
         self.accepted = acknowledged
         self.acknowledged = acknowledged
@@ -296,9 +297,14 @@ class Receiver:
             # Everything that arrived has ended; the rest is counted, however much it is.
             self._counts[Outcome.CONSUMED] += ended - self.accepted
             self.accepted = self.acknowledged = ended
-        self._ended_elsewhere |= confirmed
+        self._ended_elsewhere |= dict.fromkeys(confirmed, Outcome.CONSUMED)
         self._skip_ended_elsewhere()
         return was_open
+
+    def take_stored(self, seqs: Iterable[int]) -> None:
+        """Notes which batches are in the broker's journal, and need not arrive."""
+        self._ended_elsewhere |= dict.fromkeys(seqs, Outcome.STORED)
+        self._skip_ended_elsewhere()
 
     def take_books(self, acknowledged: int, totals: Totals) -> list[int]:
         """Adopts an actor's books where they are ahead; returns what was open here up to there.
@@ -323,14 +329,13 @@ class Receiver:
         return [first + index for index, outcome in enumerate(self._ended) if outcome is None]
 
     def _skip_ended_elsewhere(self) -> None:
-        """Accepts, as consumed, what a learner has already and need not arrive."""
+        """Accepts, with its end, what a learner or a journal has and need not arrive."""
         elsewhere = self._ended_elsewhere
-        if elsewhere:
-            elsewhere -= {seq for seq in elsewhere if seq <= self.accepted}
+        for seq in [seq for seq in elsewhere if seq <= self.accepted]:
+            del elsewhere[seq]
         while self.accepted + 1 in elsewhere:
             self.accepted += 1
-            elsewhere.remove(self.accepted)
-            self._ended.append(Outcome.CONSUMED)
+            self._ended.append(elsewhere.pop(self.accepted))
         self._absorb()
 
     def _absorb(self) -> None:

@@ -30,12 +30,17 @@ Purpose = Literal["train", "evaluate"]
 
 
 class Totals(msgspec.Struct, frozen=True):
-    """How the batches up to the acknowledged one ended; the four add up to `acknowledged`."""
+    """How the batches up to the acknowledged one ended; all add up to `acknowledged`.
+
+    Attributes:
+        stored: they are in the broker's journal, which answers for them from then on.
+    """
 
     consumed: BatchCount = 0
     stale: BatchCount = 0
     rejected: BatchCount = 0
     dropped: BatchCount = 0
+    stored: BatchCount = 0
 
 
 class Ledger(msgspec.Struct, frozen=True):

@@ -21,6 +21,7 @@ from headrace.deploy import options
 from headrace.deploy.process import configure_logging, on_stop_signal, raise_open_files_limit
 from headrace.protocol.endpoints import DEFAULT_ADDRESS, BrokerAddress
 from headrace.protocol.errors import ConfigError
+from headrace.protocol.limits import MIB
 
 _LOG = logging.getLogger("headrace.broker")
 
@@ -49,6 +50,18 @@ _LOG = logging.getLogger("headrace.broker")
     default=5.0,
     show_default=True,
     help="After SIGTERM, how long the learner may still take what is queued.",
+)
+@click.option(
+    "--journal",
+    type=click.Path(file_okay=False),
+    help="Keep accepted batches in this folder, so that actors may leave before the learner comes.",
+)
+@click.option(
+    "--journal-bytes",
+    type=click.IntRange(min=1),
+    default=16 * 1024 * MIB,
+    show_default="16 GiB",
+    help="At this size no batch is accepted until some were trained on.",
 )
 @click.option(
     "--dead-letters",
@@ -82,6 +95,8 @@ class _Options:
     http_address: str
     announce: Path | None
     drain_s: float
+    journal: str | None
+    journal_bytes: int
     dead_letters: str
     keys: str | None
     insecure: bool
@@ -99,6 +114,8 @@ def _serve(options: _Options) -> None:
         http_address=options.http_address,
         drain_s=options.drain_s,
         keys=options.keys or "",
+        journal=options.journal or "",
+        journal_bytes=options.journal_bytes,
         dead_letters=options.dead_letters,
     )
     service = BrokerService(config, zmq.Context())

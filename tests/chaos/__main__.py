@@ -12,6 +12,7 @@ import click
 
 SCENARIOS = (
     "broker_kills",
+    "journal_kills",
     "learner_kills",
     "mixed_kills",
     "freezes",

@@ -102,6 +102,7 @@ class Stage:
     Attributes:
         groups: the actors of each process of actors.
         address: where the broker listens, once it was started.
+        broker_options: more of its command line.
         reached_at: where the others find it, if that is somewhere else.
     """
 
@@ -120,6 +121,7 @@ class Stage:
         self.actors = [Part(self, f"actors-{index}") for index in range(len(self.groups))]
         self.address = "tcp://127.0.0.1:0"
         self.reached_at = ""
+        self.broker_options: list[str] = []
         self._http = "127.0.0.1:0"
         self._began_at_s = time.monotonic()
 
@@ -138,6 +140,7 @@ class Stage:
         announced.unlink(missing_ok=True)
         arguments = ["--address", self.address, "--http", self._http, "--drain-s", "0"]
         arguments += ["--insecure"] if self.broker.prefix else []
+        arguments += self.broker_options
         self.broker.start(
             "-m", "headrace.deploy", "broker", *arguments, "--announce", str(announced)
         )

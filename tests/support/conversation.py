@@ -7,12 +7,15 @@ from typing import Any, TypeVar
 
 from headrace.broker.effects import (
     Effect,
+    ForgetBatch,
     KeepDeadLetter,
     Note,
     PublishControl,
     PublishWeights,
     SendToLearner,
+    StoreBatch,
 )
+from headrace.broker.queue import QueuedBatch
 from headrace.broker.router import Router
 from headrace.protocol.headers import encode_header
 from headrace.protocol.identity import PolicyVersion
@@ -51,6 +54,8 @@ class FakeFleet:
         self.sent: list[SendToLearner] = []
         self.notes: list[Note] = []
         self.dead_letters: list[KeepDeadLetter] = []
+        self.stored: list[QueuedBatch] = []
+        self.forgotten: list[int] = []
         self.version = PolicyVersion(1, 1)
 
     # ---------------------------------------------------------------- time and effects
@@ -78,6 +83,10 @@ class FakeFleet:
                 self.notes.append(effect)
             case KeepDeadLetter():
                 self.dead_letters.append(effect)
+            case StoreBatch():
+                self.stored.append(effect.batch)
+            case ForgetBatch():
+                self.forgotten.append(effect.arrival)
 
     # ---------------------------------------------------------------- actors
 

@@ -46,9 +46,12 @@ class BrokerThread:
         *,
         keys: KeyFolder | None = None,
         make_gate: Callable[[KeyFolder, Context], Gate] = KeyedGate,
+        journal: str = "",
         **router: Any,
     ) -> None:
-        config = BrokerConfig(address=address, drain_s=0.2, router=RouterConfig(**router))
+        config = BrokerConfig(
+            address=address, drain_s=0.2, journal=journal, router=RouterConfig(**router)
+        )
         self._context: Context = zmq.Context()
         gate = make_gate(keys, self._context) if keys is not None else None
         try:

@@ -23,6 +23,7 @@ class Plan:
     longest_life_s: float = 6.0
     actors: int = 16
     learners: int = 2
+    has_journal: bool = False
 
 
 SHORT = Plan(kills=8)
@@ -34,6 +35,8 @@ def run(plan: Plan, folder: Path, seed: int) -> Report:
     rng = random.Random(seed)
     pause = threading.Event()
     with Stage(folder, actors=plan.actors, actors_per_process=8, learners=plan.learners) as stage:
+        if plan.has_journal:
+            stage.broker_options = ["--journal", str(folder / "journal")]
         stage.start_all(actor={}, learner={})
         pause.wait(_STEADY_S)
         for _ in range(plan.kills):
@@ -63,4 +66,5 @@ def run(plan: Plan, folder: Path, seed: int) -> Report:
         "recovery p50 s": round(percentile(recovered_s, 0.5), 2),
         "recovery p95 s": round(percentile(recovered_s, 0.95), 2),
     }
-    return Report("broker_kills", seed, findings, figures, violations)
+    name = "journal_kills" if plan.has_journal else "broker_kills"
+    return Report(name, seed, findings, figures, violations)

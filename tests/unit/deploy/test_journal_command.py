@@ -1,0 +1,62 @@
+"""What a person sees of a journal."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+from support.crashing_files import make_queued
+
+from headrace.broker.journal_files import JournalFiles
+from headrace.broker.journal_writer import JournalWriter
+from headrace.deploy.commands.journal import command
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    files = JournalFiles(tmp_path)
+    writer = JournalWriter(files, segment_bytes=1)
+    for arrival in (1, 2, 3):
+        writer.write([make_queued(arrival)], [])
+    writer.write([], [2])
+    files.close()
+    return tmp_path
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(command, arguments)
+
+
+def test_a_journal_that_is_whole_is_summed_up(folder: Path) -> None:
+    result = run("verify", str(folder))
+    assert result.output == "3 segments, 3 batches, 2 of them open\n"
+    assert result.exit_code == 0
+
+
+def test_a_last_write_that_was_cut_off_is_told_and_is_no_damage(folder: Path) -> None:
+    newest = sorted(folder.iterdir())[-1]
+    newest.write_bytes(newest.read_bytes()[:-1])
+    result = run("verify", str(folder))
+    assert "a write that was cut off" in result.output
+    assert result.exit_code == 0
+
+
+def test_damage_is_told_with_its_place(folder: Path) -> None:
+    oldest = sorted(folder.iterdir())[0]
+    oldest.write_bytes(oldest.read_bytes()[:-1] + b"x")
+    result = run("verify", str(folder))
+    assert f"{oldest.name}: DAMAGED" in result.output
+    assert result.exit_code == 1
+
+
+def test_batches_are_printed_a_line_each(folder: Path) -> None:
+    opened = run("print", str(folder)).output.splitlines()
+    assert len(opened) == 2
+    assert opened[0].startswith("1  a/1  batch 1  run r  version 1.1  5 env steps  7 bytes  open")
+    everything = run("print", "--all", str(folder)).output.splitlines()
+    assert [line.rpartition("  ")[2] for line in everything] == ["open", "ended", "open"]
+
+
+def test_a_folder_without_a_journal_is_named(tmp_path: Path) -> None:
+    assert "holds no journal" in str(run("verify", str(tmp_path)).exception)
