@@ -102,6 +102,8 @@ class ActorDesk:
             books.outbox.note(
                 f"actor {presence.actor} joined from {record.host or 'an old broker'}"
             )
+        if presence.version is not None:
+            books.note_version(record, presence.version, now_s)
         record.presence = presence
         record.last_seq = max(record.last_seq, presence.last_seq)
         record.last_heard_s = now_s
@@ -172,6 +174,7 @@ class ActorDesk:
         books = self._books
         attempt = books.sessions.attempt_of(((header.actor, header.incarnation), header.seq))
         batch = books.queue.number(header, payload, attempt)
+        books.traffic.accepted_bytes += len(payload)
         if books.store is not None:
             books.store.add(batch)
             books.outbox.add(StoreBatch(batch))

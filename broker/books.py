@@ -15,6 +15,7 @@ from headrace.broker.queue import QueuedBatch, TrajectoryQueue
 from headrace.broker.sessions import LearnerSession, LearnerSessions
 from headrace.broker.snapshots import SnapshotDesk
 from headrace.broker.storing import StoredBatches
+from headrace.broker.traffic import Traffic
 from headrace.protocol.errors import RemoteProtocolError
 from headrace.protocol.flow import Outcome
 from headrace.protocol.identity import PolicyVersion
@@ -37,6 +38,8 @@ class BrokerBooks:
         self.policy = PolicyDesk(config.limits)
         self.snapshots = SnapshotDesk(config.snapshot_repeat_s)
         self.credit: CreditControl | None = None
+        self.traffic = Traffic()
+        self._announced_at_s = 0.0
         self.evaluations = Evaluations()
         self.evaluated: list[tuple[int, QueuedBatch]] = []
         """Batches of evaluations that arrived in this round, with the sessions that want them."""
@@ -154,6 +157,7 @@ class BrokerBooks:
 
     def announce(self, published: Published, *, is_new_policy: bool, now_s: float) -> None:
         """Sends a version to all actors, and begins the next update with it."""
+        self._announced_at_s = now_s
         if self.credit is None:
             self.credit = CreditControl(published.manifest.flow)
         elif is_new_policy:
@@ -164,6 +168,7 @@ class BrokerBooks:
             for actor in self.snapshots.listening:
                 self.send_snapshot(actor, now_s)
         else:
+            self.traffic.published_bytes += len(published.weights_frame)
             self.outbox.add(
                 PublishWeights(
                     weights_topic(published.manifest.run),
@@ -189,8 +194,17 @@ class BrokerBooks:
             run=published.manifest.run, version=published.version, policy_digest=published.digest
         )
         payloads = (published.policy_frame, published.weights_frame)
+        self.traffic.published_bytes += sum(map(len, payloads))
         self.outbox.add(PublishWeights(snapshot_topic(actor), message, payloads))
         self.snapshots.mark_sent(actor, now_s)
+
+    def note_version(self, record: ActorRecord, version: PolicyVersion, now_s: float) -> None:
+        """Notes, of an actor that says which version it has, when it got the newest."""
+        published = self.policy.published
+        is_newest = published is not None and version == published.version
+        if is_newest and version != record.presence.version:
+            self.traffic.fan_outs += 1
+            self.traffic.fan_out_s += now_s - self._announced_at_s
 
     def send_snapshot_if_behind(self, presence: Presence, now_s: float) -> None:
         """Repeats the snapshot for an actor that should have got it by now."""

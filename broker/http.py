@@ -7,13 +7,15 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import msgspec
+from prometheus_client import CONTENT_TYPE_LATEST
 
+from headrace.broker.metrics import render_metrics
 from headrace.broker.service import BrokerService
 from headrace.protocol.errors import ConfigError
 
 
 class StatusServer:
-    """Serves `/health` (200 while the poll loop answers) and `/status` (JSON) from threads."""
+    """Serves from threads: `/health` (200 while the poll loop answers), `/status`, `/metrics`."""
 
     def __init__(self, address: str, service: BrokerService) -> None:
         host, _, port = address.rpartition(":")
@@ -48,20 +50,25 @@ class StatusServer:
 def _handler_of(service: BrokerService) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            if self.path not in ("/health", "/status"):
-                self._answer(404, {"error": "there are /health and /status"})
+            if self.path not in ("/health", "/status", "/metrics"):
+                self._answer(404, {"error": "there are /health, /status and /metrics"})
                 return
             try:
                 status = service.status()
             except TimeoutError:
                 self._answer(503, {"error": "the broker's loop does not answer"})
                 return
+            if self.path == "/metrics":
+                self._send(200, CONTENT_TYPE_LATEST, render_metrics(status))
+                return
             self._answer(200, status if self.path == "/status" else {"status": "ok"})
 
         def _answer(self, code: int, body: object) -> None:
-            encoded = msgspec.json.encode(body)
+            self._send(code, "application/json", msgspec.json.encode(body))
+
+        def _send(self, code: int, content_type: str, encoded: bytes) -> None:
             self.send_response(code)
-            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Type", content_type)
             self.send_header("Content-Length", str(len(encoded)))
             self.end_headers()
             self.wfile.write(encoded)

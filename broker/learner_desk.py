@@ -41,6 +41,7 @@ class LearnerDesk:
         self._actors = actors
         self._publisher: int | None = None
         self._awaited_number = 0
+        self._awaited_since_s = 0.0
         self._held_offers: dict[int, Offer] = {}
 
     def handle(
@@ -71,21 +72,21 @@ class LearnerDesk:
             case Pull():
                 self._take_pull(session, message)
             case Offer():
-                self._take_offer(session, message)
+                self._take_offer(session, message, now_s)
             case Publish():
                 self._take_publish(session, message, payloads, now_s)
             case LearnerGoodbye():
-                self.end_session(session, "said goodbye")
+                self.end_session(session, "said goodbye", now_s)
             case _:
                 assert_never(message)
 
     def end_overdue_sessions(self, now_s: float) -> None:
         """Ends the sessions that were silent for too long."""
         for session in self._books.sessions.overdue(now_s):
-            self.end_session(session, "was silent for too long")
+            self.end_session(session, "was silent for too long", now_s)
 
     def end_session(
-        self, session: LearnerSession, why: str, *, may_have_trained: bool = True
+        self, session: LearnerSession, why: str, now_s: float, *, may_have_trained: bool = True
     ) -> None:
         """Ends a session; what it did not confirm goes back to the queue.
 
@@ -116,7 +117,7 @@ class LearnerDesk:
         for origin in books.evaluators:
             books.outbox.tell(origin)
         if self._publisher == session.hello.session:
-            self._answer_held_offers()
+            self._answer_held_offers(now_s)
 
     def _give_up(self, batch: QueuedBatch) -> None:
         reason = f"{batch.attempt} learner sessions ended without confirming this batch"
@@ -153,7 +154,7 @@ class LearnerDesk:
         take_over(session, replaced, books.queue, books.fleet)
         for former in replaced:
             is_same_process = former.hello.session == hello.former
-            self.end_session(former, "was replaced", may_have_trained=not is_same_process)
+            self.end_session(former, "was replaced", now_s, may_have_trained=not is_same_process)
         books.sessions.open(session)
         books.outbox.note(f"learner {hello.worker_index} of run {hello.run} joined")
         self._welcome(session)
@@ -191,7 +192,7 @@ class LearnerDesk:
 
     # ---------------------------------------------------------------- policy
 
-    def _take_offer(self, session: LearnerSession, offer: Offer) -> None:
+    def _take_offer(self, session: LearnerSession, offer: Offer, now_s: float) -> None:
         policy = self._books.policy
         verdict = policy.judge(offer)
         if verdict is OfferVerdict.WENT_BACK:
@@ -204,6 +205,7 @@ class LearnerDesk:
             return
         if is_wanted:
             self._publisher, self._awaited_number = offer.session, offer.number
+            self._awaited_since_s = now_s
         self._send(
             session.routing_id,
             Want(
@@ -226,14 +228,14 @@ class LearnerDesk:
         is_other = self._publisher not in (None, session.hello.session)
         return is_other and offer.number <= self._awaited_number
 
-    def _answer_held_offers(self) -> None:
+    def _answer_held_offers(self, now_s: float) -> None:
         """Answers the runners that waited for another one's publish, which came or never will."""
         self._publisher = None
         held, self._held_offers = self._held_offers, {}
         for session_id, offer in held.items():
             session = self._books.sessions.get(session_id)
             if session is not None:
-                self._take_offer(session, offer)
+                self._take_offer(session, offer, now_s)
 
     def _take_publish(
         self,
@@ -255,7 +257,9 @@ class LearnerDesk:
             return
         books.announce(published, is_new_policy=is_new_policy, now_s=now_s)
         if self._publisher == message.session:
-            self._answer_held_offers()
+            books.traffic.publishes += 1
+            books.traffic.publish_s += now_s - self._awaited_since_s
+            self._answer_held_offers(now_s)
 
     def _welcome(self, session: LearnerSession) -> None:
         self._books.outbox.add(self._books.welcome(session))

@@ -102,6 +102,7 @@ class Leasing:
     def _lease_to(self, session: LearnerSession, batch: QueuedBatch) -> None:
         header = batch.header
         number = session.lease(batch)
+        self._books.traffic.leased_bytes += len(batch.payload)
         if self._books.credit is not None and header.purpose == "train":
             self._books.credit.window.delivered(header.env_steps)
         lease = Lease(

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import msgspec
 
 from headrace.broker.actor_desk import ActorDesk
 from headrace.broker.books import BrokerBooks
 from headrace.broker.fleet import ActorRecord
+from headrace.broker.traffic import Traffic
 from headrace.protocol.messages import LearnerProgress, Ledger
 
 
@@ -68,6 +71,7 @@ class BrokerStatus(msgspec.Struct, frozen=True):
     rejects: dict[str, int]
     duplicates: int
     snapshots_sent: int
+    traffic: Traffic
 
 
 def status_of(
@@ -105,6 +109,7 @@ def status_of(
         rejects={code.value: count for code, count in actor_desk.rejects.items()},
         duplicates=actor_desk.duplicates,
         snapshots_sent=books.snapshots.sent,
+        traffic=dataclasses.replace(books.traffic),
     )
 
 

@@ -6,7 +6,8 @@ import urllib.request
 from collections.abc import Iterator
 
 import pytest
-from support.running import BrokerThread, Context
+from prometheus_client.parser import text_string_to_metric_families
+from support.running import BrokerThread, Context, Learner, connect, first_policy, push, wait_until
 
 from headrace.broker.config import BrokerConfig
 from headrace.broker.http import StatusServer
@@ -42,9 +43,42 @@ def test_status_is_what_the_command_reads(url: str) -> None:
 
 
 def test_other_paths_are_told_what_there_is(url: str) -> None:
-    code, body = get(f"{url}/metrics")
+    code, body = get(f"{url}/nothing")
     assert code == 404
     assert "/status" in str(body)
+
+
+def test_metrics_add_up_as_the_ledger_does(
+    url: str, broker: BrokerThread, context: Context
+) -> None:
+    with Learner(context, broker.address) as learner, connect(broker, context, "a") as client:
+        learner.publish(1)
+        update = first_policy(client)
+        for _ in range(3):
+            push(client, update)
+        learner.take(10)
+        learner.confirm()
+        wait_until(lambda: broker.status.ledger.consumed == 2)
+        wait_until(lambda: broker.status.traffic.fan_outs == 1)
+        with urllib.request.urlopen(f"{url}/metrics", timeout=5) as answer:
+            assert answer.headers["Content-Type"].startswith("text/plain")
+            text = answer.read().decode()
+    found = {
+        (sample.name, *sample.labels.values()): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+    assert found["headrace_batches_produced_total",] == 3
+    assert found["headrace_batches_ended_total", "consumed"] == 2
+    assert found["headrace_batches_held",] == 1
+    assert found["headrace_queue_env_steps",] == 5
+    assert found["headrace_actors", "live"] == 1
+    assert found["headrace_learner_sessions",] == 1
+    assert found["headrace_policy_lag", "max"] == 0
+    assert found["headrace_publish_seconds_count",] == 1
+    assert found["headrace_fan_out_seconds_count",] == 1
+    accepted = found["headrace_bytes_total", "accepted"]
+    assert accepted == 3 / 2 * found["headrace_bytes_total", "leased"] > 0
 
 
 def test_a_loop_that_does_not_answer_is_not_healthy(context: Context) -> None:
