@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from headrace.broker.conduct import ConductLimits
 from headrace.protocol.endpoints import DEFAULT_ADDRESS
 from headrace.protocol.limits import MIB, DecodeLimits
 
@@ -24,6 +25,7 @@ class RouterConfig:
         validates: whether batches are decoded and compared with the manifest at the door; without,
             a bad one is found by the learner.
         beacon_s: time between beacons.
+        conduct: what each peer with a key may do.
         snapshot_repeat_s: shortest time before an actor that stays behind gets its snapshot again;
             it doubles with each repetition.
     """
@@ -39,6 +41,7 @@ class RouterConfig:
     beacon_s: float = 1.0
     snapshot_repeat_s: float = 5.0
     limits: DecodeLimits = field(default_factory=DecodeLimits)
+    conduct: ConductLimits = field(default_factory=ConductLimits)
 
 
 @dataclass(frozen=True)

@@ -94,6 +94,9 @@ class _StatusCollector(Collector):
             "Batches that learner sessions hold.",
             sum(learner.unconfirmed for learner in status.learners),
         )
+        yield _gauge(
+            "headrace_quarantined_peers", "Peers of which nothing is read.", len(status.quarantined)
+        )
         yield _gauge("headrace_uptime_seconds", "Since the broker started.", status.uptime_s)
 
     def _policy(self) -> Iterable[Metric]:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from headrace.broker.access import Access, OpenAccess
 from headrace.broker.actor_desk import ActorDesk
 from headrace.broker.books import BrokerBooks
+from headrace.broker.conduct import Conduct, Ruling
 from headrace.broker.config import RouterConfig
 from headrace.broker.effects import Effect, PublishControl
 from headrace.broker.learner_desk import LearnerDesk
@@ -47,6 +48,7 @@ class Router:
         self._decode_learner = from_learner_decoder(config.limits).decode
         self._access: Access = OpenAccess()
         self._forbidden: set[str] = set()
+        self._conduct = Conduct(config.conduct)
         self._beacon_due_s = now_s
         self._started_at_s = now_s
 
@@ -93,6 +95,12 @@ class Router:
 
     def on_ingest(self, frames: Sequence[Frame], now_s: float, name: str = "") -> None:
         """Takes a message that an actor pushed."""
+        if self._is_to_be_read(name, frames, now_s):
+            before = self._actors.rejects.total()
+            self._read_ingest(frames, now_s, name)
+            self._hold_against(name, self._actors.rejects.total() - before, now_s)
+
+    def _read_ingest(self, frames: Sequence[Frame], now_s: float, name: str) -> None:
         try:
             message, payloads = self._decode_ingest(frames)
             if self._access.may_speak_for(name, message.actor):
@@ -108,6 +116,12 @@ class Router:
 
     def on_learner(self, frames: Sequence[Frame], now_s: float, name: str = "") -> None:
         """Takes a message from a learner's socket; the first frame is the routing id."""
+        if self._is_to_be_read(name, frames, now_s):
+            before = self._actors.rejects.total()
+            self._read_learner(frames, now_s, name)
+            self._hold_against(name, self._actors.rejects.total() - before, now_s)
+
+    def _read_learner(self, frames: Sequence[Frame], now_s: float, name: str) -> None:
         if not self._access.may_learn(name):
             self._forbid(name, "spoke as a learner")
             return
@@ -197,7 +211,28 @@ class Router:
 
     def status(self, now_s: float) -> BrokerStatus:
         """Returns how everything stands, for a person."""
-        return status_of(self._books, self._actors, now_s - self._started_at_s, now_s)
+        uptime_s = now_s - self._started_at_s
+        quarantined = self._conduct.quarantined(now_s)
+        return status_of(self._books, self._actors, quarantined, uptime_s, now_s)
+
+    def _is_to_be_read(self, name: str, frames: Sequence[Frame], now_s: float) -> bool:
+        if not name:
+            return True
+        match self._conduct.judge(name, sum(map(len, frames)), now_s):
+            case Ruling.READ:
+                return True
+            case Ruling.TOO_MUCH:
+                self._actors.rejects[RejectCode.TOO_MUCH] += 1
+            case Ruling.QUARANTINED:
+                self._actors.rejects[RejectCode.QUARANTINED] += 1
+        return False
+
+    def _hold_against(self, name: str, rejects: int, now_s: float) -> None:
+        if name and rejects and self._conduct.strike(name, now_s):
+            self._books.outbox.note(
+                f"{name} is in quarantine: it has sent too much that could not be used",
+                is_warning=True,
+            )
 
     def _forbid(self, name: str, what: str) -> None:
         """Counts what a peer may not do, and tells the operator once of each."""

@@ -8,6 +8,7 @@ import msgspec
 
 from headrace.broker.actor_desk import ActorDesk
 from headrace.broker.books import BrokerBooks
+from headrace.broker.conduct import QuarantineStatus
 from headrace.broker.fleet import ActorRecord
 from headrace.broker.traffic import Traffic
 from headrace.protocol.messages import LearnerProgress, Ledger
@@ -72,10 +73,15 @@ class BrokerStatus(msgspec.Struct, frozen=True):
     duplicates: int
     snapshots_sent: int
     traffic: Traffic
+    quarantined: list[QuarantineStatus]
 
 
 def status_of(
-    books: BrokerBooks, actor_desk: ActorDesk, uptime_s: float, now_s: float
+    books: BrokerBooks,
+    actor_desk: ActorDesk,
+    quarantined: list[QuarantineStatus],
+    uptime_s: float,
+    now_s: float,
 ) -> BrokerStatus:
     """Returns the status of a broker."""
     published = books.policy.published
@@ -110,6 +116,7 @@ def status_of(
         duplicates=actor_desk.duplicates,
         snapshots_sent=books.snapshots.sent,
         traffic=dataclasses.replace(books.traffic),
+        quarantined=quarantined,
     )
 
 

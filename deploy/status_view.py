@@ -51,6 +51,9 @@ def render_status(status: BrokerStatus) -> Group:
     if status.rejects:
         counts = ", ".join(f"{code} {count}" for code, count in sorted(status.rejects.items()))
         parts.append(Text(f"rejects  {counts}", style="yellow"))
+    for peer in status.quarantined:
+        text = f"quarantine  {peer.name}: nothing of it is read for another {peer.left_s:.0f} s"
+        parts.append(Text(text, style="red"))
     return Group(*parts)
 
 

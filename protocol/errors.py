@@ -32,6 +32,8 @@ class RejectCode(StrEnum):
     LEARNER_EXISTS = "learner_exists"
     INVALID_POLICY = "invalid_policy"
     FORBIDDEN = "forbidden"
+    TOO_MUCH = "too_much"
+    QUARANTINED = "quarantined"
 
 
 class HeadraceError(Exception):

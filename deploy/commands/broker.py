@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import ipaddress
 import json
 import logging
@@ -14,14 +15,15 @@ from typing import Any
 import click
 import zmq
 
-from headrace.broker.config import BrokerConfig
+from headrace.broker.conduct import ConductLimits
+from headrace.broker.config import BrokerConfig, RouterConfig
 from headrace.broker.http import StatusServer
 from headrace.broker.service import BrokerService
 from headrace.deploy import options
 from headrace.deploy.process import configure_logging, on_stop_signal, raise_open_files_limit
 from headrace.protocol.endpoints import DEFAULT_ADDRESS, BrokerAddress
 from headrace.protocol.errors import ConfigError
-from headrace.protocol.limits import MIB
+from headrace.protocol.limits import DEFAULT_LIMITS, MIB
 
 _LOG = logging.getLogger("headrace.broker")
 
@@ -76,6 +78,25 @@ _LOG = logging.getLogger("headrace.broker")
     help="The folder of `headrace keygen`: admit only who was invited, and encrypt.",
 )
 @click.option(
+    "--max-payload-bytes",
+    type=click.IntRange(min=1024),
+    default=DEFAULT_LIMITS.max_payload_bytes,
+    show_default="256 MiB",
+    help="The largest batch, or set of weights, that is read.",
+)
+@click.option(
+    "--max-bytes-per-s",
+    type=click.FloatRange(min=1.0),
+    default=float("inf"),
+    help="What each key may send, on average; default: no limit.",
+)
+@click.option(
+    "--max-messages-per-s",
+    type=click.FloatRange(min=1.0),
+    default=float("inf"),
+    help="How many messages each key may send, on average; default: no limit.",
+)
+@click.option(
     "--insecure",
     is_flag=True,
     help="Listen beyond this machine without keys: nothing is encrypted or authenticated.",
@@ -99,6 +120,9 @@ class _Options:
     journal_bytes: int
     dead_letters: str
     keys: str | None
+    max_payload_bytes: int
+    max_bytes_per_s: float
+    max_messages_per_s: float
     insecure: bool
     stop_on_eof: bool
     is_verbose: bool
@@ -117,6 +141,12 @@ def _serve(options: _Options) -> None:
         journal=options.journal or "",
         journal_bytes=options.journal_bytes,
         dead_letters=options.dead_letters,
+        router=RouterConfig(
+            limits=dataclasses.replace(DEFAULT_LIMITS, max_payload_bytes=options.max_payload_bytes),
+            conduct=ConductLimits(
+                messages_per_s=options.max_messages_per_s, bytes_per_s=options.max_bytes_per_s
+            ),
+        ),
     )
     service = BrokerService(config, zmq.Context())
     on_stop_signal(service.stop, stop_on_eof=options.stop_on_eof)

@@ -23,6 +23,7 @@ SCENARIOS = (
     "partitions",
     "runner_kills",
     "driver_kills",
+    "hostile_bytes",
 )
 NEEDS_HOSTS = ("partitions",)
 

@@ -20,6 +20,7 @@ from support.running import (
     wait_until,
 )
 
+from headrace.broker.conduct import ConductLimits
 from headrace.broker.gate import KeyedGate
 from headrace.broker.key_folder import KeyFolder
 from headrace.protocol.endpoints import BrokerAddress
@@ -278,6 +279,33 @@ def test_who_is_revoked_is_disconnected_and_the_others_go_on(
         assert sorted(learner.seqs) == [("one", 1), ("one", 2), ("two", 1)]
         assert rogue.newest_version == PolicyVersion(1, 2)
         assert not spy.socket.poll(300)
+
+
+def test_who_sends_rubbish_is_in_quarantine_for_a_while_and_the_others_go_on(
+    context: Context, invited: Invited, start_broker: Callable[..., BrokerThread]
+) -> None:
+    conduct = ConductLimits(strikes=20, quarantine_s=2.0)
+    broker = start_broker(keys=invited.folder, conduct=conduct)
+    rogue = Probe(context, broker, "ingest", "rogue")
+    rogue.secure(invited.two.server_key, invited.two.secret_key.encode())
+    rogue.socket.connect(BrokerAddress.parse(broker.address).ingest)
+    with (
+        rogue.socket,
+        Learner(context, broker.address, invitation=invited.learner) as learner,
+        connect(broker, context, "one", invited.one) as honest,
+    ):
+        learner.publish(1)
+        update = first_policy(honest)
+        for _ in range(40):
+            rogue.socket.send(b"rubbish")
+        wait_until(lambda: [peer.name for peer in broker.status.quarantined] == ["two"])
+        wait_until(lambda: broker.status.rejects.get("quarantined", 0) == 20)
+        assert broker.status.rejects["malformed"] == 20
+        push(honest, update)
+        assert len(learner.take(5)) == 1
+        wait_until(lambda: not broker.status.quarantined)
+        rogue.socket.send(encode_header(Hello(actor="two", incarnation=1)))
+        wait_until(lambda: _is_live(broker, "two"))
 
 
 def _is_live(broker: BrokerThread, name: str) -> bool:

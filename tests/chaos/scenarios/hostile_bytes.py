@@ -1,0 +1,90 @@
+"""Every decoder is given bytes that mean harm, a million times."""
+
+from __future__ import annotations
+
+import random
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgpack_numpy
+import psutil
+
+from chaos.hostile import HostileBytes
+from chaos.report import Report
+from headrace.protocol.errors import RemoteProtocolError
+from headrace.protocol.headers import (
+    control_decoder,
+    from_learner_decoder,
+    ingest_decoder,
+    to_learner_decoder,
+    weights_decoder,
+)
+from headrace.protocol.manifest import decode_policy
+from headrace.protocol.payload import decode_payload
+from headrace.protocol.trajectory import unpack_batch
+
+_SLOWEST_S = 0.05
+_GROWTH_BYTES = 32 * 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How many inputs, each of which goes to one header decoder and all payload decoders."""
+
+    inputs: int
+
+
+SHORT = Plan(inputs=100_000)
+LONG = Plan(inputs=1_000_000)
+
+
+def run(plan: Plan, folder: Path, seed: int) -> Report:
+    """Decodes; the first half as it is, the other half after RLlib's patch of msgpack."""
+    source = HostileBytes(random.Random(seed))
+    headers = (
+        ingest_decoder().decode,
+        control_decoder().decode,
+        weights_decoder().decode,
+        from_learner_decoder().decode,
+        to_learner_decoder().decode,
+    )
+    violations: list[str] = []
+    read = 0
+    slowest_s = 0.0
+    before = after_warm_up = psutil.Process().memory_info().rss
+    for number in range(plan.inputs):
+        if number == plan.inputs // 10:
+            after_warm_up = psutil.Process().memory_info().rss
+        if number == plan.inputs // 2:
+            msgpack_numpy.patch()
+        frames = [source.frame() for _ in range(source.count())]
+        begun_s = time.thread_time()
+        read += _decode(headers[number % len(headers)], frames, violations)
+        for decode in (decode_payload, unpack_batch, decode_policy):
+            read += _decode(decode, frames[0], violations)
+        slowest_s = max(slowest_s, time.thread_time() - begun_s)
+    growth = psutil.Process().memory_info().rss - after_warm_up
+    if slowest_s > _SLOWEST_S:
+        violations.append(f"an input took {slowest_s * 1000:.0f} ms")
+    if growth > _GROWTH_BYTES:
+        violations.append(f"memory grew by {growth / 2**20:.0f} MiB from {before / 2**20:.0f}")
+    figures = {
+        "inputs": plan.inputs,
+        "read as legal": read,
+        "slowest ms": round(slowest_s * 1000, 1),
+        "grown MiB": round(growth / 2**20, 1),
+    }
+    return Report("hostile_bytes", seed, None, figures, violations)
+
+
+def _decode(decode: Any, given: Any, violations: list[str]) -> int:
+    try:
+        decode(given)
+    except RemoteProtocolError:
+        return 0
+    except BaseException as error:  # noqa: BLE001 - whatever it is, it must not be
+        violations.append(f"{type(error).__name__}: {error} for {given!r:.200}")
+        return 0
+    return 1
