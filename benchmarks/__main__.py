@@ -7,7 +7,18 @@ import sys
 
 from benchmarks import page, report
 
-BENCHMARKS = ("ingest", "broker", "roundtrip", "actor", "fleet", "train", "weights", "pipes")
+BENCHMARKS = (
+    "ingest",
+    "broker",
+    "secure",
+    "journal",
+    "roundtrip",
+    "actor",
+    "fleet",
+    "train",
+    "weights",
+    "pipes",
+)
 BY_NAME_ONLY = ("algorithms",)
 
 

@@ -13,6 +13,7 @@ from benchmarks.cartpole import RUN, ScriptedWeights, make_batch, make_manifest
 from benchmarks.load import Payloads, run_load
 from benchmarks.pairs import Row, compare
 from benchmarks.processes import broker_process, pipe, running
+from headrace.broker.key_folder import KeyFolder
 from headrace.learner.link import BrokerLink
 from headrace.learner.session import LearnerIdentity
 from headrace.protocol.flow_control import OffPolicyFlow
@@ -44,16 +45,6 @@ def _compare(case: str, payload: bytes, env_steps: int, validates: bool) -> Row:
         _through_proxy(payload) as proxied,
     ):
 
-        def ours() -> float:
-            started_s = time.perf_counter()
-            steps = 0
-            while steps < count * env_steps:
-                batches = link.take(32 * env_steps, 60.0)
-                link.request(32 * env_steps)
-                link.confirm(batches[-1])
-                steps += len(batches) * env_steps
-            return steps / env_steps * len(payload) / (time.perf_counter() - started_s) / 1e6
-
         def theirs() -> float:
             go, source = proxied
             go.send(count)
@@ -62,21 +53,48 @@ def _compare(case: str, payload: bytes, env_steps: int, validates: bool) -> Row:
                 source.recv_multipart(copy=False)
             return count * len(payload) / (time.perf_counter() - started_s) / 1e6
 
-        return compare(case, "MB/s", ours, theirs)
+        return compare(
+            case, "MB/s", lambda: take_megabytes_per_s(link, payload, env_steps, count), theirs
+        )
+
+
+def take_megabytes_per_s(link: BrokerLink, payload: bytes, env_steps: int, count: int) -> float:
+    """Takes so many batches, and returns how fast they came."""
+    started_s = time.perf_counter()
+    steps = 0
+    while steps < count * env_steps:
+        batches = link.take(32 * env_steps, 60.0)
+        link.request(32 * env_steps)
+        link.confirm(batches[-1])
+        steps += len(batches) * env_steps
+    return steps / env_steps * len(payload) / (time.perf_counter() - started_s) / 1e6
 
 
 @contextmanager
-def through_broker(payload: bytes, env_steps: int, *, validates: bool) -> Generator[BrokerLink]:
+def through_broker(
+    payload: bytes,
+    env_steps: int,
+    *,
+    validates: bool = True,
+    journal: str = "",
+    keys: KeyFolder | None = None,
+) -> Generator[BrokerLink]:
     """A link to a broker that clients push the payload to, as fast as credit allows."""
     stop, stopped = pipe()
-    with broker_process(validates=validates) as address:
+    path = str(keys.path) if keys is not None else ""
+    with broker_process(validates=validates, journal=journal, keys=path) as address:
+        as_actor = keys.invite("actor", "load", address) if keys is not None else None
+        as_learner = keys.invite("learner", "benchmark", address) if keys is not None else None
         link = BrokerLink(
-            address, LearnerIdentity("benchmark", 0, RUN, "here"), zmq.Context.instance()
+            address,
+            LearnerIdentity("benchmark", 0, RUN, "here"),
+            zmq.Context.instance(),
+            invitation=as_learner,
         )
         flow = OffPolicyFlow(sample_env_steps=32 * env_steps)
         link.offer(ScriptedWeights(make_manifest(flow, 1024)).version(1))
         load = Payloads((payload, env_steps))
-        with running(run_load, address, [float("inf")] * _CLIENTS, load, stopped):
+        with running(run_load, address, [float("inf")] * _CLIENTS, load, stopped, as_actor):
             try:
                 yield link
             finally:

@@ -79,7 +79,7 @@ def _measure(scenario: Scenario, slow: int | None = None) -> list[Row]:
         finally:
             link.close()
     if slow is not None:
-        rows.append(_slow_row(scenario, totals[f"load-{slow}"]))
+        rows.append(_slow_row(scenario, totals[f"load.{slow}"]))
     return rows
 
 
@@ -138,7 +138,7 @@ def _stale_rows(
     by_actor = Counter[str]()
     for batch in taken:
         by_actor[batch.lease.actor] += batch.lease.env_steps
-    counts = [by_actor[f"load-{index}"] for index in range(len(scenario.speeds)) if index != slow]
+    counts = [by_actor[f"load.{index}"] for index in range(len(scenario.speeds)) if index != slow]
     jain = sum(counts) ** 2 / (len(counts) * sum(count**2 for count in counts))
     rows = [
         alone(f"{scenario.name}: stale batches", "share", stale / max(ended, 1)),
@@ -146,6 +146,6 @@ def _stale_rows(
     ]
     if slow is not None:
         rows.append(
-            alone(f"{scenario.name}: its steps", "env steps/s of 20", by_actor[f"load-{slow}"])
+            alone(f"{scenario.name}: its steps", "env steps/s of 20", by_actor[f"load.{slow}"])
         )
     return rows

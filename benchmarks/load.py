@@ -25,6 +25,7 @@ from headrace.actors.session import ActorSession, PushedBatch
 from headrace.broker.sockets import receive, send
 from headrace.protocol.endpoints import BrokerAddress
 from headrace.protocol.identity import PolicyVersion
+from headrace.protocol.invitation import Invitation
 from headrace.protocol.messages import Credit
 from headrace.protocol.topics import BEACON, delivery_topic, snapshot_topic, weights_topic
 from headrace.protocol.trajectory import pack_batch
@@ -70,7 +71,13 @@ class Payloads:
 class Load:
     """A fleet in one thread."""
 
-    def __init__(self, address: str, speeds: Sequence[float], payloads: Payloads) -> None:
+    def __init__(
+        self,
+        address: str,
+        speeds: Sequence[float],
+        payloads: Payloads,
+        invitation: Invitation | None = None,
+    ) -> None:
         context: zmq.Context[zmq.Socket[bytes]] = zmq.Context.instance()
         endpoints = BrokerAddress.parse(address)
         self._push = context.socket(zmq.PUSH)
@@ -82,7 +89,7 @@ class Load:
         self._weights.subscribe(weights_topic(RUN))
         self._actors: dict[bytes, _Actor] = {}
         for index, speed in enumerate(speeds):
-            actor = f"load-{index}"
+            actor = f"load.{index}"
             rng = random.Random(index)
             session = ActorSession(actor, secrets.randbits(52), "load", _CONFIG, rng)
             self._actors[actor.encode()] = _Actor(session, speed)
@@ -92,6 +99,8 @@ class Load:
             (self._control, endpoints.control),
             (self._weights, endpoints.weights),
         ):
+            if invitation is not None:
+                secure(made, invitation)
             made.connect(endpoint)
         self._payloads = payloads
         # One after the other: a broker's queue to one socket holds two snapshots, and all share it.
@@ -209,6 +218,20 @@ class Load:
             actor.session.mark_sent(seq, now_s)
 
 
-def run_load(address: str, speeds: Sequence[float], payloads: Payloads, stop: Connection) -> None:
+def secure(socket: zmq.Socket[bytes], invitation: Invitation) -> None:
+    """Encrypts what a socket will connect to."""
+    secret = invitation.secret_key.encode()
+    socket.set(zmq.CURVE_SERVERKEY, invitation.server_key.encode())
+    socket.set(zmq.CURVE_PUBLICKEY, zmq.curve_public(secret))
+    socket.set(zmq.CURVE_SECRETKEY, secret)
+
+
+def run_load(
+    address: str,
+    speeds: Sequence[float],
+    payloads: Payloads,
+    stop: Connection,
+    invitation: Invitation | None = None,
+) -> None:
     """A load process."""
-    Load(address, speeds, payloads).run(stop)
+    Load(address, speeds, payloads, invitation).run(stop)

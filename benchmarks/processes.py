@@ -33,10 +33,10 @@ def running(target: Callable[..., None], *arguments: Any) -> Generator[BaseProce
 
 
 @contextmanager
-def broker_process(**router: Any) -> Generator[str]:
+def broker_process(*, keys: str = "", journal: str = "", **router: Any) -> Generator[str]:
     """A broker; gives its address."""
     ours, theirs = _SPAWN.Pipe()
-    with running(_serve, theirs, router):
+    with running(_serve, theirs, keys, journal, router):
         if not ours.poll(_START_S):
             raise TimeoutError("the broker did not start")
         yield ours.recv()
@@ -48,9 +48,14 @@ def pipe() -> tuple[Connection, Connection]:
     return ours, theirs
 
 
-def _serve(announce: Connection, router: dict[str, Any]) -> None:
+def _serve(announce: Connection, keys: str, journal: str, router: dict[str, Any]) -> None:
     config = BrokerConfig(
-        address="tcp://127.0.0.1:0", http_address="", drain_s=0.0, router=RouterConfig(**router)
+        address="tcp://127.0.0.1:0",
+        http_address="",
+        drain_s=0.0,
+        keys=keys,
+        journal=journal,
+        router=RouterConfig(**router),
     )
     service = BrokerService(config, zmq.Context())
     signal.signal(signal.SIGTERM, lambda *_: service.stop())

@@ -13,6 +13,7 @@ from typing import assert_never
 
 import zmq
 
+from headrace.broker.capacity import Capacity, CapacityWatch, max_open_files, open_files
 from headrace.broker.config import BrokerConfig
 from headrace.broker.dead_letters import DeadLetter, DeadLetterFile
 from headrace.broker.effects import (
@@ -74,6 +75,7 @@ class BrokerService:
         self._journal = self._open_journal() if config.journal else None
         self._status_requests: queue.SimpleQueue[Future[BrokerStatus]] = queue.SimpleQueue()
         self._stop_at_s: float | None = None
+        self._capacity = CapacityWatch(max_open_files())
         self._tick_due_s = self._gate_due_s = clock()
         self._poller = self._make_poller()
 
@@ -134,6 +136,7 @@ class BrokerService:
             _drain(sockets.ingest, lambda f: router.on_ingest(f, now_s, gate.name_of(f)))
         if now_s >= self._gate_due_s:
             self._gate_due_s = now_s + _GATE_EVERY_S
+            self._look_at_capacity()
             self._look_at_the_gate()
         if now_s >= self._tick_due_s:
             self._tick_due_s = now_s + _TICK_MS / 1000
@@ -171,6 +174,27 @@ class BrokerService:
         if journal is not None and journal.clear():
             self._router.on_stored(journal.committed)
             self._router.set_storage(accepts=journal.accepts)
+
+    def _look_at_capacity(self) -> None:
+        """Stops listening while there are as many connections as the system allows."""
+        count = open_files()
+        watch = self._capacity
+        match watch.judge(count) if count is not None else Capacity.UNCHANGED:
+            case Capacity.NEARLY_FULL:
+                _LOG.warning(
+                    "%d of %d files are open, and each connection needs one: raise the limit "
+                    "(ulimit -n) before more actors come",
+                    count,
+                    watch.max_open_files,
+                )
+            case Capacity.FULL:
+                _LOG.error("nobody can connect any more: %d files are open", count)
+                self._sockets.stop_listening()
+            case Capacity.HAS_ROOM:
+                _LOG.warning("listens again: %d files are open", count)
+                self._sockets.listen()
+            case Capacity.UNCHANGED:
+                pass
 
     def _look_at_the_gate(self) -> None:
         """Takes note of who was invited or revoked; disconnects all if somebody has to go."""

@@ -29,6 +29,8 @@ from headrace.protocol.limits import MIB, DecodeLimits
 
 LINGER_MS = 500
 _UNBIND_TIMEOUT_MS = 2000
+_HANDSHAKE_MS = 5000
+"""Who has not said by then who it is, is disconnected."""
 _ENDPOINTS: dict[str, tuple[int, dict[str, int]]] = {
     "ingest": (zmq.PULL, {"RCVHWM": 64}),
     "control": (zmq.XPUB, {"XPUB_MANUAL": 1, "SNDHWM": 1000}),
@@ -58,6 +60,20 @@ class BrokerSockets:
         """Closes all; what is under way leaves within half a second or never."""
         for socket in self.by_endpoint.values():
             socket.close(linger=LINGER_MS)
+
+    def stop_listening(self) -> None:
+        """Lets nobody connect; who is connected stays so. Takes no file."""
+        for name, socket in self.by_endpoint.items():
+            socket.unbind(getattr(self.address, name))
+
+    def listen(self) -> None:
+        """Lets peers connect again.
+
+        Raises:
+            ConfigError: somebody else has a port now.
+        """
+        for name, socket in self.by_endpoint.items():
+            _bind(socket, getattr(self.address, name))
 
     def disconnect_all(self) -> None:
         """Closes all, so that others may be bound to the same endpoints at once.
@@ -94,6 +110,7 @@ def bind_sockets(
         for name, (kind, options) in _ENDPOINTS.items():
             socket = sockets[name] = context.socket(kind)
             socket.set(zmq.MAXMSGSIZE, max_message_bytes)
+            socket.set(zmq.HANDSHAKE_IVL, _HANDSHAKE_MS)
             for option, value in (CONNECTION_OPTIONS | options).items():
                 socket.set(getattr(zmq, option), value)
             if key is not None:

@@ -6,11 +6,13 @@ import json
 import os
 import pty
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 from support.commands import LEARNER, Commands, children_of, versions_in, wait_for_end
 from support.running import wait_until
@@ -188,6 +190,28 @@ def test_a_learner_whose_remote_runners_wait_stops_though_its_broker_is_gone(
     assert learner.wait(60) == ExitCode.OK
     assert commands.summary["stopped_by"] == "request"
     wait_for_end(runners)
+
+
+def test_a_broker_without_files_left_serves_who_is_there_and_listens_again(
+    commands: Commands, tmp_path: Path
+) -> None:
+    script = tmp_path / "few_files.sh"
+    script.write_text('ulimit -n 150\nexec "$@"\n')
+    commands.prefix = ["bash", str(script)]
+    broker, address, url = commands.start_broker()
+    commands.prefix = []
+    actor = commands.start("actor", "actor", "--broker", address, "--id", "early")
+    wait_until(lambda: len(fetch_status(url).actors) == 1, 60)
+    ingest = address.split(",")[0].rpartition(":")[2]
+    idle = [socket.create_connection(("127.0.0.1", int(ingest))) for _ in range(130)]
+    wait_until(lambda: "nobody can connect any more" in commands.text("broker"), 20)
+    used_s = sum(psutil.Process(broker.pid).cpu_times()[:2])
+    wait_until(lambda: "listens again" in commands.text("broker"), 30)
+    assert sum(psutil.Process(broker.pid).cpu_times()[:2]) - used_s < 3, "it spins"
+    assert fetch_status(url).actors[0].is_live
+    assert actor.poll() is None
+    for connection in idle:
+        connection.close()
 
 
 def test_up_trains_and_leaves_a_complete_folder_and_no_process(commands: Commands) -> None:

@@ -46,12 +46,17 @@ num_epochs = 4
 
 
 class Commands:
-    """Starts `headrace` sub-commands in a folder; `end` ends, by pid, what still runs of them."""
+    """Starts `headrace` sub-commands in a folder; `end` ends, by pid, what still runs of them.
+
+    Attributes:
+        prefix: the start of their command lines.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.started: list[subprocess.Popen[bytes]] = []
         self.run_file = folder / "run.toml"
+        self.prefix: list[str] = []
 
     def write_run(self, stop: str, learner: str = LEARNER) -> None:
         self.run_file.write_text(RUN_FILE.format(stop=stop, learner=learner))
@@ -61,7 +66,7 @@ class Commands:
     ) -> subprocess.Popen[bytes]:
         with self.log(name).open("wb") as file:
             process = subprocess.Popen(
-                [sys.executable, "-m", "headrace.deploy", *arguments],
+                [*self.prefix, sys.executable, "-m", "headrace.deploy", *arguments],
                 cwd=self.folder,
                 stdin=subprocess.DEVNULL,
                 stdout=file if output is None else output,

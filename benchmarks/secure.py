@@ -1,0 +1,85 @@
+"""What passes through a broker with keys, against PUSH and PULL with CURVE and nothing between."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Generator
+from contextlib import contextmanager
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+import zmq
+
+from benchmarks.broker import take_megabytes_per_s, through_broker
+from benchmarks.cartpole import make_batch
+from benchmarks.load import secure
+from benchmarks.pairs import Row, compare
+from benchmarks.processes import pipe, running
+from headrace.broker.key_folder import KeyFolder, ServerKey
+from headrace.protocol.invitation import Invitation
+from headrace.protocol.trajectory import pack_batch
+
+_CASES = (("4 KiB", 3, 20), ("64 KiB", 71, 20), ("1 MiB", 58, 400))
+_BYTES = 64 * 1024 * 1024
+_SMALL_BYTES = 8 * 1024 * 1024
+
+
+def run() -> list[Row]:
+    """Measures each size."""
+    return [
+        _compare(name, pack_batch(make_batch(episodes, steps)), episodes * steps)
+        for name, episodes, steps in _CASES
+    ]
+
+
+def _compare(case: str, payload: bytes, env_steps: int) -> Row:
+    total = _BYTES if len(payload) > 8192 else _SMALL_BYTES
+    count = max(8, total // len(payload))
+    with tempfile.TemporaryDirectory() as folder:
+        keys = KeyFolder(Path(folder) / "keys")
+        key = keys.create()
+        peer = keys.invite("actor", "raw", "tcp://127.0.0.1:1")
+        with (
+            through_broker(payload, env_steps, keys=keys) as link,
+            _raw(payload, key, peer) as (go, source),
+        ):
+
+            def theirs() -> float:
+                go.send(count)
+                started_s = time.perf_counter()
+                for _ in range(count):
+                    source.recv_multipart(copy=False)
+                return count * len(payload) / (time.perf_counter() - started_s) / 1e6
+
+            return compare(
+                case, "MB/s", lambda: take_megabytes_per_s(link, payload, env_steps, count), theirs
+            )
+
+
+@contextmanager
+def _raw(
+    payload: bytes, key: ServerKey, peer: Invitation
+) -> Generator[tuple[Connection, zmq.Socket[bytes]]]:
+    """Nobody asks who connects: the context has no authenticator, and no domain is enforced."""
+    go, told = pipe()
+    source: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.PULL)
+    source.set(zmq.CURVE_SERVER, 1)
+    source.set(zmq.CURVE_PUBLICKEY, key.public_key.encode())
+    source.set(zmq.CURVE_SECRETKEY, key.secret_key.encode())
+    port = source.bind_to_random_port("tcp://127.0.0.1")
+    with running(_push, f"tcp://127.0.0.1:{port}", payload, told, peer):
+        try:
+            yield go, source
+        finally:
+            source.close(linger=0)
+
+
+def _push(address: str, payload: bytes, told: Connection, peer: Invitation) -> None:
+    sink: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.PUSH)
+    secure(sink, peer)
+    sink.connect(address)
+    header = b"h" * 150
+    while True:
+        for _ in range(told.recv()):
+            sink.send_multipart([header, payload], copy=False)
