@@ -8,6 +8,7 @@ import json
 import logging
 import os
 import re
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,12 +21,14 @@ from headrace.broker.config import BrokerConfig, RouterConfig
 from headrace.broker.http import StatusServer
 from headrace.broker.service import BrokerService
 from headrace.deploy import options
+from headrace.deploy.guard import BrokerGuard
 from headrace.deploy.process import configure_logging, on_stop_signal, raise_open_files_limit
 from headrace.protocol.endpoints import DEFAULT_ADDRESS, BrokerAddress
 from headrace.protocol.errors import ConfigError
 from headrace.protocol.limits import DEFAULT_LIMITS, MIB
 
 _LOG = logging.getLogger("headrace.broker")
+_MAX_MEMORY = "--max-memory-mib"
 
 
 @click.command()
@@ -85,6 +88,12 @@ _LOG = logging.getLogger("headrace.broker")
     help="The largest batch, or set of weights, that is read.",
 )
 @click.option(
+    _MAX_MEMORY,
+    "max_memory_mib",
+    type=click.IntRange(min=128),
+    help="Kill the broker when it takes more, and start it again, which loses nothing.",
+)
+@click.option(
     "--max-bytes-per-s",
     type=click.FloatRange(min=1.0),
     default=float("inf"),
@@ -105,7 +114,11 @@ _LOG = logging.getLogger("headrace.broker")
 @options.verbose
 def command(**options: Any) -> None:
     """Routes trajectories from actors to a learner, and weights back."""
-    _serve(_Options(**options))
+    given = _Options(**options)
+    if given.max_memory_mib is None:
+        _serve(given)
+    else:
+        _guard(given, given.max_memory_mib)
 
 
 @dataclass(frozen=True)
@@ -121,11 +134,22 @@ class _Options:
     dead_letters: str
     keys: str | None
     max_payload_bytes: int
+    max_memory_mib: int | None
     max_bytes_per_s: float
     max_messages_per_s: float
     insecure: bool
     stop_on_eof: bool
     is_verbose: bool
+
+
+def _guard(options: _Options, max_memory_mib: int) -> None:
+    configure_logging(is_verbose=options.is_verbose)
+    arguments = sys.argv[sys.argv.index("broker") + 1 :]
+    place = next(i for i, argument in enumerate(arguments) if argument.startswith(_MAX_MEMORY))
+    del arguments[place : place + (1 if "=" in arguments[place] else 2)]
+    guard = BrokerGuard(arguments, max_memory_mib * MIB, options.announce)
+    on_stop_signal(guard.stop, stop_on_eof=options.stop_on_eof)
+    raise SystemExit(guard.run())
 
 
 def _serve(options: _Options) -> None:

@@ -24,6 +24,7 @@ SCENARIOS = (
     "runner_kills",
     "driver_kills",
     "hostile_bytes",
+    "memory_attack",
 )
 NEEDS_HOSTS = ("partitions",)
 

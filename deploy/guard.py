@@ -1,0 +1,106 @@
+"""Runs a broker in a child process, within a bound of memory, and starts it again when it dies.
+
+One peer can make libzmq collect a message without end, whatever limits are set; nothing in the
+process can stop that. A broker that is killed loses nothing, so it is, and the next one goes on.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import deque
+from collections.abc import Sequence
+from pathlib import Path
+
+from headrace.deploy.exit_codes import ExitCode
+from headrace.deploy.process import STOP_ON_EOF_OPTION
+from headrace.protocol.errors import ConfigError
+from headrace.protocol.limits import MIB
+
+_LOG = logging.getLogger("headrace.guard")
+_LOOK_EVERY_S = 0.02
+_MANY_DEATHS, _IN_S = 20, 10.0
+
+
+class BrokerGuard:
+    """One broker after another, at the same address; `run` once, `stop` from a signal handler."""
+
+    def __init__(
+        self, arguments: Sequence[str], max_bytes: int, announce: Path | None = None
+    ) -> None:
+        if not Path("/proc/self/statm").exists():
+            raise ConfigError("--max-memory-mib needs Linux, where the memory of a process is told")
+        self._arguments = list(arguments)
+        self._max_bytes = max_bytes
+        self._announce = announce or Path(tempfile.mkdtemp(prefix="headrace-")) / "broker.json"
+        self._stopping = threading.Event()
+        self._deaths: deque[float] = deque(maxlen=_MANY_DEATHS)
+
+    def stop(self) -> None:
+        """Asks the broker to end as it would by itself, and `run` to return."""
+        self._stopping.set()
+
+    def run(self) -> int:
+        """Returns the broker's exit status once it was stopped, or once it keeps dying."""
+        bound: list[str] = []
+        while True:
+            self._announce.unlink(missing_ok=True)
+            child = self._start(bound)
+            status = self._watch(child)
+            if self._stopping.is_set() or status in (ExitCode.OK, ExitCode.CONFIG, ExitCode.USAGE):
+                return status
+            if not self._announce.exists() or self._keeps_dying():
+                _LOG.error("the broker keeps dying (status %d): giving up", status)
+                return ExitCode.CHILD_DIED
+            bound = self._bound()
+            _LOG.warning("the broker died (status %d) and is started again", status)
+
+    def _start(self, bound: Sequence[str]) -> subprocess.Popen[bytes]:
+        # The last of several equal options counts.
+        own = [*bound, "--announce", str(self._announce), STOP_ON_EOF_OPTION]
+        return subprocess.Popen(  # noqa: S603 - our own command line
+            [sys.executable, "-m", "headrace.deploy", "broker", *self._arguments, *own],
+            stdin=subprocess.PIPE,
+            start_new_session=True,
+        )
+
+    def _bound(self) -> list[str]:
+        """Returns the options that make the next broker listen where this one did."""
+        found = json.loads(self._announce.read_text())
+        http = (found["http"] or "").removeprefix("http://")
+        return ["--address", found["address"], "--http", http]
+
+    def _watch(self, child: subprocess.Popen[bytes]) -> int:
+        while (status := child.poll()) is None:
+            if self._stopping.wait(_LOOK_EVERY_S):
+                child.send_signal(signal.SIGTERM)
+                return child.wait()
+            memory = _resident_bytes(child.pid)
+            if memory > self._max_bytes:
+                _LOG.error(
+                    "the broker has taken %d MiB, of %d: it is killed",
+                    memory // MIB,
+                    self._max_bytes // MIB,
+                )
+                child.kill()
+        return status
+
+    def _keeps_dying(self) -> bool:
+        self._deaths.append(time.monotonic())
+        is_full = len(self._deaths) == _MANY_DEATHS
+        return is_full and self._deaths[-1] - self._deaths[0] < _IN_S
+
+
+def _resident_bytes(pid: int) -> int:
+    try:
+        statm = Path(f"/proc/{pid}/statm").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
+    return int(statm.split()[1]) * os.sysconf("SC_PAGE_SIZE")

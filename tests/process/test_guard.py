@@ -1,0 +1,70 @@
+"""A broker within a bound of memory."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from support.commands import Commands, children_of, wait_for_end
+from support.raw_zmtp import RawPeer
+from support.running import wait_until
+
+from headrace.deploy.exit_codes import ExitCode
+from headrace.deploy.status_view import BrokerUnreachableError, fetch_status
+from headrace.protocol.endpoints import BrokerAddress
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
+BOUND = ("--max-memory-mib", "200")
+
+
+@pytest.fixture
+def commands(tmp_path: Path) -> Iterator[Commands]:
+    commands = Commands(tmp_path)
+    yield commands
+    commands.end()
+
+
+def serves(url: str) -> bool:
+    try:
+        fetch_status(url)
+    except BrokerUnreachableError:
+        return False
+    return True
+
+
+def test_a_broker_that_dies_is_started_again_where_it_was(commands: Commands) -> None:
+    guard, address, url = commands.start_broker("tcp://127.0.0.1:0", *BOUND)
+    [child] = children_of(guard)
+    child.kill()
+    wait_until(lambda: serves(url) and children_of(guard) != [child])
+    assert address in commands.text("broker").splitlines()[-1]
+    left = children_of(guard)
+    guard.terminate()
+    assert guard.wait(20) == ExitCode.OK
+    wait_for_end(left)
+
+
+def test_a_message_without_end_costs_a_restart_and_no_more_memory(commands: Commands) -> None:
+    guard, address, url = commands.start_broker("tcp://127.0.0.1:0", *BOUND)
+    before = children_of(guard)
+    host, _, port = BrokerAddress.parse(address).ingest.removeprefix("tcp://").rpartition(":")
+    peer = RawPeer(host, int(port))
+    peer.greet()
+    assert peer.flood(max_bytes=10 << 30)
+    wait_until(lambda: serves(url) and children_of(guard) != before)
+    assert "has taken" in commands.text("broker")
+
+
+def test_what_cannot_work_is_not_tried_again(commands: Commands) -> None:
+    guard = commands.start("guard", "broker", "--address", "nonsense", *BOUND)
+    assert guard.wait(30) == ExitCode.CONFIG
+
+
+def test_a_broker_that_cannot_start_is_given_up(commands: Commands) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        http = f"127.0.0.1:{taken.getsockname()[1]}"
+        arguments = ("--address", "tcp://127.0.0.1:0", "--http", http)
+        guard = commands.start("guard", "broker", *arguments, *BOUND)
+        assert guard.wait(30) == ExitCode.CONFIG
