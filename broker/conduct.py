@@ -22,6 +22,8 @@ class ConductLimits:
 
     Attributes:
         messages_per_s, bytes_per_s: on average over two seconds; more is dropped, and sent again.
+        subscriptions_per_s: the same for subscriptions, of which a fleet with one key has three for
+            each actor; more are ignored.
         strikes: so many messages that are no legal ones, or batches that do not fit, put a peer
             into quarantine; one is forgiven each second.
         quarantine_s: for so long nothing of it is read; twice as long each time, an hour at most.
@@ -29,6 +31,7 @@ class ConductLimits:
 
     messages_per_s: float = float("inf")
     bytes_per_s: float = float("inf")
+    subscriptions_per_s: float = 3000.0
     strikes: int = 100
     quarantine_s: float = 60.0
 
@@ -73,6 +76,7 @@ class Bucket:
 class _Peer:
     messages: Bucket
     bytes: Bucket
+    subscriptions: Bucket
     heard_at_s: float
     strikes: float = 0.0
     struck_at_s: float = 0.0
@@ -95,6 +99,11 @@ class Conduct:
         if peer.messages.take(1, now_s) and peer.bytes.take(size_bytes, now_s):
             return Ruling.READ
         return Ruling.TOO_MUCH
+
+    def may_subscribe(self, name: str, now_s: float) -> bool:
+        """Judges a subscription."""
+        peer = self._peer(name, now_s)
+        return now_s >= peer.quarantined_until_s and peer.subscriptions.take(1, now_s)
 
     def strike(self, name: str, now_s: float) -> bool:
         """Notes that a message was rubbish; returns whether its sender is in quarantine now."""
@@ -121,8 +130,8 @@ class Conduct:
         peer = self._peers.get(name)
         if peer is None or now_s - peer.heard_at_s > _FORGET_S:
             limits = self._limits
-            messages = Bucket(limits.messages_per_s, now_s)
-            peer = _Peer(messages, Bucket(limits.bytes_per_s, now_s), now_s)
+            rates = (limits.messages_per_s, limits.bytes_per_s, limits.subscriptions_per_s)
+            peer = _Peer(*(Bucket(per_s, now_s) for per_s in rates), now_s)
             self._peers[name] = peer
             if len(self._peers) > _REMEMBERED_PEERS:
                 self._peers.popitem(last=False)

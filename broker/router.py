@@ -82,12 +82,15 @@ class Router:
             self._access = access
             self._forbidden.clear()
 
-    def admits(self, name: str, topic: bytes) -> bool:
+    def admits(self, name: str, topic: bytes, now_s: float) -> bool:
         """Returns whether a topic may be sent to a peer; notes if not.
 
         Args:
             name: what the peer was authenticated as, here and elsewhere; empty without keys.
         """
+        if name and not self._conduct.may_subscribe(name, now_s):
+            self._actors.rejects[RejectCode.TOO_MUCH] += 1
+            return False
         if self._access.may_subscribe(name, topic):
             return True
         self._forbid(name, "subscribed to what is another one's")

@@ -158,7 +158,7 @@ class BrokerService:
             event = bytes(frames[0])
             topic = event[1:]
             match event[:1]:
-                case b"\1" if self._router.admits(self._gate.name_of(frames), topic):
+                case b"\1" if self._router.admits(self._gate.name_of(frames), topic, now_s):
                     socket.set(zmq.SUBSCRIBE, topic)  # for whom `event` came from
                     take(topic, True, now_s)
                 case b"\0":

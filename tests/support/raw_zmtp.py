@@ -25,6 +25,10 @@ class RawPeer:
         self._tcp.sendall(b"\x04" + bytes([len(ready)]) + ready)
         self._tcp.recv(4096)
 
+    def close(self) -> None:
+        """Disconnects."""
+        self._tcp.close()
+
     def flood(self, max_bytes: int) -> bool:
         """Sends parts of one message until the connection is gone; returns whether it went."""
         part = bytes([_MORE_AND_LONG]) + struct.pack(">Q", _PART_BYTES) + bytes(_PART_BYTES)

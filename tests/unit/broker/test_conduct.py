@@ -30,6 +30,12 @@ def test_bytes_are_limited_on_average_whatever_the_size_of_one_message() -> None
     assert read == pytest.approx(10, abs=1)
 
 
+def test_subscriptions_come_no_faster_than_a_fleet_needs() -> None:
+    conduct = Conduct(ConductLimits(subscriptions_per_s=100))
+    assert sum(conduct.may_subscribe("a", 0.0) for _ in range(1000)) == 200
+    assert conduct.may_subscribe("a", 1.0)
+
+
 def test_one_peer_does_not_use_up_what_another_may_send() -> None:
     conduct = Conduct(ConductLimits(messages_per_s=1))
     judge_many(conduct, 10, 0.0)
