@@ -130,8 +130,12 @@ class Conduct:
         peer = self._peers.get(name)
         if peer is None or now_s - peer.heard_at_s > _FORGET_S:
             limits = self._limits
-            rates = (limits.messages_per_s, limits.bytes_per_s, limits.subscriptions_per_s)
-            peer = _Peer(*(Bucket(per_s, now_s) for per_s in rates), now_s)
+            peer = _Peer(
+                Bucket(limits.messages_per_s, now_s),
+                Bucket(limits.bytes_per_s, now_s),
+                Bucket(limits.subscriptions_per_s, now_s),
+                now_s,
+            )
             self._peers[name] = peer
             if len(self._peers) > _REMEMBERED_PEERS:
                 self._peers.popitem(last=False)
