@@ -25,6 +25,7 @@ SCENARIOS = (
     "driver_kills",
     "hostile_bytes",
     "memory_attack",
+    "strangers",
     "idle_connections",
 )
 NEEDS_HOSTS = ("partitions",)

@@ -15,6 +15,7 @@ from chaos.batches import BatchId, make_marked_batch
 from chaos.diary import Diary
 from headrace.actors.client import Client
 from headrace.actors.config import ClientConfig
+from headrace.protocol.invitation import load_invitation
 
 Context = zmq.Context[zmq.Socket[bytes]]
 
@@ -24,6 +25,7 @@ class ActorPlan(msgspec.Struct, frozen=True):
 
     Attributes:
         actors: their indices.
+        join: the file with an invitation, if the broker has keys.
         life: which process of these actors it is, from 0.
         pause_s: what recording a batch takes.
         drain_s: after SIGTERM, how long all batches may take to end.
@@ -33,6 +35,7 @@ class ActorPlan(msgspec.Struct, frozen=True):
     diary: str
     actors: list[int]
     life: int
+    join: str = ""
     batch_env_steps: int = 20
     pause_s: float = 0.0
     drain_s: float = 60.0
@@ -57,7 +60,7 @@ def recording_context(diary: Diary, life: int) -> Context:
 
 def index_of(actor: str) -> int:
     """Returns an actor's index from its id."""
-    return int(actor.removeprefix("actor-"))
+    return int(actor.rpartition("-")[2])
 
 
 class ScriptedActor:
@@ -69,10 +72,12 @@ class ScriptedActor:
         self._diary = diary
         self._stopping = threading.Event()
         self._acknowledged = 0
+        invitation = load_invitation(Path(plan.join), "actor") if plan.join else None
         self._client = Client(
             plan.address,
-            actor=f"actor-{index}",
+            actor=f"actor-{index}" if invitation is None else f"{invitation.name}.actor-{index}",
             context=context,
+            invitation=invitation,
             config=ClientConfig(client="headrace chaos"),
         )
         self._thread = threading.Thread(target=self._run, name=f"actor-{index}")

@@ -18,6 +18,7 @@ from chaos.diary import Diary
 from headrace.learner.link import BrokerLink
 from headrace.learner.session import LearnerIdentity, OfferedWeights
 from headrace.protocol.flow_control import OffPolicyFlow
+from headrace.protocol.invitation import load_invitation
 from headrace.protocol.manifest import Manifest
 
 
@@ -28,6 +29,7 @@ class LearnerPlan(msgspec.Struct, frozen=True):
         worker_index: RLlib's: a new process with the same one replaces the old one.
         life: which process of this worker it is, from 0.
         began_at_s: a moment of the monotonic clock, the same for all, from which versions count.
+        join: the file with an invitation, if the broker has keys.
         version_s: time from one version of the weights to the next.
         take_env_steps: what one `take` asks for.
         train_s: what training on it takes.
@@ -38,6 +40,7 @@ class LearnerPlan(msgspec.Struct, frozen=True):
     worker_index: int
     life: int
     began_at_s: float
+    join: str = ""
     version_s: float = 0.5
     take_env_steps: int = 200
     train_s: float = 0.0
@@ -88,7 +91,8 @@ def main() -> None:
     identity = LearnerIdentity(
         learner_run="chaos", worker_index=plan.worker_index, run=RUN, host="chaos"
     )
-    link = BrokerLink(plan.address, identity, zmq.Context())
+    invitation = load_invitation(Path(plan.join), "learner") if plan.join else None
+    link = BrokerLink(plan.address, identity, zmq.Context(), invitation=invitation)
     train(plan, Diary(Path(plan.diary)), link, stopping)
     link.close()
 

@@ -19,6 +19,8 @@ from chaos.actor import ActorPlan
 from chaos.diary import Diary, Entry, read_diaries
 from chaos.learner import LearnerPlan
 from chaos.referee import Findings, Referee
+from headrace.broker.key_folder import KeyFolder
+from headrace.protocol.invitation import Role
 
 _TESTS = Path(__file__).parent.parent
 _START_S = 30.0
@@ -80,6 +82,13 @@ class Part:
             self._wait()
 
     @property
+    def has_ended(self) -> bool:
+        """Whether the process ended by itself; another one may be started then."""
+        if self.process is not None and self.process.poll() is not None:
+            assert self._wait() == 0, f"{self.name} failed; see {self.name}.log"
+        return self.process is None
+
+    @property
     def target(self) -> str:
         """What the diary calls the present process."""
         return f"{self.name}.{self.life}"
@@ -122,6 +131,7 @@ class Stage:
         self.address = "tcp://127.0.0.1:0"
         self.reached_at = ""
         self.broker_options: list[str] = []
+        self._joins = {"actor": "", "learner": ""}
         self._http = "127.0.0.1:0"
         self._began_at_s = time.monotonic()
 
@@ -157,6 +167,7 @@ class Stage:
             LearnerPlan(
                 address=self.reached_at or self.address,
                 diary=str(self.folder / f"{part.name}.diary"),
+                join=self._joins["learner"],
                 worker_index=index,
                 life=part.life + 1,
                 began_at_s=self._began_at_s,
@@ -173,11 +184,24 @@ class Stage:
             ActorPlan(
                 address=self.reached_at or self.address,
                 diary=str(self.folder / f"{part.name}.diary"),
+                join=self._joins["actor"],
                 actors=self.groups[index],
                 life=part.life + 1,
                 **plan,
             ),
         )
+
+    def use_keys(self) -> None:
+        """Makes keys, with which everything is started from now on."""
+        keys = KeyFolder(self.folder / "keys")
+        keys.create()
+        self.broker_options += ["--keys", str(keys.path)]
+        roles: tuple[Role, ...] = ("actor", "learner")
+        for role in roles:
+            file = self.folder / f"{role}.join"
+            file.touch(mode=0o600)
+            file.write_text(keys.invite(role, f"{role}s", "tcp://127.0.0.1:1").to_line())
+            self._joins[role] = str(file)
 
     def start_all(self, *, actor: dict[str, Any], learner: dict[str, Any]) -> None:
         """Starts all that does not run yet, and waits until every actor delivers."""
