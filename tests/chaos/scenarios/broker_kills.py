@@ -24,9 +24,10 @@ class Plan:
     actors: int = 16
     learners: int = 2
     has_journal: bool = False
+    is_timed: bool = True
 
 
-SHORT = Plan(kills=8)
+SHORT = Plan(kills=8, is_timed=False)
 LONG = Plan(kills=200)
 
 
@@ -58,7 +59,7 @@ def run(plan: Plan, folder: Path, seed: int) -> Report:
         violations.append(
             f"{findings.sent_twice} batches were sent again, {findings.open_at_faults} had to be"
         )
-    if percentile(recovered_s, 0.95) > 3.0:
+    if plan.is_timed and percentile(recovered_s, 0.95) > 3.0:
         violations.append(f"recovery took {percentile(recovered_s, 0.95):.1f} s (p95)")
     figures = {
         "kills": plan.kills,

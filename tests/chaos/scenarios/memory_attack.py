@@ -28,9 +28,10 @@ class Plan:
     calm_s: float = 4.0
     actors: int = 8
     learners: int = 2
+    is_timed: bool = True
 
 
-SHORT = Plan(attacks=3)
+SHORT = Plan(attacks=3, is_timed=False)
 LONG = Plan(attacks=30)
 
 
@@ -86,7 +87,7 @@ def run(plan: Plan, folder: Path, seed: int) -> Report:
         for entry in entries
         if entry.kind == "attacked"
     ]
-    if max(back_s) > _BACK_WITHIN_S:
+    if plan.is_timed and max(back_s) > _BACK_WITHIN_S:
         violations.append(f"it took {max(back_s):.1f} s until training was fed again")
     figures = {
         "attacks": plan.attacks,

@@ -29,9 +29,10 @@ class Plan:
     lasts_s: float = 8.0
     actors: int = 8
     learners: int = 2
+    is_timed: bool = True
 
 
-SHORT = Plan(rounds=1, lasts_s=5.0)
+SHORT = Plan(rounds=1, lasts_s=5.0, is_timed=False)
 LONG = Plan(rounds=6)
 
 
@@ -62,7 +63,7 @@ def run(plan: Plan, folder: Path, seed: int) -> Report:
     violations = list(findings.violations)
     rates = {name: _rate(entries, name) for name in ("attack", "control")}
     share = rates["attack"] / rates["control"]
-    if share < _LEAST_SHARE:
+    if plan.is_timed and share < _LEAST_SHARE:
         violations.append(f"the honest fleet kept {share:.0%} of its rate")
     if largest > 1.1 * _BOUND_MIB * 1024 * 1024:
         violations.append(f"the broker took {largest >> 20} MiB")
