@@ -32,10 +32,10 @@ class Plan:
 
     kills: int
     stop: str
-    longest_life_s: float = 12.0
+    longest_life_s: float = 3.0
 
 
-SHORT = Plan(kills=2, stop="env_steps = 30_000", longest_life_s=4.0)
+SHORT = Plan(kills=2, stop="env_steps = 30_000")
 LONG = Plan(kills=5, stop="episode_return_mean = 450, wall_s = 600")
 
 
@@ -58,6 +58,7 @@ def _run(plan: Plan, commands: Commands, seed: int) -> Report:
     violations: list[str] = []
     for kill in range(1, plan.kills + 1):
         pause.wait(rng.uniform(0.0, plan.longest_life_s))
+        assert driver.poll() is None, f"the run ended before its kill {kill}"
         if kill < plan.kills:
             _kill(driver)
             driver = _start_driver(commands, address, kill)
