@@ -137,9 +137,9 @@ class Probe:
 
 
 def probe_everything(
-    context: Context, broker: BrokerThread, invited: Invited
+    context: Context, broker: BrokerThread, invited: Invited, expected: set[tuple[str, str]]
 ) -> set[tuple[str, str]]:
-    """Returns the pairs of key and endpoint that pass within two seconds."""
+    """Returns the pairs of key and endpoint that pass until a while after the expected ones."""
     secrets = {
         "unknown": zmq.curve_keypair()[1],
         "revoked": invited.revoked.secret_key.encode(),
@@ -155,6 +155,7 @@ def probe_everything(
         if who in secrets:
             probe.secure(invited.one.server_key, secrets[who])
         probe.start()
+    wait_until(lambda: all(probes[pair].passes for pair in expected))
     end_s = time.monotonic() + PROBE_S
     wait_until(lambda: time.monotonic() > end_s)
     passed = {pair for pair, probe in probes.items() if probe.passes}
@@ -169,7 +170,7 @@ RIGHT = {("actor", "ingest"), ("actor", "control"), ("actor", "weights"), ("lear
 def test_only_the_right_key_passes_at_each_endpoint(
     context: Context, guarded: BrokerThread, invited: Invited, learner: Learner
 ) -> None:
-    assert probe_everything(context, guarded, invited) == RIGHT
+    assert probe_everything(context, guarded, invited, RIGHT) == RIGHT
 
 
 def test_only_the_right_key_passes_while_the_authenticator_is_slow(
@@ -179,14 +180,14 @@ def test_only_the_right_key_passes_while_the_authenticator_is_slow(
     with Learner(context, broker.address, invitation=invited.learner) as learner:
         learner.publish(1)
         wait_until(lambda: broker.status.version is not None)
-        assert probe_everything(context, broker, invited) == RIGHT
+        assert probe_everything(context, broker, invited, RIGHT) == RIGHT
 
 
 def test_nobody_passes_while_there_is_no_authenticator(
     context: Context, invited: Invited, start_broker: Callable[..., BrokerThread]
 ) -> None:
     broker = start_broker(keys=invited.folder, make_gate=DeadGate)
-    assert probe_everything(context, broker, invited) == set()
+    assert probe_everything(context, broker, invited, set()) == set()
 
 
 def test_a_fleet_trains_through_a_broker_with_keys(
@@ -299,8 +300,9 @@ def test_who_sends_rubbish_is_in_quarantine_for_a_while_and_the_others_go_on(
         for _ in range(40):
             rogue.socket.send(b"rubbish")
         wait_until(lambda: [peer.name for peer in broker.status.quarantined] == ["two"])
-        wait_until(lambda: broker.status.rejects.get("quarantined", 0) == 20)
-        assert broker.status.rejects["malformed"] == 20
+        wait_until(lambda: sum(broker.status.rejects.values()) == 40)
+        # Strikes are forgiven as time passes, so it may take one or two more than twenty.
+        assert 20 <= broker.status.rejects["malformed"] <= 22
         push(honest, update)
         assert len(learner.take(5)) == 1
         wait_until(lambda: not broker.status.quarantined)
