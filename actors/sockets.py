@@ -87,11 +87,16 @@ def _socket(
     for name, value in (CONNECTION_OPTIONS | RECONNECT_OPTIONS | marks).items():
         made.set(getattr(zmq, name), value)
     if invitation is not None:
-        secret = invitation.secret_key.encode()
-        made.set(zmq.CURVE_SERVERKEY, invitation.server_key.encode())
-        made.set(zmq.CURVE_PUBLICKEY, zmq.curve_public(secret))
-        made.set(zmq.CURVE_SECRETKEY, secret)
+        secure(made, invitation)
     return made
+
+
+def secure(socket: zmq.Socket[bytes], invitation: Invitation) -> None:
+    """Encrypts what a socket will connect to."""
+    secret = invitation.secret_key.encode()
+    socket.set(zmq.CURVE_SERVERKEY, invitation.server_key.encode())
+    socket.set(zmq.CURVE_PUBLICKEY, zmq.curve_public(secret))
+    socket.set(zmq.CURVE_SECRETKEY, secret)
 
 
 class WakePair:

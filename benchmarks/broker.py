@@ -13,10 +13,12 @@ from benchmarks.cartpole import RUN, ScriptedWeights, make_batch, make_manifest
 from benchmarks.load import Payloads, run_load
 from benchmarks.pairs import Row, compare
 from benchmarks.processes import broker_process, pipe, running
+from headrace.actors.sockets import secure
 from headrace.broker.key_folder import KeyFolder
 from headrace.learner.link import BrokerLink
 from headrace.learner.session import LearnerIdentity
 from headrace.protocol.flow_control import OffPolicyFlow
+from headrace.protocol.invitation import Invitation
 from headrace.protocol.trajectory import pack_batch
 
 _CASES = (("4 KiB", 3, 20), ("64 KiB", 71, 20), ("1 MiB", 58, 400))
@@ -44,18 +46,23 @@ def _compare(case: str, payload: bytes, env_steps: int, validates: bool) -> Row:
         through_broker(payload, env_steps, validates=validates) as link,
         _through_proxy(payload) as proxied,
     ):
-
-        def theirs() -> float:
-            go, source = proxied
-            go.send(count)
-            started_s = time.perf_counter()
-            for _ in range(count):
-                source.recv_multipart(copy=False)
-            return count * len(payload) / (time.perf_counter() - started_s) / 1e6
-
         return compare(
-            case, "MB/s", lambda: take_megabytes_per_s(link, payload, env_steps, count), theirs
+            case,
+            "MB/s",
+            lambda: take_megabytes_per_s(link, payload, env_steps, count),
+            lambda: pull_megabytes_per_s(*proxied, payload, count),
         )
+
+
+def pull_megabytes_per_s(
+    go: Connection, source: zmq.Socket[bytes], payload: bytes, count: int
+) -> float:
+    """Has so many messages pushed, and returns how fast they came."""
+    go.send(count)
+    started_s = time.perf_counter()
+    for _ in range(count):
+        source.recv_multipart(copy=False)
+    return count * len(payload) / (time.perf_counter() - started_s) / 1e6
 
 
 def take_megabytes_per_s(link: BrokerLink, payload: bytes, env_steps: int, count: int) -> float:
@@ -110,7 +117,7 @@ def _through_proxy(payload: bytes) -> Generator[tuple[Connection, zmq.Socket[byt
     with running(_proxy, theirs):
         front, back = ours.recv()
         source.connect(back)
-        with running(_push, front, payload, told):
+        with running(push_when_told, front, payload, told):
             try:
                 yield go, source
             finally:
@@ -125,8 +132,13 @@ def _proxy(announce: Connection) -> None:
     zmq.proxy(front, back)
 
 
-def _push(address: str, payload: bytes, told: Connection) -> None:
+def push_when_told(
+    address: str, payload: bytes, told: Connection, invitation: Invitation | None = None
+) -> None:
+    """Pushes as many messages as it is told, again and again."""
     sink: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.PUSH)
+    if invitation is not None:
+        secure(sink, invitation)
     sink.connect(address)
     header = b"h" * 150
     while True:

@@ -22,6 +22,7 @@ import zmq
 from benchmarks.cartpole import RUN, make_batch
 from headrace.actors.config import ClientConfig
 from headrace.actors.session import ActorSession, PushedBatch
+from headrace.actors.sockets import secure
 from headrace.broker.sockets import receive, send
 from headrace.protocol.endpoints import BrokerAddress
 from headrace.protocol.identity import PolicyVersion
@@ -216,14 +217,6 @@ class Load:
             seq, frames = batch
             send(self._push, frames)
             actor.session.mark_sent(seq, now_s)
-
-
-def secure(socket: zmq.Socket[bytes], invitation: Invitation) -> None:
-    """Encrypts what a socket will connect to."""
-    secret = invitation.secret_key.encode()
-    socket.set(zmq.CURVE_SERVERKEY, invitation.server_key.encode())
-    socket.set(zmq.CURVE_PUBLICKEY, zmq.curve_public(secret))
-    socket.set(zmq.CURVE_SECRETKEY, secret)
 
 
 def run_load(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tempfile
-import time
 from collections.abc import Generator
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
@@ -11,9 +10,13 @@ from pathlib import Path
 
 import zmq
 
-from benchmarks.broker import take_megabytes_per_s, through_broker
+from benchmarks.broker import (
+    pull_megabytes_per_s,
+    push_when_told,
+    take_megabytes_per_s,
+    through_broker,
+)
 from benchmarks.cartpole import make_batch
-from benchmarks.load import secure
 from benchmarks.pairs import Row, compare
 from benchmarks.processes import pipe, running
 from headrace.broker.key_folder import KeyFolder, ServerKey
@@ -42,18 +45,13 @@ def _compare(case: str, payload: bytes, env_steps: int) -> Row:
         peer = keys.invite("actor", "raw", "tcp://127.0.0.1:1")
         with (
             through_broker(payload, env_steps, keys=keys) as link,
-            _raw(payload, key, peer) as (go, source),
+            _raw(payload, key, peer) as raw,
         ):
-
-            def theirs() -> float:
-                go.send(count)
-                started_s = time.perf_counter()
-                for _ in range(count):
-                    source.recv_multipart(copy=False)
-                return count * len(payload) / (time.perf_counter() - started_s) / 1e6
-
             return compare(
-                case, "MB/s", lambda: take_megabytes_per_s(link, payload, env_steps, count), theirs
+                case,
+                "MB/s",
+                lambda: take_megabytes_per_s(link, payload, env_steps, count),
+                lambda: pull_megabytes_per_s(*raw, payload, count),
             )
 
 
@@ -68,18 +66,8 @@ def _raw(
     source.set(zmq.CURVE_PUBLICKEY, key.public_key.encode())
     source.set(zmq.CURVE_SECRETKEY, key.secret_key.encode())
     port = source.bind_to_random_port("tcp://127.0.0.1")
-    with running(_push, f"tcp://127.0.0.1:{port}", payload, told, peer):
+    with running(push_when_told, f"tcp://127.0.0.1:{port}", payload, told, peer):
         try:
             yield go, source
         finally:
             source.close(linger=0)
-
-
-def _push(address: str, payload: bytes, told: Connection, peer: Invitation) -> None:
-    sink: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.PUSH)
-    secure(sink, peer)
-    sink.connect(address)
-    header = b"h" * 150
-    while True:
-        for _ in range(told.recv()):
-            sink.send_multipart([header, payload], copy=False)

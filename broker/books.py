@@ -69,6 +69,10 @@ class BrokerBooks:
     def finish(self, batch: QueuedBatch, outcome: Outcome) -> None:
         """Ends a batch that was taken from the queue or from a session."""
         self.forget_stored(batch, outcome)
+        self.finish_for_actor(batch, outcome)
+
+    def finish_for_actor(self, batch: QueuedBatch, outcome: Outcome) -> None:
+        """Ends a batch as far as its actor is concerned, and tells it."""
         record = self.fleet.find(batch.origin)
         if record is None or not record.receiver.is_open(batch.header.seq):
             return

@@ -7,7 +7,7 @@ held against anyone.
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum, auto
 
 import msgspec
@@ -81,7 +81,7 @@ class _Peer:
     strikes: float = 0.0
     struck_at_s: float = 0.0
     quarantined_until_s: float = float("-inf")
-    times: int = field(default=0)
+    times: int = 0
 
 
 class Conduct:

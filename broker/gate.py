@@ -26,14 +26,17 @@ class Gate(abc.ABC):
     """Strategy of the service.
 
     Attributes:
-        access: who may do what now.
         key: the broker's key pair, None where nothing is encrypted.
         requests: where libzmq asks who may connect, None where it does not.
     """
 
-    access: Access
     key: ServerKey | None = None
     requests: zmq.Socket[bytes] | None = None
+
+    @property
+    @abc.abstractmethod
+    def access(self) -> Access:
+        """Who may do what now."""
 
     @abc.abstractmethod
     def name_of(self, frames: Sequence[memoryview]) -> str:
@@ -55,7 +58,12 @@ class Gate(abc.ABC):
 class OpenGate(Gate):
     """No keys: whoever can reach the address may do everything."""
 
-    access = OpenAccess()
+    def __init__(self) -> None:
+        self._open = OpenAccess()
+
+    @property
+    def access(self) -> Access:
+        return self._open
 
     def name_of(self, frames: Sequence[memoryview]) -> str:
         return ""
@@ -77,9 +85,12 @@ class KeyedGate(Gate):
         self._folder = folder
         self._changed_ns = folder.changed_ns
         self._keyed = folder.access()
-        self.access = self._keyed
         self.key = folder.server_key()
         self._requests = self.requests = bind_authenticator(context)
+
+    @property
+    def access(self) -> Access:
+        return self._keyed
 
     def name_of(self, frames: Sequence[memoryview]) -> str:
         frame = cast("zmq.Frame", frames[0].obj)
@@ -103,7 +114,6 @@ class KeyedGate(Gate):
             _LOG.warning("goes on with the keys it knows: %s", error)
             return False
         self._changed_ns = changed_ns
-        self.access = self._keyed
         return self._keyed.has_lost(former)
 
     def close(self) -> None:

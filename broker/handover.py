@@ -25,7 +25,9 @@ def take_over(
 ) -> None:
     """Makes what the process of a session holds its first leases, in the hello's order."""
     hello = session.hello
-    queued = {batch.key: batch for batch in queue} if hello.held else {}
+    if not hello.held:
+        return
+    queued = {batch.key: batch for batch in queue}
     leased = {
         batch.key: (former, number)
         for former in replaced

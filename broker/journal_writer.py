@@ -146,7 +146,7 @@ class JournalWriter:
                 segment.damaged_bytes,
                 segment.name,
             )
-            self._rewrite(segment, adopted)
+            self._rewrite(segment)
         elif segment.damaged_bytes:
             _LOG.warning(
                 "the journal's last write was cut off: %d bytes of %s are truncated",
@@ -157,7 +157,7 @@ class JournalWriter:
         self._segments.append(adopted)
         self._segment_of |= dict.fromkeys(adopted.open, adopted)
 
-    def _rewrite(self, segment: Segment, adopted: _Segment) -> None:
+    def _rewrite(self, segment: Segment) -> None:
         """Sets a damaged file aside, and writes what can be read of it again."""
         whole = self._files.read(segment.name)[: segment.whole_bytes]
         self._files.set_aside(segment.name)

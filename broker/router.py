@@ -5,7 +5,7 @@ Nothing here opens a socket, reads a clock or raises because of what a peer sent
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from headrace.broker.access import Access, OpenAccess
 from headrace.broker.actor_desk import ActorDesk
@@ -61,11 +61,7 @@ class Router:
         """Takes note that the disk has all batches up to this arrival."""
         books = self._books
         for batch in books.store.commit(up_to_arrival) if books.store is not None else ():
-            record = books.fleet.find(batch.origin)
-            if record is not None and record.receiver.is_open(batch.header.seq):
-                record.finish(batch.header.seq, Outcome.STORED)
-                books.fleet.close_if_finished(record)
-                books.outbox.tell(batch.origin)
+            books.finish_for_actor(batch, Outcome.STORED)
 
     def set_storage(self, *, accepts: bool) -> None:
         """Says whether the disk takes more."""
@@ -98,10 +94,7 @@ class Router:
 
     def on_ingest(self, frames: Sequence[Frame], now_s: float, name: str = "") -> None:
         """Takes a message that an actor pushed."""
-        if self._is_to_be_read(name, frames, now_s):
-            before = self._actors.rejects.total()
-            self._read_ingest(frames, now_s, name)
-            self._hold_against(name, self._actors.rejects.total() - before, now_s)
+        self._read_if_behaved(self._read_ingest, frames, now_s, name)
 
     def _read_ingest(self, frames: Sequence[Frame], now_s: float, name: str) -> None:
         try:
@@ -119,10 +112,7 @@ class Router:
 
     def on_learner(self, frames: Sequence[Frame], now_s: float, name: str = "") -> None:
         """Takes a message from a learner's socket; the first frame is the routing id."""
-        if self._is_to_be_read(name, frames, now_s):
-            before = self._actors.rejects.total()
-            self._read_learner(frames, now_s, name)
-            self._hold_against(name, self._actors.rejects.total() - before, now_s)
+        self._read_if_behaved(self._read_learner, frames, now_s, name)
 
     def _read_learner(self, frames: Sequence[Frame], now_s: float, name: str) -> None:
         if not self._access.may_learn(name):
@@ -218,24 +208,31 @@ class Router:
         quarantined = self._conduct.quarantined(now_s)
         return status_of(self._books, self._actors, quarantined, uptime_s, now_s)
 
-    def _is_to_be_read(self, name: str, frames: Sequence[Frame], now_s: float) -> bool:
+    def _read_if_behaved(
+        self,
+        read: Callable[[Sequence[Frame], float, str], None],
+        frames: Sequence[Frame],
+        now_s: float,
+        name: str,
+    ) -> None:
+        """Reads a message of a peer that may send one, and holds rejects against it."""
         if not name:
-            return True
+            read(frames, now_s, name)
+            return
+        rejects = self._actors.rejects
         match self._conduct.judge(name, sum(map(len, frames)), now_s):
             case Ruling.READ:
-                return True
+                before = rejects.total()
+                read(frames, now_s, name)
+                if rejects.total() > before and self._conduct.strike(name, now_s):
+                    self._books.outbox.note(
+                        f"{name} is in quarantine: it has sent too much that could not be used",
+                        is_warning=True,
+                    )
             case Ruling.TOO_MUCH:
-                self._actors.rejects[RejectCode.TOO_MUCH] += 1
+                rejects[RejectCode.TOO_MUCH] += 1
             case Ruling.QUARANTINED:
-                self._actors.rejects[RejectCode.QUARANTINED] += 1
-        return False
-
-    def _hold_against(self, name: str, rejects: int, now_s: float) -> None:
-        if name and rejects and self._conduct.strike(name, now_s):
-            self._books.outbox.note(
-                f"{name} is in quarantine: it has sent too much that could not be used",
-                is_warning=True,
-            )
+                rejects[RejectCode.QUARANTINED] += 1
 
     def _forbid(self, name: str, what: str) -> None:
         """Counts what a peer may not do, and tells the operator once of each."""

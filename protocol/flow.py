@@ -98,7 +98,7 @@ class Sender(Generic[Item]):
 
     def next_due(self, now_s: float) -> Outgoing[Item] | None:
         """Returns the next batch to transmit, or None. After transmitting, call `mark_sent`."""
-        if self._is_cut_off or self._is_held_up:
+        if self._is_waiting:
             return None
         if now_s >= self._resend_at_s:
             self._resends += 1
@@ -122,8 +122,11 @@ class Sender(Generic[Item]):
     @property
     def next_event_at_s(self) -> float:
         """When `next_due` may change by time alone; infinity if never."""
-        is_waiting = self._is_cut_off or self._is_held_up
-        return float("inf") if is_waiting else self._resend_at_s
+        return float("inf") if self._is_waiting else self._resend_at_s
+
+    @property
+    def _is_waiting(self) -> bool:
+        return self._is_cut_off or self._is_held_up
 
     def receive(self, delivery: Delivery, now_s: float) -> None:
         """Applies a delivery state of this incarnation.

@@ -195,9 +195,14 @@ class Referee:
         A learner that was frozen may hand over the first attempt after another one the second.
         """
         return all(
-            first.attempt < second.attempt
-            and any(first.take in takes for takes in self._unconfirmed[first.worker, first.life])
+            first.attempt < second.attempt and self._is_unconfirmed(first)
             for first, second in pairwise(sorted(handings, key=lambda handing: handing.attempt))
+        )
+
+    def _is_unconfirmed(self, handing: Handing) -> bool:
+        """Whether a fault may have kept the broker from hearing that training has it."""
+        return any(
+            handing.take in takes for takes in self._unconfirmed[handing.worker, handing.life]
         )
 
     def _ledger(self) -> Ledger:
@@ -223,13 +228,7 @@ class Referee:
         return {
             number
             for number in origin.handed
-            if not all(
-                any(
-                    handing.take in takes
-                    for takes in self._unconfirmed[handing.worker, handing.life]
-                )
-                for handing in self._handings[BatchId(actor, life, number)]
-            )
+            if not all(map(self._is_unconfirmed, self._handings[BatchId(actor, life, number)]))
         }
 
     def _disagreements(self) -> list[str]:

@@ -53,6 +53,10 @@ class Part:
                 env={**os.environ, "PYTHONPATH": str(_TESTS)},
             )
 
+    def play(self, module: str, plan: msgspec.Struct) -> None:
+        """Starts a module of ours as the next process of this part, with its plan."""
+        self.start("-m", module, msgspec.json.encode(plan).decode())
+
     def kill(self) -> None:
         """Ends the process as a power failure would."""
         self._send(signal.SIGKILL)
@@ -161,8 +165,7 @@ class Stage:
     def start_learner(self, index: int, **plan: Any) -> None:
         """Starts the next process of a learner's worker."""
         part = self.learners[index]
-        self._start(
-            part,
+        part.play(
             "chaos.learner",
             LearnerPlan(
                 address=self.reached_at or self.address,
@@ -178,8 +181,7 @@ class Stage:
     def start_actors(self, index: int, **plan: Any) -> None:
         """Starts the next process of a group of actors."""
         part = self.actors[index]
-        self._start(
-            part,
+        part.play(
             "chaos.actor",
             ActorPlan(
                 address=self.reached_at or self.address,
@@ -212,9 +214,6 @@ class Stage:
         for index in range(len(self.actors)):
             self.start_actors(index, **actor)
         wait_until(lambda: len(self._delivering()) == sum(map(len, self.groups)), _START_S)
-
-    def _start(self, part: Part, module: str, plan: msgspec.Struct) -> None:
-        part.start("-m", module, msgspec.json.encode(plan).decode())
 
     def _delivering(self) -> set[int]:
         entries = read_diaries(self.folder)

@@ -38,7 +38,7 @@ def attack(plan: StrangerPlan) -> None:
         with contextlib.suppress(OSError):
             match rng.randrange(3):
                 case 0:
-                    peer = RawPeer("127.0.0.1", port)
+                    peer = RawPeer(f"tcp://127.0.0.1:{port}")
                     peer.greet("PUSH")
                     peer.flood(_FLOOD_BYTES)
                 case 1:

@@ -9,7 +9,6 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -21,13 +20,6 @@ from headrace.deploy.exit_codes import ExitCode
 from headrace.deploy.status_view import fetch_status
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
-
-
-@pytest.fixture
-def commands(tmp_path: Path) -> Iterator[Commands]:
-    commands = Commands(tmp_path)
-    yield commands
-    commands.end()
 
 
 def test_a_broker_serves_until_it_is_told_to_stop(commands: Commands) -> None:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from support.commands import Commands, children_of, wait_for_end
@@ -17,13 +15,6 @@ from headrace.protocol.endpoints import BrokerAddress
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 BOUND = ("--max-memory-mib", "200")
-
-
-@pytest.fixture
-def commands(tmp_path: Path) -> Iterator[Commands]:
-    commands = Commands(tmp_path)
-    yield commands
-    commands.end()
 
 
 def serves(url: str) -> bool:
@@ -49,8 +40,7 @@ def test_a_broker_that_dies_is_started_again_where_it_was(commands: Commands) ->
 def test_a_message_without_end_costs_a_restart_and_no_more_memory(commands: Commands) -> None:
     guard, address, url = commands.start_broker("tcp://127.0.0.1:0", *BOUND)
     before = children_of(guard)
-    host, _, port = BrokerAddress.parse(address).ingest.removeprefix("tcp://").rpartition(":")
-    peer = RawPeer(host, int(port))
+    peer = RawPeer(BrokerAddress.parse(address).ingest)
     peer.greet()
     assert peer.flood(max_bytes=10 << 30)
     wait_until(lambda: serves(url) and children_of(guard) != before)

@@ -13,8 +13,9 @@ _PART_BYTES = 1024 * 1024
 class RawPeer:
     """A TCP connection to a ZeroMQ socket without encryption."""
 
-    def __init__(self, host: str, port: int) -> None:
-        self._tcp = socket.create_connection((host, port), timeout=5.0)
+    def __init__(self, endpoint: str) -> None:
+        host, _, port = endpoint.removeprefix("tcp://").rpartition(":")
+        self._tcp = socket.create_connection((host, int(port)), timeout=5.0)
 
     def greet(self, socket_type: str = "PUSH") -> None:
         """Gets through the handshake."""

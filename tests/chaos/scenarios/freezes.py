@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from chaos.report import Report
-from chaos.scenarios.learner_kills import learners_without_work
 from chaos.stage import Stage, judge
+from chaos.work import idle_learners
 
 
 @dataclass(frozen=True)
@@ -41,8 +41,5 @@ def run(plan: Plan, folder: Path, seed: int) -> Report:
         pause.wait(3.0)
         entries = stage.finish()
     findings = judge(entries)
-    violations = list(findings.violations)
-    idle = learners_without_work(entries, plan.learners)
-    if idle:
-        violations.append(f"learners {idle} got nothing after the last freeze")
+    violations = findings.violations + idle_learners(entries, plan.learners)
     return Report("freezes", seed, findings, {"freezes": len(freezes)}, violations)

@@ -71,10 +71,10 @@ def run(plan: Plan, folder: Path, seed: int) -> Report:
 
 
 def _connect(address: str, count: int) -> list[RawPeer]:
-    host, _, port = BrokerAddress.parse(address).control.removeprefix("tcp://").rpartition(":")
+    control = BrokerAddress.parse(address).control
     peers: list[RawPeer] = []
     for _ in range(count):
-        peers.append(RawPeer(host, int(port)))
+        peers.append(RawPeer(control))
         peers[-1].greet("SUB")
     return peers
 

@@ -7,9 +7,9 @@ import threading
 from dataclasses import dataclass
 from pathlib import Path
 
-from chaos.diary import Entry
 from chaos.report import Report
 from chaos.stage import Stage, judge
+from chaos.work import idle_learners
 
 
 @dataclass(frozen=True)
@@ -41,17 +41,5 @@ def run(plan: Plan, folder: Path, seed: int) -> Report:
         pause.wait(plan.longest_life_s)
         entries = stage.finish()
     findings = judge(entries)
-    violations = list(findings.violations)
-    idle = learners_without_work(entries, plan.learners)
-    if idle:
-        violations.append(f"learners {idle} got nothing after the last kill")
+    violations = findings.violations + idle_learners(entries, plan.learners)
     return Report("learner_kills", seed, findings, {"kills": plan.kills}, violations)
-
-
-def learners_without_work(entries: list[Entry], learners: int) -> list[int]:
-    """Returns the workers that were handed nothing after the last fault."""
-    last_fault_s = max(entry.at_s for entry in entries if entry.kind == "fault")
-    working = {
-        entry.fields[0] for entry in entries if entry.kind == "handed" and entry.at_s > last_fault_s
-    }
-    return [worker for worker in range(learners) if worker not in working]

@@ -100,8 +100,7 @@ def run(plan: Plan, folder: Path, seed: int) -> Report:
 
 def _attack(address: str) -> float:
     """Sends parts until the connection is gone; returns when that was."""
-    host, _, port = BrokerAddress.parse(address).ingest.removeprefix("tcp://").rpartition(":")
-    peer = RawPeer(host, int(port))
+    peer = RawPeer(BrokerAddress.parse(address).ingest)
     peer.greet()
     assert peer.flood(max_bytes=100_000 * _MIB), "100 GB did not end it"
     return time.monotonic()

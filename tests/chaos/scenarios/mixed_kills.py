@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from chaos.report import Report
-from chaos.scenarios.learner_kills import learners_without_work
 from chaos.stage import Part, Stage, judge
+from chaos.work import idle_learners
 
 _LEARNER = {"train_s": 0.02}
 
@@ -45,10 +45,7 @@ def run(plan: Plan, folder: Path, seed: int) -> Report:
         pause.wait(8.0)
         entries = stage.finish()
     findings = judge(entries)
-    violations = list(findings.violations)
-    idle = learners_without_work(entries, plan.learners)
-    if idle:
-        violations.append(f"learners {idle} got nothing after the last kill")
+    violations = findings.violations + idle_learners(entries, plan.learners)
     return Report("mixed_kills", seed, findings, {"rounds": plan.rounds}, violations)
 
 

@@ -8,7 +8,6 @@ import threading
 from dataclasses import dataclass
 from pathlib import Path
 
-import msgspec
 import psutil
 from support.running import wait_until
 
@@ -44,7 +43,7 @@ def run(plan: Plan, folder: Path, seed: int) -> Report:
         driver = Part(stage, "driver")
         stage.learners.append(driver)
         settings = RLlibPlan(stage.address, str(folder), plan.runners)
-        driver.start("-m", "chaos.rllib_learner", msgspec.json.encode(settings).decode())
+        driver.play("chaos.rllib_learner", settings)
         for index in range(len(stage.actors)):
             stage.start_actors(index)
         wait_until(lambda: _takers(folder) >= plan.runners, _STARTS_WITHIN_S)

@@ -7,7 +7,6 @@ import threading
 from dataclasses import dataclass
 from pathlib import Path
 
-import msgspec
 import psutil
 
 from chaos.diary import Entry
@@ -52,7 +51,7 @@ def run(plan: Plan, folder: Path, seed: int) -> Report:
             for name, targets in (("attack", ports), ("control", [])):
                 settings = StrangerPlan(targets, seed + round_number, plan.lasts_s)
                 stage.diary.write("begins", name)
-                stranger.start("-m", "chaos.stranger", msgspec.json.encode(settings).decode())
+                stranger.play("chaos.stranger", settings)
                 while not stranger.has_ended:
                     pause.wait(0.05)
                     largest = max(largest, broker.memory_info().rss)
