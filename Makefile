@@ -4,7 +4,7 @@
 # make light  installs without extras, and starts what a broker's host needs
 # make bench  measures headrace against what people use today; ONLY=ingest for one benchmark
 # make chaos  breaks headrace on purpose for hours; ONLY=partitions, SEED=2, LENGTH=--short for less
-# make vectors  writes the test vectors of the wire anew
+# make vectors  writes test vectors for new kinds of messages
 
 PYTHON ?= python3
 VENV := .venv

@@ -14,7 +14,7 @@ from benchmarks.load import Payloads, run_load
 from benchmarks.pairs import Row, compare
 from benchmarks.processes import broker_process, pipe, running
 from headrace.actors.sockets import secure
-from headrace.broker.key_folder import KeyFolder
+from headrace.broker.key_folder import KeyFolder, ServerKey
 from headrace.learner.link import BrokerLink
 from headrace.learner.session import LearnerIdentity
 from headrace.protocol.flow_control import OffPolicyFlow
@@ -44,7 +44,7 @@ def _compare(case: str, payload: bytes, env_steps: int, validates: bool) -> Row:
     count = max(8, total // len(payload))
     with (
         through_broker(payload, env_steps, validates=validates) as link,
-        _through_proxy(payload) as proxied,
+        through_proxy(payload) as proxied,
     ):
         return compare(
             case,
@@ -110,23 +110,38 @@ def through_broker(
 
 
 @contextmanager
-def _through_proxy(payload: bytes) -> Generator[tuple[Connection, zmq.Socket[bytes]]]:
+def through_proxy(
+    payload: bytes, key: ServerKey | None = None, peer: Invitation | None = None
+) -> Generator[tuple[Connection, zmq.Socket[bytes]]]:
+    """What a process pushes through libzmq's own proxy in another one; with keys, encrypted."""
     ours, theirs = pipe()
     go, told = pipe()
     source: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.PULL)
-    with running(_proxy, theirs):
+    if peer is not None:
+        secure(source, peer)
+    with running(_proxy, theirs, key):
         front, back = ours.recv()
         source.connect(back)
-        with running(push_when_told, front, payload, told):
+        with running(push_when_told, front, payload, told, peer):
             try:
                 yield go, source
             finally:
                 source.close(linger=0)
 
 
-def _proxy(announce: Connection) -> None:
+def serve_encrypted(socket: zmq.Socket[bytes], key: ServerKey) -> None:
+    """Encrypts a socket's connections; nobody asks who connects."""
+    socket.set(zmq.CURVE_SERVER, 1)
+    socket.set(zmq.CURVE_PUBLICKEY, key.public_key.encode())
+    socket.set(zmq.CURVE_SECRETKEY, key.secret_key.encode())
+
+
+def _proxy(announce: Connection, key: ServerKey | None) -> None:
     context: zmq.Context[zmq.Socket[bytes]] = zmq.Context.instance()
     front, back = context.socket(zmq.PULL), context.socket(zmq.PUSH)
+    if key is not None:
+        serve_encrypted(front, key)
+        serve_encrypted(back, key)
     ports = [made.bind_to_random_port("tcp://127.0.0.1") for made in (front, back)]
     announce.send([f"tcp://127.0.0.1:{port}" for port in ports])
     zmq.proxy(front, back)

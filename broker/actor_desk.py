@@ -112,7 +112,7 @@ class ActorDesk:
         self._apply_mark(record)
         if presence.version is not None:
             books.hear_version(presence.version, now_s)
-        books.join_credit(record)
+        books.join_credit(record, now_s)
         books.send_snapshot_if_behind(presence, now_s)
         books.outbox.tell(origin)
 
@@ -140,7 +140,7 @@ class ActorDesk:
         if record is None:
             return  # the beacon makes it say hello again; it keeps the batch until then
         record.last_heard_s = now_s
-        if header.seq > record.receiver.accepted and not self._has_room(header, payload):
+        if header.seq > record.receiver.accepted and not self._may_arrive(record, header, payload):
             books.waiting[origin] = (header.env_steps, len(payload))
             books.outbox.tell(origin)
             return
@@ -195,13 +195,17 @@ class ActorDesk:
         has_store = store is None or store.accepts
         return self.accepts_batches and has_store and self._books.policy.published is not None
 
-    def _has_room(self, header: Trajectories, payload: Frame) -> bool:
+    def _may_arrive(self, record: ActorRecord, header: Trajectories, payload: Frame) -> bool:
+        """Returns whether a batch may be accepted now; one that may not has to wait."""
         books = self._books
         if not self.accepts_now:
             return False
-        return header.purpose == "evaluate" or books.queue.has_room_for(
-            header.env_steps, len(payload)
-        )
+        if header.purpose == "evaluate":
+            return True
+        if not books.covers(record, header.seq):
+            self.rejects[RejectCode.TOO_MUCH] += 1
+            return False
+        return books.queue.has_room_for(header.env_steps, len(payload))
 
     def _check(self, header: Trajectories, payload: Frame) -> None:
         published = self._books.policy.published

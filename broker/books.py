@@ -24,12 +24,16 @@ from headrace.protocol.topics import snapshot_topic, weights_topic
 from headrace.protocol.trajectory import unpack_batch
 from headrace.protocol.validation import find_batch_fault
 
+_BELIEVES_S = 60.0
+"""How long after its start a broker believes what actors say to have begun under another one."""
+
 
 class BrokerBooks:
     """Fleet, queue, sessions, policy and credit of one broker incarnation."""
 
-    def __init__(self, config: RouterConfig, incarnation: int) -> None:
+    def __init__(self, config: RouterConfig, incarnation: int, now_s: float) -> None:
         self.config = config
+        self.started_at_s = now_s
         self.incarnation = incarnation
         self.outbox = Outbox()
         self.fleet = Fleet()
@@ -50,12 +54,18 @@ class BrokerBooks:
 
     # ---------------------------------------------------------------- credit and the queue
 
-    def join_credit(self, record: ActorRecord) -> None:
+    def join_credit(self, record: ActorRecord, now_s: float) -> None:
         """Lets a live actor take part in credit."""
         record.is_live = True
         if self.credit is not None:
-            begun = max(record.last_seq, record.granted)
+            is_young = now_s - self.started_at_s < _BELIEVES_S
+            begun = max(record.last_seq if is_young else 0, record.granted)
             self.credit.join(record.origin, begun, record.receiver.accepted)
+
+    def covers(self, record: ActorRecord, seq: int) -> bool:
+        """Returns whether an actor may have begun a batch with credit."""
+        credit = self.credit
+        return credit is None or seq <= record.granted or credit.covers(record.origin, seq)
 
     def leave_credit(self, record: ActorRecord) -> None:
         """Takes an actor that ended or fell silent out of credit."""
@@ -186,7 +196,7 @@ class BrokerBooks:
             )
         for record in self.fleet:
             if record.is_live:
-                self.join_credit(record)
+                self.join_credit(record, now_s)
                 self.outbox.tell(record.origin)
 
     def send_snapshot(self, actor: str, now_s: float) -> None:

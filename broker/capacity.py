@@ -7,7 +7,7 @@ import os
 import resource
 from enum import Enum, auto
 
-_WARN_SHARE, _FULL_SHARE, _ROOM_SHARE = 0.80, 0.95, 0.90
+_WARN_SHARE, _FULL_SHARE, _ROOM_SHARE = 0.75, 0.90, 0.85
 
 
 class Capacity(Enum):
@@ -20,11 +20,7 @@ class Capacity(Enum):
 
 
 class CapacityWatch:
-    """Says when to warn, when to stop listening, and when to listen again.
-
-    At the limit a listener cannot accept and does not stop trying, which takes a whole core from
-    the peers that are there.
-    """
+    """Says when to warn, when to let nobody in, and when to let peers in again."""
 
     def __init__(self, max_open_files: int) -> None:
         self.max_open_files = max_open_files
@@ -47,6 +43,16 @@ class CapacityWatch:
             return Capacity.NEARLY_FULL
         self._has_warned &= share >= _WARN_SHARE
         return Capacity.UNCHANGED
+
+
+def may_be_full(max_open_files: int) -> bool:
+    """Returns whether a look is worth its time, without counting: by the next free descriptor."""
+    try:
+        next_free = os.dup(0)
+    except OSError:
+        return True
+    os.close(next_free)
+    return next_free >= _FULL_SHARE * max_open_files
 
 
 def open_files() -> int | None:

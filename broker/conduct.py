@@ -23,10 +23,11 @@ class ConductLimits:
     Attributes:
         messages_per_s, bytes_per_s: on average over two seconds; more is dropped, and sent again.
         subscriptions_per_s: the same for subscriptions, of which a fleet with one key has three for
-            each actor; more are ignored.
-        strikes: so many messages that are no legal ones, or batches that do not fit, put a peer
-            into quarantine; one is forgiven each second.
-        quarantine_s: for so long nothing of it is read; twice as long each time, an hour at most.
+            each actor; more are ignored, and are strikes.
+        strikes: so many messages that are no legal ones, or batches that do not fit or were begun
+            without credit, put a peer into quarantine; one is forgiven each second.
+        quarantine_s: for so long nothing of it is read, and it cannot connect; twice as long each
+            time, an hour at most.
     """
 
     messages_per_s: float = float("inf")
@@ -105,9 +106,16 @@ class Conduct:
         peer = self._peer(name, now_s)
         return now_s >= peer.quarantined_until_s and peer.subscriptions.take(1, now_s)
 
+    def is_quarantined(self, name: str, now_s: float) -> bool:
+        """Returns whether a peer is in quarantine."""
+        peer = self._peers.get(name)
+        return peer is not None and now_s < peer.quarantined_until_s
+
     def strike(self, name: str, now_s: float) -> bool:
-        """Notes that a message was rubbish; returns whether its sender is in quarantine now."""
+        """Notes that a message was rubbish; returns whether its sender is in quarantine by that."""
         peer = self._peer(name, now_s)
+        if now_s < peer.quarantined_until_s:  # this was under way
+            return False
         peer.strikes = max(0.0, peer.strikes - (now_s - peer.struck_at_s)) + 1
         peer.struck_at_s = now_s
         if peer.strikes < self._limits.strikes:

@@ -32,10 +32,15 @@ _FLEETS_WEIGHT = 0.02
 
 @dataclass
 class _Account:
-    """Credit of one live incarnation: `granted` - `arrived` batches are still to come."""
+    """Credit of one live incarnation: `granted` - `arrived` batches are still to come.
+
+    Attributes:
+        begun: up to here batches were begun with the credit of an earlier broker.
+    """
 
     granted: int
     arrived: int
+    begun: int
     batch_steps: RecentExtremes = field(default_factory=RecentExtremes)
     reserved: dict[int, tuple[int, float]] = field(default_factory=dict)
 
@@ -67,7 +72,9 @@ class CreditControl:
     def join(self, origin: Origin, begun: int, arrived: int) -> None:
         """Opens an account for a live actor that has begun batches up to `begun` already."""
         if origin not in self._accounts:
-            self._accounts[origin] = _Account(granted=max(begun, arrived), arrived=arrived)
+            granted = max(begun, arrived)
+            # One more may have been begun, and was not finished when its actor spoke.
+            self._accounts[origin] = _Account(granted, arrived, begun=granted + 1)
             self._queue_up(origin)
 
     def leave(self, origin: Origin) -> None:
@@ -77,6 +84,11 @@ class CreditControl:
             self._dequeue(origin, account.unarrived)
             for seq in list(account.reserved):
                 self._free(account, seq)
+
+    def covers(self, origin: Origin, seq: int) -> bool:
+        """Returns whether an actor may have begun a batch with permission."""
+        account = self._accounts.get(origin)
+        return account is not None and seq <= max(account.granted, account.begun)
 
     def arrived(self, origin: Origin, seq: int, env_steps: int | None) -> None:
         """Notes an arrived batch of `origin`; one that is not for training has no env steps."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import abc
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import cast
 
@@ -43,8 +43,8 @@ class Gate(abc.ABC):
         """Returns what the sender of a message was authenticated as."""
 
     @abc.abstractmethod
-    def answer_requests(self) -> None:
-        """Answers what has been asked."""
+    def answer_requests(self, is_quarantined: Callable[[str], bool]) -> None:
+        """Answers what has been asked; who is in quarantine may come later."""
 
     @abc.abstractmethod
     def refresh(self) -> bool:
@@ -68,7 +68,7 @@ class OpenGate(Gate):
     def name_of(self, frames: Sequence[memoryview]) -> str:
         return ""
 
-    def answer_requests(self) -> None:
+    def answer_requests(self, is_quarantined: Callable[[str], bool]) -> None:
         pass
 
     def refresh(self) -> bool:
@@ -96,13 +96,14 @@ class KeyedGate(Gate):
         frame = cast("zmq.Frame", frames[0].obj)
         return str(frame.get("User-Id"))
 
-    def answer_requests(self) -> None:
+    def answer_requests(self, is_quarantined: Callable[[str], bool]) -> None:
         for _ in range(_REQUESTS_PER_ROUND):
             try:
                 routing_id, empty, *request = self._requests.recv_multipart(zmq.NOBLOCK)
             except zmq.Again:
                 return
-            self._requests.send_multipart([routing_id, empty, *answer(request, self._keyed)])
+            reply = answer(request, self._keyed, is_quarantined)
+            self._requests.send_multipart([routing_id, empty, *reply])
 
     def refresh(self) -> bool:
         try:

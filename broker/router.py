@@ -40,7 +40,7 @@ class Router:
     """Routes between actors and learners. After any number of `on_…` calls, call `take_effects`."""
 
     def __init__(self, config: RouterConfig, incarnation: int, now_s: float) -> None:
-        self._books = BrokerBooks(config, incarnation)
+        self._books = BrokerBooks(config, incarnation, now_s)
         self._actors = ActorDesk(self._books)
         self._learners = LearnerDesk(self._books, self._actors)
         self._leasing = Leasing(self._books, now_s)
@@ -50,7 +50,6 @@ class Router:
         self._forbidden: set[str] = set()
         self._conduct = Conduct(config.conduct)
         self._beacon_due_s = now_s
-        self._started_at_s = now_s
 
     def keep_stored(self, recovered: Sequence[QueuedBatch], newest_arrival: int) -> None:
         """Has accepted batches stored from now on, and goes on with those of an earlier broker."""
@@ -86,11 +85,16 @@ class Router:
         """
         if name and not self._conduct.may_subscribe(name, now_s):
             self._actors.rejects[RejectCode.TOO_MUCH] += 1
+            self._strike(name, now_s)
             return False
         if self._access.may_subscribe(name, topic):
             return True
         self._forbid(name, "subscribed to what is another one's")
         return False
+
+    def is_quarantined(self, name: str, now_s: float) -> bool:
+        """Returns whether nothing of a peer is read now."""
+        return bool(name) and self._conduct.is_quarantined(name, now_s)
 
     def on_ingest(self, frames: Sequence[Frame], now_s: float, name: str = "") -> None:
         """Takes a message that an actor pushed."""
@@ -204,7 +208,7 @@ class Router:
 
     def status(self, now_s: float) -> BrokerStatus:
         """Returns how everything stands, for a person."""
-        uptime_s = now_s - self._started_at_s
+        uptime_s = now_s - self._books.started_at_s
         quarantined = self._conduct.quarantined(now_s)
         return status_of(self._books, self._actors, quarantined, uptime_s, now_s)
 
@@ -224,15 +228,20 @@ class Router:
             case Ruling.READ:
                 before = rejects.total()
                 read(frames, now_s, name)
-                if rejects.total() > before and self._conduct.strike(name, now_s):
-                    self._books.outbox.note(
-                        f"{name} is in quarantine: it has sent too much that could not be used",
-                        is_warning=True,
-                    )
+                if rejects.total() > before:
+                    self._strike(name, now_s)
             case Ruling.TOO_MUCH:
                 rejects[RejectCode.TOO_MUCH] += 1
             case Ruling.QUARANTINED:
                 rejects[RejectCode.QUARANTINED] += 1
+
+    def _strike(self, name: str, now_s: float) -> None:
+        """Holds something against a peer."""
+        if self._conduct.strike(name, now_s):
+            self._books.outbox.note(
+                f"{name} is in quarantine: it has sent too much that could not be used",
+                is_warning=True,
+            )
 
     def _forbid(self, name: str, what: str) -> None:
         """Counts what a peer may not do, and tells the operator once of each."""
@@ -248,6 +257,9 @@ class Router:
             return
         steps = size_bytes = 0
         for origin, (env_steps, payload_bytes) in list(books.waiting.items()):
+            record = books.fleet.find(origin)
+            if record is not None and not books.covers(record, record.receiver.accepted + 1):
+                continue
             steps += env_steps
             size_bytes += payload_bytes
             if not books.queue.has_room_for(steps, size_bytes):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import queue
 import secrets
@@ -9,38 +10,26 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from pathlib import Path
-from typing import assert_never
 
 import zmq
 
-from headrace.broker.capacity import Capacity, CapacityWatch, max_open_files, open_files
 from headrace.broker.config import BrokerConfig
-from headrace.broker.dead_letters import DeadLetter, DeadLetterFile
-from headrace.broker.effects import (
-    Effect,
-    ForgetBatch,
-    KeepDeadLetter,
-    Note,
-    PublishControl,
-    PublishWeights,
-    SendToLearner,
-    StoreBatch,
-)
+from headrace.broker.dead_letters import DeadLetterFile
+from headrace.broker.doors import Doors
 from headrace.broker.gate import Gate, make_gate
 from headrace.broker.journal_files import JournalFiles
 from headrace.broker.journal_thread import JournalThread
 from headrace.broker.journal_writer import JournalWriter
+from headrace.broker.performer import Performer
 from headrace.broker.router import Router
-from headrace.broker.sockets import BrokerSockets, bind_sockets, receive, send
+from headrace.broker.sockets import receive
 from headrace.broker.status import BrokerStatus
 from headrace.protocol.endpoints import BrokerAddress
 from headrace.protocol.errors import ConfigError
-from headrace.protocol.headers import encode_header
 from headrace.protocol.identity import MAX_SAFE_INTEGER
 
 _LOG = logging.getLogger("headrace.broker")
 _TICK_MS = 50
-_GATE_EVERY_S = 1.0
 _MESSAGES_PER_ROUND = 64
 _STATUS_TIMEOUT_S = 2.0
 
@@ -59,30 +48,31 @@ class BrokerService:
         gate: Gate | None = None,
     ) -> None:
         self._config = config
-        self._wall_clock = wall_clock
-        path = config.dead_letters
-        self._dead_letters = DeadLetterFile(Path(path)) if path else None
         self._clock = clock
-        self._context = context
-        self._gate = gate or make_gate(config.keys, context)
-        try:
-            self._sockets = self._bind(BrokerAddress.parse(config.address))
-        except ConfigError:
-            self._gate.close()
-            raise
         self._router = Router(config.router, secrets.randbelow(MAX_SAFE_INTEGER) + 1, clock())
-        self._router.set_access(self._gate.access)
-        self._journal = self._open_journal() if config.journal else None
         self._status_requests: queue.SimpleQueue[Future[BrokerStatus]] = queue.SimpleQueue()
         self._stop_at_s: float | None = None
-        self._capacity = CapacityWatch(max_open_files())
-        self._tick_due_s = self._gate_due_s = clock()
-        self._poller = self._make_poller()
+        self._tick_due_s = clock()
+        with contextlib.ExitStack() as opened:
+            gate = gate or make_gate(config.keys, context)
+            opened.callback(gate.close)
+            self._journal = self._open_journal() if config.journal else None
+            if self._journal is not None:
+                opened.callback(self._journal.close)
+            address = BrokerAddress.parse(config.address)
+            self._doors = Doors(context, address, config.router.limits, gate)
+            opened.callback(self._doors.close)
+            self._opened = opened.pop_all()
+        if self._journal is not None:
+            self._doors.also_poll(self._journal.readable)
+        self._router.set_access(gate.access)
+        letters = DeadLetterFile(Path(config.dead_letters)) if config.dead_letters else None
+        self._performer = Performer(self._journal, letters, wall_clock)
 
     @property
     def address(self) -> BrokerAddress:
         """Where the four endpoints are bound."""
-        return self._sockets.address
+        return self._doors.sockets.address
 
     def status(self) -> BrokerStatus:
         """Returns the status, from any thread, as the loop sees it.
@@ -104,14 +94,9 @@ class BrokerService:
 
     def run(self) -> None:
         """Serves until stopped."""
-        try:
+        with self._opened:
             while not self._is_done():
                 self._round(_TICK_MS)
-        finally:
-            self._sockets.close()
-            self._gate.close()
-            if self._journal is not None:
-                self._journal.close()
 
     def _is_done(self) -> bool:
         if self._stop_at_s is None:
@@ -120,31 +105,47 @@ class BrokerService:
         return self._router.is_drained or self._clock() >= self._stop_at_s
 
     def _round(self, timeout_ms: int) -> None:
-        sockets, gate, router = self._sockets, self._gate, self._router
-        ready = dict(self._poller.poll(timeout_ms))
+        doors, router = self._doors, self._router
+        sockets, gate = doors.sockets, doors.gate
+        ready = doors.poll(timeout_ms)
         now_s = self._clock()
         self._look_at_the_journal()
         if gate.requests in ready:
-            gate.answer_requests()
+            gate.answer_requests(lambda name: router.is_quarantined(name, now_s))
         if sockets.learner in ready:
-            _drain(sockets.learner, lambda f: router.on_learner(f, now_s, gate.name_of(f)))
+            self._take_messages(sockets.learner, router.on_learner, now_s)
         if sockets.control in ready:
             self._take_subscriptions(sockets.control, router.on_control_subscription, now_s)
         if sockets.weights in ready:
             self._take_subscriptions(sockets.weights, router.on_weights_subscription, now_s)
         if sockets.ingest in ready:
-            _drain(sockets.ingest, lambda f: router.on_ingest(f, now_s, gate.name_of(f)))
-        if now_s >= self._gate_due_s:
-            self._gate_due_s = now_s + _GATE_EVERY_S
-            self._look_at_capacity()
-            self._look_at_the_gate()
+            self._take_messages(sockets.ingest, router.on_ingest, now_s)
+        if doors.look(now_s):
+            router.set_access(gate.access)
         if now_s >= self._tick_due_s:
             self._tick_due_s = now_s + _TICK_MS / 1000
-            self._router.tick(now_s)
-        for effect in self._router.take_effects(now_s):
-            self._perform(effect)
+            router.tick(now_s)
+        for effect in router.take_effects(now_s):
+            self._performer.perform(effect, doors.sockets)
         while not self._status_requests.empty():
-            self._status_requests.get().set_result(self._router.status(now_s))
+            self._status_requests.get().set_result(router.status(now_s))
+
+    def _take_messages(
+        self,
+        socket: zmq.Socket[bytes],
+        take: Callable[[Sequence[memoryview], float, str], None],
+        now_s: float,
+    ) -> None:
+        """Hands messages to the router, and hangs up on who is in quarantine."""
+        router, doors = self._router, self._doors
+
+        def take_one(frames: Sequence[memoryview]) -> None:
+            name = doors.gate.name_of(frames)
+            take(frames, now_s, name)
+            if router.is_quarantined(name, now_s):
+                doors.hang_up(name, frames)
+
+        _drain(socket, take_one)
 
     def _take_subscriptions(
         self,
@@ -153,19 +154,21 @@ class BrokerService:
         now_s: float,
     ) -> None:
         """Subscribes whoever may be sent a topic, and tells the router."""
+        router, doors = self._router, self._doors
 
         def take_one(frames: Sequence[memoryview]) -> None:
             event = bytes(frames[0])
             topic = event[1:]
-            match event[:1]:
-                case b"\1" if self._router.admits(self._gate.name_of(frames), topic, now_s):
-                    socket.set(zmq.SUBSCRIBE, topic)  # for whom `event` came from
-                    take(topic, True, now_s)
-                case b"\0":
-                    socket.set(zmq.UNSUBSCRIBE, topic)
-                    take(topic, False, now_s)
-                case _:
-                    pass
+            if event[:1] == b"\0":  # from nobody, if its subscriber has gone
+                socket.set(zmq.UNSUBSCRIBE, topic)
+                take(topic, False, now_s)
+                return
+            name = doors.gate.name_of(frames)
+            if event[:1] == b"\1" and router.admits(name, topic, now_s):
+                socket.set(zmq.SUBSCRIBE, topic)  # for whom `event` came from
+                take(topic, True, now_s)
+            if router.is_quarantined(name, now_s):
+                doors.hang_up(name, frames)
 
         _drain(socket, take_one)
 
@@ -174,37 +177,6 @@ class BrokerService:
         if journal is not None and journal.clear():
             self._router.on_stored(journal.committed)
             self._router.set_storage(accepts=journal.accepts)
-
-    def _look_at_capacity(self) -> None:
-        """Stops listening while there are as many connections as the system allows."""
-        count = open_files()
-        watch = self._capacity
-        match watch.judge(count) if count is not None else Capacity.UNCHANGED:
-            case Capacity.NEARLY_FULL:
-                _LOG.warning(
-                    "%d of %d files are open, and each connection needs one: raise the limit "
-                    "(ulimit -n) before more actors come",
-                    count,
-                    watch.max_open_files,
-                )
-            case Capacity.FULL:
-                _LOG.error("nobody can connect any more: %d files are open", count)
-                self._sockets.stop_listening()
-            case Capacity.HAS_ROOM:
-                _LOG.warning("listens again: %d files are open", count)
-                self._sockets.listen()
-            case Capacity.UNCHANGED:
-                pass
-
-    def _look_at_the_gate(self) -> None:
-        """Takes note of who was invited or revoked; disconnects all if somebody has to go."""
-        must_disconnect = self._gate.refresh()
-        self._router.set_access(self._gate.access)
-        if must_disconnect:
-            _LOG.warning("somebody was revoked: all connect anew")
-            self._sockets.disconnect_all()
-            self._sockets = self._bind(self._sockets.address)
-            self._poller = self._make_poller()
 
     def _open_journal(self) -> JournalThread:
         path = Path(self._config.journal)
@@ -217,50 +189,6 @@ class BrokerService:
             _LOG.info("%d batches were recovered from %s", len(recovered), path)
         self._router.keep_stored(recovered, newest_arrival)
         return JournalThread(writer)
-
-    def _bind(self, address: BrokerAddress) -> BrokerSockets:
-        return bind_sockets(self._context, address, self._config.router.limits, self._gate.key)
-
-    def _make_poller(self) -> zmq.Poller:
-        poller = zmq.Poller()
-        for socket in (*self._sockets.by_endpoint.values(), self._gate.requests):
-            if socket is not None:
-                poller.register(socket, zmq.POLLIN)
-        if self._journal is not None:
-            poller.register(self._journal.readable, zmq.POLLIN)
-        return poller
-
-    def _perform(self, effect: Effect) -> None:
-        sockets = self._sockets
-        match effect:
-            case PublishControl(topic, message):
-                send(sockets.control, (topic, encode_header(message)))
-            case PublishWeights(topic, weights, payloads):
-                send(sockets.weights, (topic, encode_header(weights), *payloads))
-            case SendToLearner(routing_id, answer, payloads):
-                send(sockets.learner, (routing_id, encode_header(answer), *payloads))
-            case Note(text, is_warning):
-                _LOG.log(logging.WARNING if is_warning else logging.INFO, text)
-            case KeepDeadLetter():
-                self._keep_dead_letter(effect)
-            case StoreBatch() | ForgetBatch():
-                self._note_in_the_journal(effect)
-            case _:
-                assert_never(effect)
-
-    def _keep_dead_letter(self, effect: KeepDeadLetter) -> None:
-        if self._dead_letters is not None:
-            letter = DeadLetter(effect.batch, effect.reason, self._wall_clock())
-            self._dead_letters.add(letter, effect.payload)
-
-    def _note_in_the_journal(self, effect: StoreBatch | ForgetBatch) -> None:
-        if self._journal is None:
-            return
-        match effect:
-            case StoreBatch(batch):
-                self._journal.store(batch)
-            case ForgetBatch(arrival):
-                self._journal.forget(arrival)
 
 
 def _drain(socket: zmq.Socket[bytes], take: Callable[[Sequence[memoryview]], None]) -> None:

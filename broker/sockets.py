@@ -16,6 +16,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import zmq
 
@@ -31,6 +32,8 @@ LINGER_MS = 500
 _UNBIND_TIMEOUT_MS = 2000
 _HANDSHAKE_MS = 5000
 """Who has not said by then who it is, is disconnected."""
+_MAX_TOPIC_BYTES = 4096
+"""Of a subscription, or of a step of the handshake; libzmq's memory of one is fifty times that."""
 _ENDPOINTS: dict[str, tuple[int, dict[str, int]]] = {
     "ingest": (zmq.PULL, {"RCVHWM": 64}),
     "control": (zmq.XPUB, {"XPUB_MANUAL": 1, "SNDHWM": 1000}),
@@ -38,7 +41,7 @@ _ENDPOINTS: dict[str, tuple[int, dict[str, int]]] = {
     "learner": (zmq.ROUTER, {"SNDHWM": 0}),
 }
 # Plain numbers: combining pyzmq's enumerations takes as long as sending a frame.
-_NO_WAIT, _MORE = int(zmq.NOBLOCK), int(zmq.SNDMORE)
+_NO_WAIT, _MORE, _SOURCE = int(zmq.NOBLOCK), int(zmq.SNDMORE), int(zmq.SRCFD)
 
 
 @dataclass(frozen=True)
@@ -61,24 +64,10 @@ class BrokerSockets:
         for socket in self.by_endpoint.values():
             socket.close(linger=LINGER_MS)
 
-    def stop_listening(self) -> None:
-        """Lets nobody connect; who is connected stays so. Takes no file."""
-        for name, socket in self.by_endpoint.items():
-            socket.unbind(getattr(self.address, name))
-
-    def listen(self) -> None:
-        """Lets peers connect again.
-
-        Raises:
-            ConfigError: somebody else has a port now.
-        """
-        for name, socket in self.by_endpoint.items():
-            _bind(socket, getattr(self.address, name))
-
     def disconnect_all(self) -> None:
         """Closes all, so that others may be bound to the same endpoints at once.
 
-        libzmq has no way to drop one peer; those that may come back do so within a second.
+        Those that may come back do so within a second.
         """
         for name, socket in self.by_endpoint.items():
             closed = socket.get_monitor_socket(int(zmq.EVENT_CLOSED | zmq.EVENT_CLOSE_FAILED))
@@ -109,7 +98,8 @@ def bind_sockets(
     try:
         for name, (kind, options) in _ENDPOINTS.items():
             socket = sockets[name] = context.socket(kind)
-            socket.set(zmq.MAXMSGSIZE, max_message_bytes)
+            is_subscribed_to = kind == zmq.XPUB
+            socket.set(zmq.MAXMSGSIZE, _MAX_TOPIC_BYTES if is_subscribed_to else max_message_bytes)
             socket.set(zmq.HANDSHAKE_IVL, _HANDSHAKE_MS)
             for option, value in (CONNECTION_OPTIONS | options).items():
                 socket.set(getattr(zmq, option), value)
@@ -163,6 +153,11 @@ def receive(socket: zmq.Socket[bytes]) -> list[memoryview] | None:
         frame = socket.recv(_NO_WAIT, copy=False)
         frames.append(frame.buffer)
     return frames
+
+
+def source_of(frames: Sequence[memoryview]) -> int:
+    """Returns the file descriptor of the connection that a received message came from."""
+    return int(cast("zmq.Frame", frames[0].obj).get(_SOURCE))
 
 
 def send(socket: zmq.Socket[bytes], frames: Sequence[Frame]) -> None:

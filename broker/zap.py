@@ -6,7 +6,7 @@ nobody is there to answer (`ZAP_ENFORCE_DOMAIN`).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from zmq.utils import z85
 
@@ -17,10 +17,13 @@ _VERSION = b"1.0"
 _KEY_BYTES = 32
 
 
-def answer(request: Sequence[bytes], access: KeyedAccess) -> list[bytes]:
+def answer(
+    request: Sequence[bytes], access: KeyedAccess, is_quarantined: Callable[[str], bool]
+) -> list[bytes]:
     """Returns the reply to a request, both without the envelope; never raises.
 
-    The domain of each of the broker's sockets is its endpoint's name.
+    The domain of each of the broker's sockets is its endpoint's name. Who is in quarantine gets a
+    temporary error, upon which libzmq tries again.
     """
     if len(request) != 7 or request[0] != _VERSION:
         return [_VERSION, request[1] if len(request) > 1 else b"", b"500", b"not ZAP 1.0", b"", b""]
@@ -30,4 +33,6 @@ def answer(request: Sequence[bytes], access: KeyedAccess) -> list[bytes]:
         peer = access.admit(z85.encode(key).decode(), domain.decode("ascii", "replace"))
     if peer is None:
         return [_VERSION, request_id, b"400", b"this key may not do this", b"", b""]
+    if is_quarantined(peer.name):
+        return [_VERSION, request_id, b"300", b"in quarantine", b"", b""]
     return [_VERSION, request_id, b"200", b"OK", peer.name.encode(), b""]

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import signal
 import subprocess
 import sys
@@ -19,6 +18,7 @@ from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
 
+from headrace.broker.process_memory import can_be_told, resident_bytes
 from headrace.deploy.exit_codes import ExitCode
 from headrace.deploy.process import STOP_ON_EOF_OPTION
 from headrace.protocol.errors import ConfigError
@@ -35,7 +35,7 @@ class BrokerGuard:
     def __init__(
         self, arguments: Sequence[str], max_bytes: int, announce: Path | None = None
     ) -> None:
-        if not Path("/proc/self/statm").exists():
+        if not can_be_told():
             raise ConfigError("--max-memory-mib needs Linux, where the memory of a process is told")
         self._arguments = list(arguments)
         self._max_bytes = max_bytes
@@ -82,7 +82,7 @@ class BrokerGuard:
             if self._stopping.wait(_LOOK_EVERY_S):
                 child.send_signal(signal.SIGTERM)
                 return child.wait()
-            memory = _resident_bytes(child.pid)
+            memory = resident_bytes(child.pid)
             if memory > self._max_bytes:
                 _LOG.error(
                     "the broker has taken %d MiB, of %d: it is killed",
@@ -96,11 +96,3 @@ class BrokerGuard:
         self._deaths.append(time.monotonic())
         is_full = len(self._deaths) == _MANY_DEATHS
         return is_full and self._deaths[-1] - self._deaths[0] < _IN_S
-
-
-def _resident_bytes(pid: int) -> int:
-    try:
-        statm = Path(f"/proc/{pid}/statm").read_text()
-    except (FileNotFoundError, ProcessLookupError):
-        return 0
-    return int(statm.split()[1]) * os.sysconf("SC_PAGE_SIZE")

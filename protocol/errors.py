@@ -34,6 +34,12 @@ class RejectCode(StrEnum):
     FORBIDDEN = "forbidden"
     TOO_MUCH = "too_much"
     QUARANTINED = "quarantined"
+    OTHER = "other"
+
+    @classmethod
+    def _missing_(cls, value: object) -> RejectCode | None:
+        """Reads a code that a later release has added."""
+        return cls.OTHER if isinstance(value, str) else None
 
 
 class HeadraceError(Exception):

@@ -23,7 +23,7 @@ from headrace.protocol.identity import (
     Text,
 )
 
-WIRE_VERSION = 0
+WIRE_VERSION = 1
 """The major version of the wire; peers of another one are refused with `unsupported_version`."""
 
 Purpose = Literal["train", "evaluate"]

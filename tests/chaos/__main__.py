@@ -22,10 +22,13 @@ SCENARIOS = (
     "bad_network",
     "partitions",
     "runner_kills",
+    "runner_freezes",
     "driver_kills",
     "hostile_bytes",
     "memory_attack",
     "strangers",
+    "insiders",
+    "crowds",
     "idle_connections",
 )
 NEEDS_HOSTS = ("partitions",)

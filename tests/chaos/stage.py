@@ -135,6 +135,7 @@ class Stage:
         self.address = "tcp://127.0.0.1:0"
         self.reached_at = ""
         self.broker_options: list[str] = []
+        self._keys = KeyFolder(folder / "keys")
         self._joins = {"actor": "", "learner": ""}
         self._http = "127.0.0.1:0"
         self._began_at_s = time.monotonic()
@@ -195,15 +196,18 @@ class Stage:
 
     def use_keys(self) -> None:
         """Makes keys, with which everything is started from now on."""
-        keys = KeyFolder(self.folder / "keys")
-        keys.create()
-        self.broker_options += ["--keys", str(keys.path)]
+        self._keys.create()
+        self.broker_options += ["--keys", str(self._keys.path)]
         roles: tuple[Role, ...] = ("actor", "learner")
         for role in roles:
-            file = self.folder / f"{role}.join"
-            file.touch(mode=0o600)
-            file.write_text(keys.invite(role, f"{role}s", "tcp://127.0.0.1:1").to_line())
-            self._joins[role] = str(file)
+            self._joins[role] = str(self.invite(role, f"{role}s"))
+
+    def invite(self, role: Role, name: str) -> Path:
+        """Returns the file with an invitation for somebody."""
+        file = self.folder / f"{name}.join"
+        file.touch(mode=0o600)
+        file.write_text(self._keys.invite(role, name, "tcp://127.0.0.1:1").to_line())
+        return file
 
     def start_all(self, *, actor: dict[str, Any], learner: dict[str, Any]) -> None:
         """Starts all that does not run yet, and waits until every actor delivers."""

@@ -6,6 +6,7 @@ import contextlib
 import random
 import socket
 import sys
+import threading
 import time
 from collections import deque
 
@@ -20,12 +21,14 @@ class StrangerPlan(msgspec.Struct, frozen=True):
     """What it does; its one command line argument, as JSON.
 
     Attributes:
-        ports: of the broker; without any it only computes.
+        ports: of the broker; without any it only computes,
+        cpu_s: for so many seconds of its time.
     """
 
     ports: list[int]
     seed: int
     lasts_s: float
+    cpu_s: float = 0.0
 
 
 def attack(plan: StrangerPlan) -> None:
@@ -48,17 +51,23 @@ def attack(plan: StrangerPlan) -> None:
                     half_open.append(socket.create_connection(("127.0.0.1", port), timeout=1.0))
 
 
-def burn(plan: StrangerPlan) -> None:
-    """Takes a core, as the attack would."""
-    end_s = time.monotonic() + plan.lasts_s
-    rng = random.Random(plan.seed)
-    while time.monotonic() < end_s:
-        rng.randbytes(100_000)
+def burn(lasts_s: float, cpu_s: float) -> None:
+    """Takes a core, as an attack would, for a share of the time."""
+    pause = threading.Event()
+    begun_s, rng = time.monotonic(), random.Random(0)
+    while (passed_s := time.monotonic() - begun_s) < lasts_s:
+        if time.process_time() < cpu_s * passed_s / lasts_s:
+            rng.randbytes(10_000)
+        else:
+            pause.wait(0.002)
 
 
 def main() -> None:
     plan = msgspec.json.decode(sys.argv[1], type=StrangerPlan)
-    (attack if plan.ports else burn)(plan)
+    if plan.ports:
+        attack(plan)
+    else:
+        burn(plan.lasts_s, plan.cpu_s)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from headrace.protocol.headers import (
     to_learner_decoder,
     weights_decoder,
 )
-from headrace.protocol.messages import Message
+from headrace.protocol.messages import WIRE_VERSION, Message
 
 VECTORS = Path(__file__).parents[2] / "protocol" / "vectors"
 DECODERS: list[Any] = [
@@ -27,6 +28,16 @@ DECODERS: list[Any] = [
     from_learner_decoder(),
     to_learner_decoder(),
 ]
+
+
+def test_the_vectors_of_version_1_are_frozen() -> None:
+    digest = hashlib.sha256()
+    for file in sorted(VECTORS.glob("*.json")):
+        digest.update(file.name.encode() + b"\0" + file.read_bytes())
+    assert WIRE_VERSION == 1
+    assert digest.hexdigest() == (
+        "c730c4b47402a1f9cfa6482f02247a5a41b445c2902d9497a9266e6b860cdd1f"
+    )
 
 
 def test_every_kind_of_message_has_a_vector() -> None:
@@ -42,7 +53,7 @@ def test_every_kind_of_message_has_a_vector() -> None:
 @pytest.mark.parametrize(("name", "vector"), all_vectors().items())
 def test_a_vector_is_what_we_write(name: str, vector: Vector) -> None:
     stored = json.loads((VECTORS / f"{name}.json").read_text())
-    assert stored == vector_document(vector), "the wire changed; `make vectors` writes it anew"
+    assert stored == vector_document(vector), "the wire is frozen: see CONTRIBUTING.md"
 
 
 @pytest.mark.parametrize(("name", "vector"), all_vectors().items())

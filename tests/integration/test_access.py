@@ -39,7 +39,7 @@ PROBE_S = 2.0
 class DeadGate(KeyedGate):
     """Its authenticator has died."""
 
-    def answer_requests(self) -> None:
+    def answer_requests(self, is_quarantined: Callable[[str], bool]) -> None:
         pass
 
 
@@ -48,10 +48,10 @@ class SlowGate(KeyedGate):
 
     _due_s = 0.0
 
-    def answer_requests(self) -> None:
+    def answer_requests(self, is_quarantined: Callable[[str], bool]) -> None:
         self._due_s = self._due_s or time.monotonic() + 0.5
         if time.monotonic() >= self._due_s:
-            super().answer_requests()
+            super().answer_requests(is_quarantined)
             self._due_s = 0.0
 
 
@@ -320,3 +320,31 @@ def test_who_is_invited_while_the_broker_runs_gets_in(
     late = invited.folder.invite("actor", "late", ANYWHERE)
     with connect(guarded, context, "late", late) as client:
         first_policy(client)
+
+
+def test_who_subscribes_without_end_is_in_quarantine_and_cannot_come_back_meanwhile(
+    context: Context, invited: Invited, start_broker: Callable[..., BrokerThread]
+) -> None:
+    conduct = ConductLimits(strikes=20, quarantine_s=2.0, subscriptions_per_s=50.0)
+    broker = start_broker(keys=invited.folder, conduct=conduct)
+    with (
+        Learner(context, broker.address, invitation=invited.learner) as learner,
+        connect(broker, context, "one", invited.one) as honest,
+    ):
+        learner.publish(1)
+        update = first_policy(honest)
+        rogue = Probe(context, broker, "control", "rogue")
+        rogue.secure(invited.two.server_key, invited.two.secret_key.encode())
+        with rogue.socket, rogue.socket.get_monitor_socket(zmq.EVENT_DISCONNECTED) as disconnected:
+            rogue.socket.connect(BrokerAddress.parse(broker.address).control)
+            for number in range(300):
+                rogue.socket.subscribe(b"dtwo.%d\0" % number)
+            assert disconnected.poll(15_000)
+            wait_until(lambda: [peer.name for peer in broker.status.quarantined] == ["two"])
+            with connect(broker, context, "two", invited.two) as late:
+                assert late.begin(0.5) is None  # nobody of that key gets in
+                push(honest, update)
+                assert len(learner.take(5)) == 1
+                rogue.socket.disable_monitor()
+                rogue.socket.close(linger=0)
+                first_policy(late)  # once it is over

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import zmq
 from support.examples import RUN, make_payload
+from support.raw_zmtp import RawPeer
 from support.running import (
     BrokerThread,
     Context,
@@ -160,3 +161,23 @@ def test_an_actor_of_another_wire_version_is_told_so(
         reject = actor.receive(lambda m: isinstance(m, Reject))
         assert isinstance(reject, Reject)
         assert (reject.incarnation, reject.code) == (6, RejectCode.UNSUPPORTED_VERSION)
+
+
+def test_who_subscribes_without_end_is_hung_up_on_and_the_others_go_on(
+    context: Context, broker: BrokerThread
+) -> None:
+    print(f"seed {SEED}")
+    rng = random.Random(SEED)
+    with (
+        Learner(context, broker.address) as learner,
+        connect(broker, context, "honest") as honest,
+    ):
+        learner.publish(1)
+        update = first_policy(honest)
+        peer = RawPeer(BrokerAddress.parse(broker.address).control)
+        peer.greet("SUB")
+        with closing(peer):
+            storm = (peer.subscribe(rng.randbytes(100) for _ in range(1000)) for _ in range(1000))
+            assert any(storm), "100 MB of subscriptions were taken"
+        push(honest, update)
+        assert [batch.lease.actor for batch in learner.take(5)] == ["honest"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import struct
+from collections.abc import Iterable
 
 _SIGNATURE = b"\xff" + bytes(8) + b"\x7f"
 _MORE_AND_LONG = 0x03
@@ -29,6 +30,15 @@ class RawPeer:
     def close(self) -> None:
         """Disconnects."""
         self._tcp.close()
+
+    def subscribe(self, topics: Iterable[bytes]) -> bool:
+        """Subscribes to topics of up to 254 bytes; returns whether the connection is gone."""
+        frames = b"".join(bytes([0, len(topic) + 1]) + b"\1" + topic for topic in topics)
+        try:
+            self._tcp.sendall(frames)
+        except OSError:
+            return True
+        return False
 
     def flood(self, max_bytes: int) -> bool:
         """Sends parts of one message until the connection is gone; returns whether it went."""

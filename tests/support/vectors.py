@@ -167,11 +167,13 @@ def vector_document(vector: Vector) -> dict[str, Any]:
 
 
 def write_vectors(folder: Path) -> None:
-    """Writes one JSON file per kind of message."""
+    """Writes a JSON file for each kind of message that has none; the others are frozen."""
     folder.mkdir(exist_ok=True)
     for name, vector in all_vectors().items():
-        text = json.dumps(vector_document(vector), indent=2, sort_keys=True)
-        (folder / f"{name}.json").write_text(text + "\n")
+        file = folder / f"{name}.json"
+        if not file.exists():
+            text = json.dumps(vector_document(vector), indent=2, sort_keys=True)
+            file.write_text(text + "\n")
 
 
 if __name__ == "__main__":

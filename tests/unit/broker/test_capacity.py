@@ -7,7 +7,7 @@ from headrace.broker.capacity import Capacity, CapacityWatch, open_files
 
 def test_it_warns_once_then_stops_and_begins_again_with_some_room() -> None:
     watch = CapacityWatch(100)
-    said = [watch.judge(count) for count in (10, 80, 90, 94, 95, 99, 92, 90, 89, 70, 80)]
+    said = [watch.judge(count) for count in (10, 75, 80, 89, 90, 99, 87, 85, 84, 70, 75)]
     unchanged = Capacity.UNCHANGED
     assert said == [
         unchanged,

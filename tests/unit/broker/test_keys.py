@@ -142,9 +142,25 @@ def request(key: bytes, *, domain: bytes = b"ingest", mechanism: bytes = b"CURVE
     return [b"1.0", b"42", domain, b"10.0.0.9", b"", mechanism, key]
 
 
+def nobody(name: str) -> bool:
+    return False
+
+
 def test_zap_answers_with_the_name_of_an_invited_key(folder: KeyFolder) -> None:
     key = public_key_of(folder.invite("actor", "walker", ADDRESS))
-    assert answer(request(key), folder.access())[:5] == [b"1.0", b"42", b"200", b"OK", b"walker"]
+    assert answer(request(key), folder.access(), nobody)[:5] == [
+        b"1.0",
+        b"42",
+        b"200",
+        b"OK",
+        b"walker",
+    ]
+
+
+def test_zap_puts_off_who_is_in_quarantine(folder: KeyFolder) -> None:
+    key = public_key_of(folder.invite("actor", "walker", ADDRESS))
+    assert answer(request(key), folder.access(), {"walker"}.__contains__)[2] == b"300"
+    assert answer(request(key), folder.access(), {"other"}.__contains__)[2] == b"200"
 
 
 @pytest.mark.parametrize(
@@ -160,17 +176,17 @@ def test_zap_refuses_the_wrong_endpoint_and_other_mechanisms(
     folder: KeyFolder, changed: dict[str, bytes]
 ) -> None:
     key = public_key_of(folder.invite("actor", "walker", ADDRESS))
-    assert answer(request(key, **changed), folder.access())[2] == b"400"
+    assert answer(request(key, **changed), folder.access(), nobody)[2] == b"400"
 
 
 @pytest.mark.parametrize("key", [b"", b"x" * 31, b"x" * 32, b"x" * 33])
 def test_zap_refuses_keys_that_nobody_invited(folder: KeyFolder, key: bytes) -> None:
-    assert answer(request(key), folder.access())[2] == b"400"
+    assert answer(request(key), folder.access(), nobody)[2] == b"400"
 
 
 @pytest.mark.parametrize("frames", [[], [b"1.0"], [b"2.0", b"1", b"", b"", b"", b"CURVE", b""]])
 def test_zap_answers_nonsense_with_an_error(folder: KeyFolder, frames: list[bytes]) -> None:
-    assert answer(frames, folder.access())[2] == b"500"
+    assert answer(frames, folder.access(), nobody)[2] == b"500"
 
 
 def run(*arguments: str) -> Result:

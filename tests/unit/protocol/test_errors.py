@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pickle
 
+import msgspec
 import pytest
 
 from headrace.protocol.errors import HeadraceError, RefusedError, RejectCode, RemoteProtocolError
@@ -23,3 +24,9 @@ def test_the_sentence_holds_code_and_reason() -> None:
 def test_every_error_is_a_headrace_error() -> None:
     assert issubclass(RefusedError, HeadraceError)
     assert issubclass(RemoteProtocolError, HeadraceError)
+
+
+def test_a_code_of_a_later_release_is_read_as_another_one() -> None:
+    assert msgspec.json.decode(b'"struck_by_lightning"', type=RejectCode) is RejectCode.OTHER
+    with pytest.raises(msgspec.ValidationError):
+        msgspec.json.decode(b"7", type=RejectCode)

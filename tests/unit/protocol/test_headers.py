@@ -34,7 +34,7 @@ VERSION = PolicyVersion(1, 2)
 
 
 def _header(**fields: Any) -> bytes:
-    return msgspec.msgpack.encode({"wire": 0, **fields})
+    return msgspec.msgpack.encode({"wire": 1, **fields})
 
 
 def _reject(header: bytes, *payloads: bytes) -> RemoteProtocolError:
@@ -71,7 +71,7 @@ def test_a_kind_of_another_endpoint_is_unknown() -> None:
 def test_another_wire_version_is_told_from_rubbish() -> None:
     foreign = _header(kind="telepathy", wire=7)
     assert _reject(foreign).code is RejectCode.UNSUPPORTED_VERSION
-    later = encode_header(Alive(actor="a", incarnation=1, wire=1))
+    later = encode_header(Alive(actor="a", incarnation=1, wire=2))
     assert _reject(later).code is RejectCode.UNSUPPORTED_VERSION
 
 
