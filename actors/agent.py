@@ -6,41 +6,24 @@ import dataclasses
 import logging
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from headrace.actors.batching import BatchDelivery, OpenBatch
 from headrace.actors.client import BatchPermit, Client
+from headrace.actors.module_policies import ModulePolicies
 from headrace.actors.policy import Acted, OnnxPolicy
 from headrace.actors.recorder import BatchRecorder, Columns, StepResult
 from headrace.actors.session import PolicyUpdate
 from headrace.actors.single import action_of_one, rows_of_one
 from headrace.protocol.arrays import Array
 from headrace.protocol.errors import ConfigError, LocalProtocolError, RemoteProtocolError
-from headrace.protocol.identity import PolicyVersion
 from headrace.protocol.manifest import DEFAULT_MODULE, ModuleManifest
 
 _LOG = logging.getLogger("headrace.actor")
 
 Clock = Callable[[], float]
-
-
-@dataclass(frozen=True)
-class _OpenBatch:
-    """A batch in the making: one policy version, within one grant.
-
-    `is_recorded` is False for what is stepped only to get to the end of an episode.
-    """
-
-    permit: BatchPermit
-    deadline_s: float
-    is_recorded: bool = True
-
-    @property
-    def explores(self) -> bool | None:
-        """Evaluations are greedy; None leaves it to the learner."""
-        return None if self.permit.task is None else False
 
 
 class VectorAgent:
@@ -67,11 +50,9 @@ class VectorAgent:
         self._module: ModuleManifest | None = None
         self._state: dict[str, Array] = {}
         self._rewards = np.zeros(environments, np.float32)
-        self._policy: OnnxPolicy | None = None
-        self._policy_digest: str | None = None
-        self._version: PolicyVersion | None = None
-        self._batch: _OpenBatch | None = None
-        self._has_discarded = False
+        self._policies = ModulePolicies(self._rng)
+        self._batch: OpenBatch | None = None
+        self._delivery = BatchDelivery(client)
         self._acted: Acted | None = None
         # Environments that step together do not end their episodes together.
         self._evaluates = environments == 1
@@ -90,12 +71,12 @@ class VectorAgent:
         """
         if self._batch is None:
             self._batch = self._begin(observations, timeout_s)
-        batch = self._batch
-        if batch is None or self._policy is None or self._client.is_closed:
+        batch, policy = self._batch, self._policy
+        if batch is None or policy is None or self._client.is_closed:
             return None
-        self._acted = self._policy.act(
-            observations, self._state, self._rewards, explore=batch.explores
-        )
+        # Evaluations are greedy; None leaves it to the learner.
+        explore = None if batch.permit.task is None else False
+        self._acted = policy.act(observations, self._state, self._rewards, explore=explore)
         return self._acted.env_actions
 
     def record(self, step: StepResult) -> None:
@@ -104,46 +85,36 @@ class VectorAgent:
         Raises:
             LocalProtocolError: there was no `act` before it.
         """
-        if self._acted is None or self._policy is None or self._batch is None:
+        policy, batch = self._policy, self._batch
+        if self._acted is None or policy is None or batch is None:
             raise LocalProtocolError("act() before record()")
         acted, self._acted = self._acted, None
         self._state, self._rewards = acted.state, step.rewards.astype(np.float32)
-        if self._batch.is_recorded:
+        if batch.is_recorded:
             if step.final_observations:
-                finals = self._observe_finals(self._policy, step.final_observations)
+                finals = self._observe_finals(policy, step.final_observations)
                 step = dataclasses.replace(step, final_observations=finals)
             self._recorder.record(acted.observations, acted.recorded, step)
-        self._begin_episodes(self._policy, step)
+        self._begin_episodes(policy, step)
         is_over = bool(step.terminated[0] or step.truncated[0])
-        if not self._batch.is_recorded:
+        if not batch.is_recorded:
             self._client.count_unrecorded(self._environments)
-            self._batch = None if is_over else self._batch
-        elif self._is_full(self._batch, is_over=is_over):
-            self._close(self._policy, self._batch, step)
+            self._batch = None if is_over else batch
+        elif self._is_full(batch, is_over=is_over):
             self._batch = None
+            self._delivery.deliver(
+                batch.permit,
+                lambda: self._recorder.take_batch(
+                    policy.observe(step.observations, self._state, self._rewards)
+                ),
+                self._recorder.discard_batch,
+            )
 
-    def _close(self, policy: OnnxPolicy, batch: _OpenBatch, step: StepResult) -> None:
-        """Pushes a batch, unless the broker says already that it would be stale.
+    @property
+    def _policy(self) -> OnnxPolicy | None:
+        return self._policies.get(DEFAULT_MODULE)
 
-        Never twice in a row: all batches of a simulator that is slower than the learner's updates
-        are stale, and that is to be seen at the broker.
-        """
-        is_outdated = batch.permit.task is None and self._client.is_outdated(
-            batch.permit.update.version
-        )
-        self._has_discarded = is_outdated and not self._has_discarded
-        if self._has_discarded:
-            self._client.count_unrecorded(self._recorder.discard_batch())
-        else:
-            self._push(policy, batch, step)
-
-    def _push(self, policy: OnnxPolicy, batch: _OpenBatch, step: StepResult) -> None:
-        last = policy.observe(step.observations, self._state, self._rewards)
-        trajectories, env_steps = self._recorder.take_batch(last)
-        permit = batch.permit
-        self._client.push(trajectories, permit.update, env_steps, task=permit.task)
-
-    def _begin(self, observations: Columns, timeout_s: float | None) -> _OpenBatch | None:
+    def _begin(self, observations: Columns, timeout_s: float | None) -> OpenBatch | None:
         is_at_start = self._evaluates and self._recorder.is_at_start(0)
         permit = self._wait_for_permit(timeout_s, is_at_start=is_at_start)
         while permit is not None:
@@ -164,33 +135,24 @@ class VectorAgent:
             return self._client.begin(timeout_s)
         return self._client.begin_or_evaluate(timeout_s, is_at_start=is_at_start)
 
-    def _open(self, permit: BatchPermit, *, is_at_start: bool) -> _OpenBatch:
-        if permit.credit is not None:
-            return _OpenBatch(permit, self._clock() + permit.credit.fragment_s)
-        if not is_at_start:
+    def _open(self, permit: BatchPermit, *, is_at_start: bool) -> OpenBatch:
+        if permit.credit is None and not is_at_start:
             # An evaluation waits, and there is no credit to get to the end of this episode with.
             self._recorder.abandon()
-        return _OpenBatch(permit, float("inf"), is_recorded=is_at_start)
+            return OpenBatch.begin(permit, self._clock(), is_recorded=False)
+        return OpenBatch.begin(permit, self._clock())
 
     def _use(self, update: PolicyUpdate, observations: Columns) -> None:
-        if self._policy is None or update.digest != self._policy_digest:
-            if update.policy.manifest.modules.keys() != {DEFAULT_MODULE}:
-                raise ConfigError("this learner trains several modules, and here is one agent")
-            module = update.policy.manifest.modules[DEFAULT_MODULE]
-            if not update.policy.graphs[DEFAULT_MODULE]:
-                raise ConfigError(
-                    "this learner exports no policy graph; start actors with --policy rllib"
-                )
-            self._policy = OnnxPolicy(update.policy.graphs[DEFAULT_MODULE], module.graph, self._rng)
-            self._policy.check_observations(observations)
-            self._policy_digest, self._version = update.digest, None
-            self._adopt(module)
-        if update.version != self._version:
-            self._policy.set_weights(update.weights[DEFAULT_MODULE])
-            self._version = update.version
-            _LOG.info("acting with policy version %s", update.version)
+        modules = update.policy.manifest.modules
+        if modules.keys() != {DEFAULT_MODULE}:
+            raise ConfigError("this learner trains several modules, and here is one agent")
+        is_new = self._policies.use(update)
+        policy = self._policies[DEFAULT_MODULE]
+        if is_new:
+            policy.check_observations(observations)
+            self._adopt(modules[DEFAULT_MODULE])
         if not self._state:
-            self._state = self._policy.initial_state(self._environments)
+            self._state = policy.initial_state(self._environments)
 
     def _adopt(self, module: ModuleManifest) -> None:
         """Records for another module; where it records otherwise, what is under way is cut off."""
@@ -214,21 +176,13 @@ class VectorAgent:
             for name, value in self._state.items()
         }
 
-    def _is_full(self, batch: _OpenBatch, *, is_over: bool) -> bool:
-        update, credit = batch.permit.update, batch.permit.credit
-        if credit is None:
+    def _is_full(self, batch: OpenBatch, *, is_over: bool) -> bool:
+        if batch.permit.credit is None:
             return is_over
         env_steps = self._recorder.env_steps
-        if not env_steps:
-            return False
-        if is_over and self._evaluates and self._client.evaluation_is_wanted:
+        if env_steps and is_over and self._evaluates and self._client.evaluation_is_wanted:
             return True
-        cuts = update.policy.manifest.flow.cut_on_new_weights
-        return (
-            env_steps >= credit.fragment_steps
-            or self._clock() >= batch.deadline_s
-            or (cuts and self._client.newest_version != update.version)
-        )
+        return batch.is_full(env_steps, self._clock(), self._client.newest_version)
 
     def _observe_finals(
         self, policy: OnnxPolicy, finals: Mapping[int, Columns]

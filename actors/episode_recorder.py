@@ -1,0 +1,296 @@
+"""Assembles columnar trajectory batches from episodes that go their own ways."""
+
+from __future__ import annotations
+
+import math
+import secrets
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from headrace.protocol.arrays import Array
+from headrace.protocol.errors import LocalProtocolError
+from headrace.protocol.manifest import Manifest
+from headrace.protocol.trajectory import (
+    EPISODE_ID_BYTES,
+    REWARDS,
+    ChunkTable,
+    ModuleTrajectories,
+    TrajectoryBatch,
+)
+
+Clock = Callable[[], float]
+Columns = Mapping[str, Array]
+"""Arrays with one row, by column name."""
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How an agent's episode ended, in Gymnasium's sense."""
+
+    terminated: bool
+    truncated: bool
+
+
+@dataclass
+class _Step:
+    """What was acted on and with, and since then came of it."""
+
+    observations: Columns
+    outputs: Columns
+    env_t: int
+    is_recorded: bool
+    generation: int
+    reward: float = 0.0
+
+
+@dataclass(frozen=True)
+class _Segment:
+    """A chunk in the making: consecutive steps of one agent, and what it saw after the last."""
+
+    track: Track
+    steps: list[_Step]
+    lookback: int
+    t_started: int
+    last_observations: Columns
+    ending: Ending | None
+    seconds: float
+
+
+class Episode:
+    """One episode of a simulator, with one agent or many.
+
+    Attributes:
+        is_recorded: whether its steps may be trained on.
+        env_t: env steps that it has begun.
+    """
+
+    def __init__(self, started_at_s: float, *, is_recorded: bool) -> None:
+        # Not from a seeded generator: two actors of one seed would share their episodes' names.
+        self.episode_id = secrets.token_bytes(EPISODE_ID_BYTES)
+        self.started_at_s = started_at_s
+        self.is_recorded = is_recorded
+        self.env_t = 0
+
+
+class Track:
+    """One agent's way through an episode: `observe`, `act`, `reward`, and `observe` again.
+
+    Attributes:
+        last_reward: of the last completed step; an episode begins with 0.
+        state: what the policy's last action left for the next one; empty at the start.
+    """
+
+    def __init__(self, episode: Episode, agent: str, module: str) -> None:
+        self.episode = episode
+        self.agent = agent
+        self.module = module
+        self.last_reward = 0.0
+        self.total_reward = 0.0
+        self.t = 0
+        self.steps: list[_Step] = []
+        self.kept = 0
+        self.under_way: _Step | None = None
+        self.last_observations: Columns = {}
+        self.state: Columns = {}
+
+    def reward(self, reward: float) -> None:
+        """Adds to what the step under way gave.
+
+        Raises:
+            LocalProtocolError: there is none.
+        """
+        if self.under_way is None:
+            raise LocalProtocolError(f"a reward for agent {self.agent!r} before its first action")
+        self.under_way.reward += reward
+
+
+class EpisodeRecorder:
+    """Records steps as they are completed, and cuts them into batches of chunks.
+
+    A step that is under way when a batch is taken goes into the next one. Arrays are kept until
+    their batch is taken: pass ones that nobody reuses.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._lookbacks: Mapping[str, int] = {}
+        self._tracks: dict[Track, None] = {}
+        self._segments: list[_Segment] = []
+        self._env_steps: set[tuple[bytes, int]] = set()
+        self._generation = 0
+
+    @property
+    def env_steps(self) -> int:
+        """Env steps in the batch so far: of several agents' steps at one time, one."""
+        return len(self._env_steps)
+
+    def adopt(self, manifest: Manifest) -> None:
+        """Records for another manifest from now on; what was recorded so far is forgotten."""
+        self._generation += 1
+        self._lookbacks = {name: module.lookback for name, module in manifest.modules.items()}
+        self._segments = []
+        self._env_steps.clear()
+        for track in self._tracks:
+            track.steps, track.kept = [], 0
+
+    def observe(self, track: Track, observations: Columns) -> bool:
+        """Completes the step under way, if there is one, with what the agent sees after it.
+
+        Returns:
+            Whether a step was completed that is not recorded, though its episode is.
+        """
+        step, track.under_way = track.under_way, None
+        former_observations, track.last_observations = track.last_observations, observations
+        if step is None:
+            return False
+        track.t += 1
+        track.last_reward = step.reward
+        track.total_reward += step.reward
+        if step.is_recorded and step.generation == self._generation:
+            self._tracks[track] = None
+            track.steps.append(step)
+            self._env_steps.add((track.episode.episode_id, step.env_t))
+            return False
+        if len(track.steps) > track.kept:
+            self._cut(track, former_observations, None, t_stop=track.t - 1)
+        track.steps, track.kept = [], 0
+        return track.episode.is_recorded
+
+    def act(
+        self, track: Track, observations: Columns, outputs: Columns, *, is_recorded: bool
+    ) -> None:
+        """Begins a step.
+
+        Args:
+            observations: what was acted on, as it is recorded.
+            outputs: recorded outputs of the policy: `actions`, `action_logp`, ….
+        """
+        track.last_observations = observations
+        recorded = is_recorded and track.episode.is_recorded
+        track.under_way = _Step(
+            observations, outputs, track.episode.env_t, recorded, self._generation
+        )
+
+    def end(self, track: Track, observations: Columns, ending: Ending) -> bool:
+        """Ends an agent's episode with what it saw last; returns what `observe` does."""
+        is_missed = self.observe(track, observations)
+        if len(track.steps) > track.kept:
+            self._cut(track, observations, ending, t_stop=track.t)
+        self._tracks.pop(track, None)
+        return is_missed
+
+    def forget(self, track: Track) -> None:
+        """Leaves an agent's episode without an end; what was recorded of it is kept."""
+        if len(track.steps) > track.kept:
+            self._cut(track, track.last_observations, None, t_stop=track.t)
+        self._tracks.pop(track, None)
+
+    def take_batch(self) -> tuple[TrajectoryBatch, int]:
+        """Returns what was recorded since the last batch, and its env steps.
+
+        Raises:
+            LocalProtocolError: nothing was recorded.
+        """
+        if not self._env_steps:
+            raise LocalProtocolError("a batch needs at least one step")
+        self._cut_all()
+        by_module: dict[str, list[_Segment]] = {}
+        for segment in self._segments:
+            by_module.setdefault(segment.track.module, []).append(segment)
+        batch = TrajectoryBatch(
+            {
+                module: ModuleTrajectories(_chunk_table(segments), _columns(segments))
+                for module, segments in by_module.items()
+            }
+        )
+        return batch, self._forget_batch()
+
+    def discard_batch(self) -> int:
+        """Forgets what was recorded since the last batch, and returns its env steps."""
+        self._cut_all()
+        return self._forget_batch()
+
+    def _forget_batch(self) -> int:
+        env_steps = self.env_steps
+        self._segments = []
+        self._env_steps.clear()
+        return env_steps
+
+    def _cut_all(self) -> None:
+        for track in list(self._tracks):
+            if len(track.steps) > track.kept:
+                self._cut(track, track.last_observations, None, t_stop=track.t)
+            lookback = self._lookbacks.get(track.module, 0)
+            track.steps = track.steps[len(track.steps) - min(lookback, len(track.steps)) :]
+            track.kept = len(track.steps)
+
+    def _cut(
+        self, track: Track, last_observations: Columns, ending: Ending | None, t_stop: int
+    ) -> None:
+        self._segments.append(
+            _Segment(
+                track,
+                track.steps,
+                lookback=track.kept,
+                t_started=t_stop - (len(track.steps) - track.kept),
+                last_observations=last_observations,
+                ending=ending,
+                seconds=self._clock() - track.episode.started_at_s,
+            )
+        )
+        track.kept = len(track.steps)
+
+
+def _columns(segments: list[_Segment]) -> dict[str, Array]:
+    columns: dict[str, Array] = {}
+    for name in segments[0].last_observations:
+        columns[name] = np.concatenate(
+            [
+                row
+                for segment in segments
+                for row in (
+                    *(step.observations[name] for step in segment.steps),
+                    segment.last_observations[name],
+                )
+            ]
+        )
+    steps = [step for segment in segments for step in segment.steps]
+    for name in steps[0].outputs:
+        columns[name] = np.concatenate([step.outputs[name] for step in steps])
+    columns[REWARDS] = np.array([step.reward for step in steps], np.float32)
+    return columns
+
+
+def _chunk_table(segments: list[_Segment]) -> ChunkTable:
+    agents = list(dict.fromkeys(segment.track.agent for segment in segments))
+    numbers = {agent: number for number, agent in enumerate(agents)}
+    return ChunkTable(
+        agents=tuple(agents),
+        episode_id=np.frombuffer(
+            b"".join(segment.track.episode.episode_id for segment in segments), np.uint8
+        ).reshape(-1, EPISODE_ID_BYTES),
+        integers=np.array([_integers(part, numbers) for part in segments], np.int64),
+        floats=np.array([_floats(part) for part in segments], np.float64),
+    )
+
+
+def _integers(part: _Segment, numbers: Mapping[str, int]) -> tuple[int, ...]:
+    ending, trained = part.ending, part.steps[part.lookback :]
+    return (
+        numbers[part.track.agent],
+        trained[0].env_t,
+        part.t_started,
+        len(trained),
+        part.lookback,
+        ending is not None and ending.terminated,
+        ending is not None and ending.truncated,
+        part.track.t if ending is not None else 0,
+    )
+
+
+def _floats(part: _Segment) -> Iterable[float]:
+    if part.ending is None:
+        return (math.nan, math.nan)
+    return (part.track.total_reward, part.seconds)

@@ -1,0 +1,213 @@
+"""RLlib's verbs against a real broker, with real policy graphs."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+from gymnasium.spaces import Box, Discrete
+from support.policies import Exported
+from support.running import BrokerThread, Context, Learner, wait_until
+
+from headrace.actors.policy_client import PolicyClient
+from headrace.learner.session import OfferedWeights
+from headrace.protocol.arrays import Array
+from headrace.protocol.errors import ConfigError, LocalProtocolError
+from headrace.protocol.flow_control import OnPolicyFlow
+from headrace.protocol.manifest import (
+    DEFAULT_MODULE,
+    Manifest,
+    Policy,
+    encode_policy,
+    policy_digest,
+)
+from headrace.protocol.payload import encode_payload
+from headrace.protocol.trajectory import Chunk, unpack_batch
+
+pytestmark = pytest.mark.rllib
+
+
+@pytest.fixture
+def client(broker: BrokerThread) -> Iterator[PolicyClient]:
+    with PolicyClient(broker.address, actor="sim", seed=0) as client:
+        yield client
+
+
+@pytest.fixture
+def learner(broker: BrokerThread, context: Context) -> Iterator[Learner]:
+    with Learner(context, broker.address) as learner:
+        yield learner
+
+
+def publish(
+    learner: Learner,
+    modules: dict[str, Exported],
+    *,
+    number: int = 1,
+    batch: int = 160,
+    multi_agent: bool = False,
+) -> None:
+    manifest = Manifest(
+        run="test-run",
+        flow=OnPolicyFlow(train_batch_env_steps=batch),
+        modules={name: made.exported.manifest for name, made in modules.items()},
+        multi_agent=multi_agent,
+    )
+    graphs = {name: made.exported.graph for name, made in modules.items()}
+    frame = encode_policy(Policy(manifest, graphs))
+    weights = encode_payload({name: made.weights for name, made in modules.items()})
+    digest = f"{number:08x}"
+    learner.link.offer(OfferedWeights(number, digest, policy_digest(frame), frame, weights))
+
+
+def one_module() -> dict[str, Exported]:
+    return {DEFAULT_MODULE: Exported(Box(-10.0, 10.0, (2,)), Discrete(2))}
+
+
+def point(value: float) -> Array:
+    return np.full(2, value, np.float32)
+
+
+def play(client: PolicyClient, length: int, **how: Any) -> list[Any]:
+    """Plays an episode whose rewards are 1, 2, … in two parts each; returns the actions."""
+    episode = client.start_episode(**how)
+    actions: list[Any] = []
+    for t in range(length):
+        actions.append(client.get_action(episode, point(t)))
+        client.log_returns(episode, t)
+        client.log_returns(episode, 1.0)
+    client.end_episode(episode, point(length))
+    return actions
+
+
+def chunks_of(learner: Learner, env_steps: int) -> list[Chunk]:
+    batches = learner.take(env_steps)
+    return [chunk for batch in batches for chunk in unpack_batch(batch.payload)]
+
+
+def test_an_episode_is_recorded_step_by_step(client: PolicyClient, learner: Learner) -> None:
+    publish(learner, one_module())
+    actions = [action for _ in range(8) for action in play(client, 5)]
+    chunks = chunks_of(learner, 30)
+    recorded = np.concatenate([chunk.columns["actions"] for chunk in chunks]).tolist()
+    assert all(isinstance(action, int) for action in actions)
+    assert recorded == actions[: len(recorded)]
+    ended = [chunk for chunk in chunks if chunk.is_done]
+    assert len(ended) == len(recorded) // 5
+    assert {chunk.episode_return for chunk in ended} == {15.0}
+    assert all(chunk.terminated and chunk.columns["obs"][-1, 0] == 5.0 for chunk in ended)
+    assert all(chunk.columns["obs"][0, 0] == chunk.t_started for chunk in chunks)
+
+
+def test_several_episodes_are_open_at_once(client: PolicyClient, learner: Learner) -> None:
+    publish(learner, one_module())
+    episodes = [client.start_episode(f"e{number}") for number in range(4)]
+    for t in range(10):
+        seen = {name: point(t) for name in episodes}
+        actions = client.get_action(episodes, seen)
+        assert actions.keys() == seen.keys()
+        for name in episodes:
+            client.log_returns(name, 1.0)
+    for name in episodes:
+        client.end_episode(name, point(10), truncated=True)
+    client.close()
+    chunks = chunks_of(learner, 40)
+    assert len({chunk.episode_id for chunk in chunks}) == 4
+    ended = [chunk for chunk in chunks if chunk.is_done]
+    assert [(chunk.episode_return, chunk.truncated) for chunk in ended] == [(10.0, True)] * 4
+
+
+def test_threads_may_share_a_client(client: PolicyClient, learner: Learner) -> None:
+    publish(learner, one_module(), batch=400)
+    threads = [threading.Thread(target=play, args=(client, 25)) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(10.0)
+        assert not thread.is_alive()
+    assert sum(chunk.length for chunk in chunks_of(learner, 60)) >= 60
+
+
+def test_an_episode_without_training_is_played_and_not_recorded(
+    client: PolicyClient, learner: Learner, broker: BrokerThread
+) -> None:
+    publish(learner, one_module())
+    assert len(play(client, 1000, training_enabled=False)) == 1000
+    assert broker.status.ledger.produced == 0
+    assert broker.status.actors[0].unrecorded_env_steps == 0
+
+
+def test_a_simulator_that_cannot_wait_goes_on_without_credit(
+    broker: BrokerThread, learner: Learner
+) -> None:
+    publish(learner, one_module())
+    with PolicyClient(broker.address, actor="sim", without_credit="act") as client:
+        play(client, 1000)  # far more than the learner wants
+        wait_until(lambda: broker.status.actors[0].unrecorded_env_steps > 400)
+        recorded = broker.status.actors[0].env_steps
+        assert recorded + broker.status.actors[0].unrecorded_env_steps >= 990
+    assert sum(chunk.length for chunk in chunks_of(learner, 100)) >= 100
+
+
+def test_new_weights_are_used_from_the_next_batch_or_when_asked_for(
+    client: PolicyClient, learner: Learner, broker: BrokerThread
+) -> None:
+    publish(learner, one_module())
+    episode = client.start_episode()
+    client.get_action(episode, point(0))
+    client.log_returns(episode, 1.0)
+    client.get_action(episode, point(1))
+    publish(learner, one_module(), number=2)
+    wait_until(lambda: broker.status.version == "1.2")
+    wait_until(lambda: [actor.version for actor in broker.status.actors] == ["1.2"])
+    client.update_policy_weights()
+    client.log_returns(episode, 1.0)
+    client.get_action(episode, point(2))
+    [batch] = learner.take(1)
+    assert batch.lease.version.number == 1
+    [chunk] = unpack_batch(batch.payload)
+    assert chunk.length == 1
+
+
+def test_agents_have_modules_and_may_leave_early(broker: BrokerThread, learner: Learner) -> None:
+    hunter = Exported(Box(-10.0, 10.0, (2,)), Discrete(2))
+    prey = Exported(Box(-10.0, 10.0, (3,)), Box(-1.0, 1.0, (1,)))
+    publish(learner, {"hunter": hunter, "prey": prey}, multi_agent=True)
+    mapping = {"h1": "hunter", "h2": "hunter", "p": "prey"}
+    with PolicyClient(broker.address, actor="sim", policy_mapping_fn=mapping.__getitem__) as client:
+        episode = client.start_episode()
+        for t in range(6):
+            seen = {"h1": point(t), "p": np.zeros(3, np.float32)}
+            seen |= {"h2": point(t)} if t < 3 else {}
+            actions = client.get_action(episode, seen)
+            assert actions.keys() == seen.keys()
+            client.log_returns(
+                episode, dict.fromkeys(seen, 1.0), multiagent_done_dict={"h2": t == 2}
+            )
+        client.end_episode(episode, {"h1": point(6), "p": np.zeros(3, np.float32)})
+    chunks = chunks_of(learner, 6)
+    assert {(c.module_id, c.agent_id, c.length, c.episode_return) for c in chunks} == {
+        ("hunter", "h1", 6, 6.0),
+        ("hunter", "h2", 3, 3.0),
+        ("prey", "p", 6, 6.0),
+    }
+    assert all(chunk.terminated for chunk in chunks)
+
+
+def test_misuse_is_told(client: PolicyClient, learner: Learner) -> None:
+    with pytest.raises(LocalProtocolError, match="start_episode"):
+        client.log_returns("nobody", 1.0)
+    episode = client.start_episode("mine")
+    with pytest.raises(LocalProtocolError, match="begun already"):
+        client.start_episode("mine")
+    publish(learner, one_module())
+    with pytest.raises(LocalProtocolError, match="first action"):
+        client.log_returns(episode, 1.0)
+    with pytest.raises(ConfigError, match="same environment"):
+        client.get_action(episode, np.zeros(3, np.float32))
+    client.close()
+    with pytest.raises(LocalProtocolError, match="closed"):
+        client.get_action(episode, point(0))
