@@ -1,5 +1,5 @@
 # make demo   sets everything up, and trains CartPole on a broker, a learner and two actors
-# make test   sets everything up, and passes the tests
+# make test   sets everything up, and passes the tests; WORKERS=0 in one process
 # make check  lint and types
 # make light  installs without extras, and starts what a broker's host needs
 # make bench  measures headrace against what people use today; ONLY=ingest for one benchmark
@@ -10,6 +10,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 SEED ?= 1
+WORKERS ?= 2
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 .PHONY: demo test light check bench chaos vectors clean
@@ -19,7 +20,7 @@ demo: $(VENV)/.run
 
 test: $(VENV)/.dev
 	$(BIN)/coverage erase
-	$(BIN)/python -m pytest --cov --cov-report=term:skip-covered --cov-fail-under=90
+	$(BIN)/python -m pytest --numprocesses=$(WORKERS) --dist=loadfile --cov --cov-report=term:skip-covered --cov-fail-under=90
 	$(BIN)/coverage report --include='protocol/*,typings/headrace/protocol/*' --fail-under=100 --skip-covered
 
 # The broker on a host of its own: no torch, no Ray, no Gymnasium.

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from headrace.actors.collector import Collector
     from headrace.actors.config import ClientConfig
     from headrace.actors.policy import OnnxPolicy
+    from headrace.actors.policy_client import PolicyClient
     from headrace.actors.recorder import BatchRecorder, StepResult
 
 _MODULES = {
@@ -23,6 +24,7 @@ _MODULES = {
     "ClientConfig": "config",
     "Collector": "collector",
     "OnnxPolicy": "policy",
+    "PolicyClient": "policy_client",
     "StepResult": "recorder",
     "VectorAgent": "agent",
 }
@@ -34,6 +36,7 @@ __all__ = [
     "ClientConfig",
     "Collector",
     "OnnxPolicy",
+    "PolicyClient",
     "StepResult",
     "VectorAgent",
 ]
