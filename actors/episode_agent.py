@@ -17,6 +17,7 @@ from headrace.actors.policy import Acted, OnnxPolicy
 from headrace.actors.session import PolicyUpdate
 from headrace.actors.single import action_of_one, rows_of_one
 from headrace.protocol.errors import ConfigError, LocalProtocolError, RemoteProtocolError
+from headrace.protocol.identity import PolicyVersion
 from headrace.protocol.manifest import Manifest
 
 _LOG = logging.getLogger("headrace.actor")
@@ -58,15 +59,30 @@ class EpisodeAgent:
         self._delivery = BatchDelivery(client)
         self._batch: OpenBatch | None = None
         self._tracks: dict[Episode, dict[AgentId, Track]] = {}
+        self._unchecked: set[str] = set()
 
     def manifest(self, timeout_s: float | None = None) -> Manifest | None:
         """Returns what the learner says of the run; waits for it, None if it does not come.
 
         Raises:
+            ConfigError: the learner exports no graphs.
             RefusedError: the broker will not serve this actor.
         """
         update = self._client.policy_update(timeout_s)
-        return update.policy.manifest if update is not None else None
+        if update is None:
+            return None
+        if not self._policies:
+            try:
+                self._use(update)
+            except RemoteProtocolError as error:
+                _LOG.error("cannot act with policy version %s: %s", update.version, error)
+                return None
+        return update.policy.manifest
+
+    @property
+    def version(self) -> PolicyVersion | None:
+        """The policy version that acts, None before the first one."""
+        return self._policies.version
 
     def start(self, *, is_recorded: bool = True) -> Episode:
         """Begins an episode; its agents begin with their first observations."""
@@ -86,22 +102,51 @@ class EpisodeAgent:
             ConfigError: the observations do not fit the learner's policy.
             RefusedError: the broker will not serve this actor.
         """
+        return self.act_upon(
+            {
+                episode: {agent: rows_of_one(seen) for agent, seen in agents.items()}
+                for episode, agents in observations.items()
+            },
+            timeout_s,
+        )
+
+    def act_upon(
+        self, rows_by_episode: Mapping[Episode, Mapping[AgentId, Columns]], timeout_s: float | None
+    ) -> dict[Episode, dict[AgentId, Any]] | None:
+        """Does what `act` does, for observations as rows by path."""
         rows = {
-            (episode, agent): rows_of_one(observation)
-            for episode, agents in observations.items()
-            for agent, observation in agents.items()
+            (episode, agent): own
+            for episode, agents in rows_by_episode.items()
+            for agent, own in agents.items()
         }
         self._observe(rows)
-        self._deliver_if_full()
-        if not self._begin(rows, timeout_s, any(episode.is_recorded for episode in observations)):
+        self.deliver_if_due()
+        is_recorded = any(episode.is_recorded for episode in rows_by_episode)
+        if not self._begin(rows, timeout_s, is_recorded):
             return None
         acted = self._run_policies(rows)
-        for episode in observations:
+        for episode in rows_by_episode:
             episode.env_t += 1
         return {
             episode: {agent: acted[episode, agent] for agent in agents}
-            for episode, agents in observations.items()
+            for episode, agents in rows_by_episode.items()
         }
+
+    def rows_of(self, agent: AgentId, observation: Any) -> Columns:
+        """Returns an observation, which may be of lists and numbers, as `act_upon` takes it.
+
+        Raises:
+            ConfigError: it does not fit, or there is no module for the agent.
+        """
+        return self._policies[self._module(agent)].rows_of(observation)
+
+    def agents_of(self, episode: Episode) -> list[AgentId]:
+        """Returns who is in an episode."""
+        return list(self._tracks_of(episode))
+
+    def has_acted(self, episode: Episode, agent: AgentId) -> bool:
+        """Returns whether an agent is in an episode."""
+        return agent in self._tracks_of(episode)
 
     def reward(self, episode: Episode, rewards: Mapping[AgentId, float]) -> None:
         """Adds to what the agents' last actions have brought.
@@ -135,7 +180,7 @@ class EpisodeAgent:
             raise LocalProtocolError(f"agent {agent!r} is truncated without its last observation")
         last = track.last_observations
         if observation is not None:
-            last = self._see(track, rows_of_one(observation))
+            last = self._see(track, self._policies[track.module].rows_of(observation))
         if self._recorder.end(track, last, ending):
             self._client.count_unrecorded(1)
 
@@ -148,7 +193,18 @@ class EpisodeAgent:
         for agent in list(self._tracks_of(episode)):
             self.end_agent(episode, agent, observations.get(agent), ending)
         del self._tracks[episode]
-        self._deliver_if_full()
+        self.deliver_if_due()
+
+    def cut_off(self, episode: Episode) -> None:
+        """Ends an episode that nobody goes on with: truncated, where it was seen last."""
+        for track in self._tracks.pop(episode, {}).values():
+            self._recorder.cut_off(track)
+
+    def deliver_if_due(self) -> None:
+        """Ends the batch in the making if it is full; `act` and `end` do so, too."""
+        batch, newest = self._batch, self._client.newest_version
+        if batch is not None and batch.is_full(self._recorder.env_steps, self._clock(), newest):
+            self._deliver(batch)
 
     def use_newest_weights(self) -> None:
         """Ends the batch in the making if there are newer weights than it was begun with."""
@@ -187,11 +243,6 @@ class EpisodeAgent:
         if missed:
             self._client.count_unrecorded(len(missed))
 
-    def _deliver_if_full(self) -> None:
-        batch, newest = self._batch, self._client.newest_version
-        if batch is not None and batch.is_full(self._recorder.env_steps, self._clock(), newest):
-            self._deliver(batch)
-
     def _deliver(self, batch: OpenBatch) -> None:
         self._batch = None
         if self._recorder.env_steps:
@@ -221,7 +272,8 @@ class EpisodeAgent:
             if update is None:
                 return False
             try:
-                self._use(update, rows)
+                self._use(update)
+                self._check(rows)
             except RemoteProtocolError as error:
                 _LOG.error("cannot act with policy version %s: %s", update.version, error)
                 if self._client.policy_update_after(update.version, timeout_s) is None:
@@ -233,15 +285,24 @@ class EpisodeAgent:
     def _may_begin(self) -> bool:
         return self._client.newest_version is not None and self._client.may_begin()
 
-    def _use(self, update: PolicyUpdate, rows: Mapping[tuple[Episode, AgentId], Columns]) -> None:
+    def _use(self, update: PolicyUpdate) -> None:
         if not self._policies.use(update):
             return
         self._recorder.adopt(update.policy.manifest)
+        self._unchecked = set(self._policies)
         for tracks in self._tracks.values():
             for track in tracks.values():
                 track.state = {}
+
+    def _check(self, rows: Mapping[tuple[Episode, AgentId], Columns]) -> None:
+        """Compares the first observations for each module with what its graph expects."""
+        if not self._unchecked:
+            return
         for (_, agent), own in rows.items():
-            self._policies[self._module(agent)].check_observations(own)
+            module = self._module(agent)
+            if module in self._unchecked:
+                self._policies[module].check_observations(own)
+                self._unchecked.discard(module)
 
     def _module(self, agent: AgentId) -> str:
         if self._module_of is not None:

@@ -181,6 +181,11 @@ class EpisodeRecorder:
         self._tracks.pop(track, None)
         return is_missed
 
+    def cut_off(self, track: Track) -> None:
+        """Ends an agent's episode as truncated where it was seen last, without its last action."""
+        track.under_way = None
+        self.end(track, track.last_observations, Ending(terminated=False, truncated=True))
+
     def forget(self, track: Track) -> None:
         """Leaves an agent's episode without an end; what was recorded of it is kept."""
         if len(track.steps) > track.kept:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -11,6 +12,7 @@ from headrace.actors.graph_session import open_session
 from headrace.protocol.arrays import Array
 from headrace.protocol.errors import ConfigError, RejectCode, RemoteProtocolError
 from headrace.protocol.manifest import PolicyGraph, TensorSpec, numpy_dtype
+from headrace.protocol.paths import flatten_paths
 from headrace.protocol.policy_graph import EXPLORE, NOISE, REWARD, initial_state, state_output
 from headrace.protocol.trajectory import OBSERVATIONS, is_column
 
@@ -136,6 +138,18 @@ class OnnxPolicy:
             return dict(observations)
         return self.act(observations, state, rewards, explore=False).observations
 
+    def rows_of(self, observation: Any) -> dict[str, Array]:
+        """Returns one observation, which may be of lists and numbers, as a row by path.
+
+        Raises:
+            ConfigError: it is not what the graph expects.
+        """
+        leaves = flatten_paths(observation, OBSERVATIONS)
+        wanted = {spec.name: spec for spec in self._spec.observations}
+        if leaves.keys() != wanted.keys():
+            raise ConfigError(_names_differ(leaves, wanted))
+        return {name: _row_of(name, leaf, wanted[name]) for name, leaf in leaves.items()}
+
     def check_observations(self, observations: Mapping[str, Array]) -> None:
         """Compares a simulator's observations with what the graph expects.
 
@@ -144,15 +158,30 @@ class OnnxPolicy:
         """
         wanted = {spec.name: spec for spec in self._spec.observations}
         if observations.keys() != wanted.keys():
-            raise ConfigError(
-                f"the simulator's observation has {sorted(observations)}, the learner's policy "
-                f"wants {sorted(wanted)}: do both use the same environment?"
-            )
+            raise ConfigError(_names_differ(observations, wanted))
         for name, spec in wanted.items():
             _check_rows(name, observations[name], spec)
 
 
 _FLAGS = {flag: np.array([float(flag)], np.float32) for flag in (False, True)}
+
+
+def _names_differ(found: Iterable[str], wanted: Iterable[str]) -> str:
+    return (
+        f"the simulator's observation has {sorted(found)}, the learner's policy "
+        f"wants {sorted(wanted)}: do both use the same environment?"
+    )
+
+
+def _row_of(name: str, leaf: Any, spec: TensorSpec) -> Array:
+    try:
+        row = np.array(leaf, numpy_dtype(spec))[None]
+    except (TypeError, ValueError, OverflowError) as error:
+        raise ConfigError(f"the simulator's {name!r} is no {spec.dtype}: {error}") from error
+    _check_rows(name, row, spec)
+    if row.dtype.kind == "f" and not np.isfinite(row).all():
+        raise ConfigError(f"the simulator's {name!r} holds a value that is not finite")
+    return row
 
 
 def _check_rows(name: str, rows: Array, spec: TensorSpec) -> None:

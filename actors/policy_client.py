@@ -9,13 +9,17 @@ from typing import Any, Literal, Self
 
 from headrace.actors.client import Client
 from headrace.actors.episode_agent import EpisodeAgent, ModuleOf
-from headrace.actors.episode_recorder import Ending, Episode
+from headrace.actors.episode_recorder import Ending
+from headrace.actors.inference import Inference, LocalInference
+from headrace.actors.remote_inference import RemoteInference
 from headrace.protocol.errors import ConfigError, LocalProtocolError
+from headrace.protocol.inference import DEFAULT_INFERENCE
 from headrace.protocol.invitation import Invitation
 from headrace.protocol.trajectory import DEFAULT_AGENT
 
 _TURN_S = 1.0
 WithoutCredit = Literal["wait", "act"]
+InferenceMode = Literal["local", "remote"]
 
 
 class PolicyClient:
@@ -31,6 +35,7 @@ class PolicyClient:
     def __init__(
         self,
         address: str | None = None,
+        inference_mode: InferenceMode = "local",
         *,
         actor: str | None = None,
         invitation: Invitation | None = None,
@@ -38,9 +43,12 @@ class PolicyClient:
         policy_mapping_fn: ModuleOf | None = None,
         seed: int | None = None,
     ) -> None:
-        """Connects; the broker need not be there yet.
+        """Connects; the broker, or the policy server, need not be there yet.
 
         Args:
+            address: the broker's; with remote inference a policy server's endpoint.
+            inference_mode: whether the policy runs here, or in `headrace policy-server`. The
+                arguments after `invitation` are for local inference.
             without_credit: what `get_action` does while the learner wants no data: wait, or act
                 without recording, for simulators that cannot wait.
             policy_mapping_fn: the module that acts for an agent id, where the run has several.
@@ -48,14 +56,18 @@ class PolicyClient:
         Raises:
             ConfigError: the address, the actor id or the invitation cannot be used.
         """
-        self._client = Client(address, actor=actor, invitation=invitation)
-        self._agent = EpisodeAgent(
-            self._client,
-            waits=without_credit == "wait",
-            module_of=policy_mapping_fn,
-            seed=seed,
-        )
-        self._episodes: dict[str, Episode] = {}
+        self._inference: Inference
+        if inference_mode == "remote":
+            endpoint = address or (invitation.address if invitation else DEFAULT_INFERENCE)
+            self._inference = RemoteInference(endpoint, invitation=invitation)
+        elif inference_mode == "local":
+            client = Client(address, actor=actor, invitation=invitation)
+            waits = without_credit == "wait"
+            agent = EpisodeAgent(client, waits=waits, module_of=policy_mapping_fn, seed=seed)
+            self._inference = LocalInference(client, agent)
+        else:
+            raise ConfigError(f"inference_mode is 'local' or 'remote', not {inference_mode!r}")
+        self._open: set[str] = set()
         self._turn = threading.Lock()
 
     def __enter__(self) -> Self:
@@ -63,11 +75,6 @@ class PolicyClient:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-    @property
-    def actor(self) -> str:
-        """The actor id."""
-        return self._client.actor
 
     def start_episode(self, episode_id: str | None = None, training_enabled: bool = True) -> str:
         """Begins an episode, and returns its id.
@@ -81,9 +88,10 @@ class PolicyClient:
         """
         name = episode_id or secrets.token_hex(16)
         with self._turn:
-            if name in self._episodes:
+            if name in self._open:
                 raise LocalProtocolError(f"episode {name!r} has begun already")
-            self._episodes[name] = self._agent.start(is_recorded=training_enabled)
+            self._open.add(name)
+            self._inference.start(name, is_recorded=training_enabled)
         return name
 
     def get_action(self, episode_id: str | Sequence[str], observation: Any) -> Any:
@@ -100,20 +108,18 @@ class PolicyClient:
         is_one = isinstance(episode_id, str)
         names = [episode_id] if isinstance(episode_id, str) else list(episode_id)
         with self._turn:
-            is_multi_agent = self._is_multi_agent()
-            episodes = {name: self._episode(name) for name in names}
-            asked = {
-                episode: _by_agent(
+            for name in names:
+                self._require(name)
+            is_multi_agent = self._inference.is_multi_agent()
+            seen = {
+                name: _by_agent(
                     observation if is_one else observation[name], is_multi_agent=is_multi_agent
                 )
-                for name, episode in episodes.items()
+                for name in names
             }
-            acted = self._agent.act(asked)
-            if acted is None:
-                raise LocalProtocolError("the client is closed")
+            acted = self._inference.act(seen)
         actions = {
-            name: acted[episode] if is_multi_agent else acted[episode][DEFAULT_AGENT]
-            for name, episode in episodes.items()
+            name: acted[name] if is_multi_agent else acted[name][DEFAULT_AGENT] for name in names
         }
         return actions[names[0]] if is_one else actions
 
@@ -135,11 +141,11 @@ class PolicyClient:
         """
         rewards = reward if isinstance(reward, Mapping) else {DEFAULT_AGENT: float(reward)}
         with self._turn:
-            episode = self._episode(episode_id)
-            self._agent.reward(episode, rewards)
+            self._require(episode_id)
+            self._inference.reward(episode_id, rewards)
             for agent, is_done in (multiagent_done_dict or {}).items():
                 if is_done and agent != "__all__":
-                    self._agent.end_agent(episode, agent, None, Ending(True, False))
+                    self._inference.leave(episode_id, agent)
 
     def end_episode(self, episode_id: str, observation: Any, *, truncated: bool = False) -> None:
         """Ends an episode.
@@ -152,10 +158,11 @@ class PolicyClient:
             LocalProtocolError: there is no such episode.
         """
         with self._turn:
-            episode = self._episode(episode_id)
-            observations = _by_agent(observation, is_multi_agent=self._is_multi_agent())
-            self._agent.end(episode, observations, Ending(not truncated, truncated))
-            del self._episodes[episode_id]
+            self._require(episode_id)
+            is_multi_agent = self._inference.is_multi_agent()
+            seen = _by_agent(observation, is_multi_agent=is_multi_agent)
+            self._inference.end(episode_id, seen, Ending(not truncated, truncated))
+            self._open.discard(episode_id)
 
     def update_policy_weights(self) -> None:
         """Acts with the newest weights from the next action on.
@@ -164,31 +171,24 @@ class PolicyClient:
         end, which is a fraction of an update away.
         """
         with self._turn:
-            self._agent.use_newest_weights()
+            self._inference.use_newest_weights()
 
     def close(self) -> None:
         """Delivers what was recorded, says goodbye and disconnects; open episodes are given up.
 
         May be called while another thread waits in `get_action`, which ends that.
         """
-        # Who waits for credit has nothing to deliver, and would wait on.
-        if not self._client.is_closed and self._turn.acquire(timeout=_TURN_S):
-            try:
-                self._agent.deliver()
-            finally:
-                self._turn.release()
-        self._client.close()
+        if not self._turn.acquire(timeout=_TURN_S):
+            self._inference.interrupt()
+            self._turn.acquire()
+        try:
+            self._inference.close()
+        finally:
+            self._turn.release()
 
-    def _episode(self, name: str) -> Episode:
-        if name not in self._episodes:
+    def _require(self, name: str) -> None:
+        if name not in self._open:
             raise LocalProtocolError(f"there is no open episode {name!r}: start_episode() first")
-        return self._episodes[name]
-
-    def _is_multi_agent(self) -> bool:
-        manifest = self._agent.manifest()
-        if manifest is None:
-            raise LocalProtocolError("the client is closed")
-        return manifest.multi_agent
 
 
 def _by_agent(observation: Any, *, is_multi_agent: bool) -> Mapping[str, Any]:

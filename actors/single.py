@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -29,3 +30,12 @@ def action_of_one(actions: Array) -> Any:
     """Returns the only row of actions: a Python number where actions are scalars."""
     action = actions[0]
     return action if action.ndim else action.item()
+
+
+def observation_tree(observation: Any) -> Any:
+    """Returns an observation as a payload carries it: its leaves as arrays, tuples as maps."""
+    if isinstance(observation, Mapping):
+        return {str(key): observation_tree(value) for key, value in observation.items()}
+    if isinstance(observation, tuple):
+        return {str(index): observation_tree(value) for index, value in enumerate(observation)}
+    return np.asarray(observation)

@@ -10,6 +10,7 @@ import zmq
 
 from headrace.protocol.connections import CONNECTION_OPTIONS, RECONNECT_OPTIONS
 from headrace.protocol.endpoints import BrokerAddress
+from headrace.protocol.errors import ConfigError
 from headrace.protocol.invitation import Invitation
 from headrace.protocol.topics import BEACON, delivery_topic, snapshot_topic, weights_topic
 
@@ -78,6 +79,23 @@ class ClientSockets:
         self.push.close(linger=_LINGER_MS)
         self.control.close(linger=0)
         self.weights.close(linger=0)
+
+
+def dealer(
+    context: Context, endpoint: str, invitation: Invitation | None = None
+) -> zmq.Socket[bytes]:
+    """Returns a DEALER that is connected to a policy server, or will be once there is one.
+
+    Raises:
+        ConfigError: that is no endpoint.
+    """
+    made = _socket(context, zmq.DEALER, {"LINGER": 0, "IPV6": int("[" in endpoint)}, invitation)
+    try:
+        made.connect(endpoint)
+    except zmq.ZMQError as error:
+        made.close(linger=0)
+        raise ConfigError(f"cannot connect to {endpoint!r}: {error}") from error
+    return made
 
 
 def _socket(

@@ -21,7 +21,13 @@ from headrace.protocol.topics import (
     weights_topic,
 )
 
-_ROLE_OF = {"ingest": "actor", "control": "actor", "weights": "actor", "learner": "learner"}
+_ROLE_OF = {
+    "ingest": "actor",
+    "control": "actor",
+    "weights": "actor",
+    "learner": "learner",
+    "inference": "actor",  # of a policy server
+}
 
 
 class Peer(msgspec.Struct, frozen=True):

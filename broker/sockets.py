@@ -104,7 +104,7 @@ def bind_sockets(
             for option, value in (CONNECTION_OPTIONS | options).items():
                 socket.set(getattr(zmq, option), value)
             if key is not None:
-                _secure(socket, name, key)
+                serve_encrypted(socket, name, key)
             bound[name] = _bind(socket, getattr(address, name))
     except ConfigError:
         for socket in sockets.values():
@@ -131,7 +131,8 @@ def bind_authenticator(context: zmq.Context[zmq.Socket[bytes]]) -> zmq.Socket[by
     return socket
 
 
-def _secure(socket: zmq.Socket[bytes], endpoint: str, key: ServerKey) -> None:
+def serve_encrypted(socket: zmq.Socket[bytes], endpoint: str, key: ServerKey) -> None:
+    """Encrypts a socket's connections, and has it ask who may connect; before it is bound."""
     socket.set(zmq.CURVE_SERVER, 1)
     socket.set(zmq.CURVE_PUBLICKEY, key.public_key.encode())
     socket.set(zmq.CURVE_SECRETKEY, key.secret_key.encode())

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import resource
 import signal
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from types import FrameType
 
 STOP_ON_EOF_OPTION = "--stop-on-eof"
@@ -64,3 +66,10 @@ def _wait_for_eof(stop: Callable[[], None]) -> None:
     while os.read(0, 4096):
         pass
     stop()
+
+
+def announce(path: Path, found: Mapping[str, str | None]) -> None:
+    """Writes what a process has found, such as its addresses, into a JSON file at once."""
+    temporary = path.with_name(f".{path.name}.part")
+    temporary.write_text(json.dumps(found))
+    os.replace(temporary, path)

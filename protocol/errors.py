@@ -34,6 +34,8 @@ class RejectCode(StrEnum):
     FORBIDDEN = "forbidden"
     TOO_MUCH = "too_much"
     QUARANTINED = "quarantined"
+    UNKNOWN_EPISODE = "unknown_episode"
+    INVALID_TURN = "invalid_turn"
     OTHER = "other"
 
     @classmethod

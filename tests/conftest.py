@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +14,18 @@ from support.running import BrokerThread
 from headrace.deploy.process import raise_open_files_limit
 
 raise_open_files_limit()  # some tests have hundreds of clients
+
+_HEAVY = ("learner", "process")
+"""Folders whose tests start Ray and processes: one of them at a time is enough for two cores."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Says which tests share a process, where several run them."""
+    here = Path(__file__).parent
+    for item in items:
+        is_heavy = item.path.relative_to(here).parts[0] in _HEAVY
+        group = "heavy" if is_heavy else str(item.path.relative_to(here))
+        item.add_marker(pytest.mark.xdist_group(group))
 
 
 @pytest.fixture

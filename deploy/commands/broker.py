@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import ipaddress
-import json
 import logging
-import os
-import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,9 +18,14 @@ from headrace.broker.http import StatusServer
 from headrace.broker.service import BrokerService
 from headrace.deploy import options
 from headrace.deploy.guard import BrokerGuard
-from headrace.deploy.process import configure_logging, on_stop_signal, raise_open_files_limit
+from headrace.deploy.loopback import require_loopback
+from headrace.deploy.process import (
+    announce,
+    configure_logging,
+    on_stop_signal,
+    raise_open_files_limit,
+)
 from headrace.protocol.endpoints import DEFAULT_ADDRESS, BrokerAddress
-from headrace.protocol.errors import ConfigError
 from headrace.protocol.limits import DEFAULT_LIMITS, MIB
 
 _LOG = logging.getLogger("headrace.broker")
@@ -156,7 +157,7 @@ def _serve(options: _Options) -> None:
     configure_logging(is_verbose=options.is_verbose)
     raise_open_files_limit()
     if not options.keys and not options.insecure:
-        _require_loopback(BrokerAddress.parse(options.address))
+        require_loopback(dataclasses.astuple(BrokerAddress.parse(options.address)))
     config = BrokerConfig(
         address=options.address,
         http_address=options.http_address,
@@ -179,37 +180,11 @@ def _serve(options: _Options) -> None:
         http.start()
     _LOG.info("listening at %s", service.address)
     if options.announce is not None:
-        _announce(options.announce, service.address, http.url if http else None)
+        announce(
+            options.announce,
+            {"address": str(service.address), "http": http.url if http else None},
+        )
     service.run()
     if http is not None:
         http.close()
     _LOG.info("stopped")
-
-
-def _require_loopback(address: BrokerAddress) -> None:
-    endpoints = (address.ingest, address.control, address.weights, address.learner)
-    open_to_others = [endpoint for endpoint in endpoints if not _is_local(endpoint)]
-    if open_to_others:
-        raise ConfigError(
-            f"{open_to_others[0]} can be reached from other machines: make keys with "
-            "`headrace keygen` and give --keys, or listen on 127.0.0.1; without keys nothing is "
-            "encrypted or authenticated, which only --insecure accepts"
-        )
-
-
-def _is_local(endpoint: str) -> bool:
-    if endpoint.startswith("ipc://"):
-        return True
-    host = re.sub(r"^tcp://\[?([^\]]*?)\]?:\d+$", r"\1", endpoint)
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
-def _announce(path: Path, address: BrokerAddress, http_url: str | None) -> None:
-    temporary = path.with_name(f".{path.name}.part")
-    temporary.write_text(json.dumps({"address": str(address), "http": http_url}))
-    os.replace(temporary, path)

@@ -11,21 +11,11 @@ import pytest
 from gymnasium.spaces import Box, Discrete
 from support.policies import Exported
 from support.running import BrokerThread, Context, Learner, wait_until
+from support.serving import chunks_of, one_module, point, publish
 
 from headrace.actors.policy_client import PolicyClient
-from headrace.learner.session import OfferedWeights
-from headrace.protocol.arrays import Array
 from headrace.protocol.errors import ConfigError, LocalProtocolError
-from headrace.protocol.flow_control import OnPolicyFlow
-from headrace.protocol.manifest import (
-    DEFAULT_MODULE,
-    Manifest,
-    Policy,
-    encode_policy,
-    policy_digest,
-)
-from headrace.protocol.payload import encode_payload
-from headrace.protocol.trajectory import Chunk, unpack_batch
+from headrace.protocol.trajectory import unpack_batch
 
 pytestmark = pytest.mark.rllib
 
@@ -42,35 +32,6 @@ def learner(broker: BrokerThread, context: Context) -> Iterator[Learner]:
         yield learner
 
 
-def publish(
-    learner: Learner,
-    modules: dict[str, Exported],
-    *,
-    number: int = 1,
-    batch: int = 160,
-    multi_agent: bool = False,
-) -> None:
-    manifest = Manifest(
-        run="test-run",
-        flow=OnPolicyFlow(train_batch_env_steps=batch),
-        modules={name: made.exported.manifest for name, made in modules.items()},
-        multi_agent=multi_agent,
-    )
-    graphs = {name: made.exported.graph for name, made in modules.items()}
-    frame = encode_policy(Policy(manifest, graphs))
-    weights = encode_payload({name: made.weights for name, made in modules.items()})
-    digest = f"{number:08x}"
-    learner.link.offer(OfferedWeights(number, digest, policy_digest(frame), frame, weights))
-
-
-def one_module() -> dict[str, Exported]:
-    return {DEFAULT_MODULE: Exported(Box(-10.0, 10.0, (2,)), Discrete(2))}
-
-
-def point(value: float) -> Array:
-    return np.full(2, value, np.float32)
-
-
 def play(client: PolicyClient, length: int, **how: Any) -> list[Any]:
     """Plays an episode whose rewards are 1, 2, … in two parts each; returns the actions."""
     episode = client.start_episode(**how)
@@ -81,11 +42,6 @@ def play(client: PolicyClient, length: int, **how: Any) -> list[Any]:
         client.log_returns(episode, 1.0)
     client.end_episode(episode, point(length))
     return actions
-
-
-def chunks_of(learner: Learner, env_steps: int) -> list[Chunk]:
-    batches = learner.take(env_steps)
-    return [chunk for batch in batches for chunk in unpack_batch(batch.payload)]
 
 
 def test_an_episode_is_recorded_step_by_step(client: PolicyClient, learner: Learner) -> None:

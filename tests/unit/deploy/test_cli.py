@@ -10,6 +10,7 @@ from click.testing import CliRunner
 from headrace.deploy import process
 from headrace.deploy.cli import exit_code_of, headrace
 from headrace.deploy.exit_codes import ExitCode
+from headrace.deploy.loopback import require_loopback
 from headrace.deploy.progress import LiveProgress, describe, make_progress_view
 from headrace.learner.run_folder import IterationMetrics
 from headrace.protocol.errors import ConfigError, HeadraceError, RefusedError, RejectCode
@@ -82,9 +83,7 @@ def test_an_address_that_others_can_reach_needs_a_word(address: str, is_refused:
     "endpoint", ["tcp://127.0.0.1:1", "tcp://localhost:1", "tcp://[::1]:1", "ipc:///tmp/x"]
 )
 def test_an_address_of_this_machine_needs_none(endpoint: str) -> None:
-    from headrace.deploy.commands.broker import _is_local  # pyright: ignore[reportPrivateUsage]
-
-    assert _is_local(endpoint)
+    require_loopback([endpoint])
 
 
 @pytest.mark.parametrize("text", ["{", "3", "[1]"])

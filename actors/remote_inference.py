@@ -1,0 +1,215 @@
+"""Actions from a policy server, for simulators beside which no policy can run."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import zmq
+
+from headrace.actors.episode_recorder import Ending
+from headrace.actors.inference import Inference, Seen
+from headrace.actors.single import observation_tree
+from headrace.actors.sockets import Context, dealer, drain
+from headrace.protocol.errors import (
+    LocalProtocolError,
+    RefusedError,
+    RejectCode,
+    RemoteProtocolError,
+)
+from headrace.protocol.headers import encode_header
+from headrace.protocol.inference import (
+    Act,
+    Answer,
+    Denial,
+    Describe,
+    Description,
+    End,
+    answer_decoder,
+)
+from headrace.protocol.invitation import Invitation
+from headrace.protocol.payload import decode_payload, encode_payload
+
+_LOG = logging.getLogger("headrace.actor")
+_RESEND_S = 2.0
+_LOOK_FOR_CLOSE_MS = 100
+
+Clock = Callable[[], float]
+Key = tuple[str, int]
+"""Episode and turn of a request."""
+_DESCRIPTION: Key = ("", 0)
+
+
+@dataclass
+class _Remote:
+    """An episode as the server knows it."""
+
+    is_recorded: bool
+    episode: str = ""
+    turn: int = 0
+    acting: set[str] = field(default_factory=set[str])
+    rewards: dict[str, float] = field(default_factory=dict[str, float])
+    left: set[str] = field(default_factory=set[str])
+
+    @property
+    def key(self) -> Key:
+        """What names the next request."""
+        return self.episode, self.turn
+
+    def begin_anew(self) -> None:
+        """Forgets what the server does not know."""
+        self.episode, self.turn = secrets.token_hex(16), 0
+        self.acting, self.rewards, self.left = set(), {}, set()
+
+
+class RemoteInference(Inference):
+    """One socket to one endpoint, at which any policy server may answer.
+
+    A request without an answer is repeated, which changes nothing at the server. An episode that a
+    restarted server does not know goes on as another one, whose beginning the learner never sees.
+    """
+
+    def __init__(
+        self,
+        endpoint: str,
+        context: Context | None = None,
+        invitation: Invitation | None = None,
+        clock: Clock = time.monotonic,
+    ) -> None:
+        self._socket = dealer(context or zmq.Context.instance(), endpoint, invitation)
+        self._clock = clock
+        self._decode = answer_decoder().decode
+        self._episodes: dict[str, _Remote] = {}
+        self._is_multi_agent: bool | None = None
+        self._closing = threading.Event()
+
+    def is_multi_agent(self) -> bool:
+        if self._is_multi_agent is None:
+            described, _ = self._ask({_DESCRIPTION: [encode_header(Describe())]})[_DESCRIPTION]
+            self._is_multi_agent = isinstance(described, Description) and described.multi_agent
+        return self._is_multi_agent
+
+    def start(self, name: str, *, is_recorded: bool) -> None:
+        self._episodes[name] = remote = _Remote(is_recorded)
+        remote.begin_anew()
+
+    def act(self, seen: Mapping[str, Seen]) -> dict[str, dict[str, Any]]:
+        actions: dict[str, dict[str, Any]] = {}
+        while missing := [name for name in seen if name not in actions]:
+            answers = self._ask(
+                {self._episodes[name].key: self._act_request(name, seen[name]) for name in missing}
+            )
+            for name in missing:
+                remote = self._episodes[name]
+                answer, payload = answers[remote.key]
+                if isinstance(answer, Denial):
+                    self._begin_anew_or_raise(remote, answer)
+                    continue
+                actions[name] = decode_payload(payload)
+                remote.turn += 1
+                remote.acting |= seen[name].keys()
+                remote.rewards, remote.left = {}, set()
+        return actions
+
+    def reward(self, name: str, rewards: Mapping[str, float]) -> None:
+        remote = self._episodes[name]
+        for agent, reward in rewards.items():
+            if agent not in remote.acting:
+                raise LocalProtocolError(f"a reward for agent {agent!r} before its first action")
+            remote.rewards[agent] = remote.rewards.get(agent, 0.0) + reward
+
+    def leave(self, name: str, agent: str) -> None:
+        remote = self._episodes[name]
+        if agent not in remote.acting:
+            raise LocalProtocolError(f"agent {agent!r} cannot leave: it is not in this episode")
+        remote.acting.discard(agent)
+        remote.left.add(agent)
+
+    def end(self, name: str, seen: Seen, ending: Ending) -> None:
+        remote = self._episodes.pop(name)
+        if not remote.turn:
+            return  # the server has not heard of it
+        message = End(episode=remote.episode, turn=remote.turn, truncated=ending.truncated)
+        asked = [encode_header(message), encode_payload(self._turns(remote, seen))]
+        answer, _ = self._ask({remote.key: asked})[remote.key]
+        if isinstance(answer, Denial):
+            self._begin_anew_or_raise(remote, answer)
+
+    def use_newest_weights(self) -> None:
+        """The server has the newest ones anyway."""
+
+    def interrupt(self) -> None:
+        self._closing.set()
+
+    def close(self) -> None:
+        self._closing.set()
+        self._socket.close(linger=0)
+
+    def _act_request(self, name: str, seen: Seen) -> list[bytes]:
+        remote = self._episodes[name]
+        message = Act(episode=remote.episode, turn=remote.turn, training_enabled=remote.is_recorded)
+        return [encode_header(message), encode_payload(self._turns(remote, seen))]
+
+    def _turns(self, remote: _Remote, seen: Seen) -> dict[str, Any]:
+        turns: dict[str, dict[str, Any]] = {
+            agent: {"observation": observation_tree(observation)}
+            for agent, observation in seen.items()
+        }
+        for agent, reward in remote.rewards.items():
+            turns.setdefault(agent, {})["reward"] = float(reward)
+        for agent in remote.left:
+            turns.setdefault(agent, {})["terminated"] = True
+        return turns
+
+    def _begin_anew_or_raise(self, remote: _Remote, denial: Denial) -> None:
+        if denial.code is not RejectCode.UNKNOWN_EPISODE:
+            raise RefusedError(denial.code, denial.reason)
+        _LOG.warning("the policy server does not know an episode any more: it goes on as another")
+        remote.begin_anew()
+
+    def _ask(self, asked: Mapping[Key, list[bytes]]) -> dict[Key, tuple[Answer, bytes]]:
+        """Sends requests, again where no answer comes, and returns the answers.
+
+        Raises:
+            LocalProtocolError: the client was closed.
+            RefusedError: a request cannot be read there.
+        """
+        answers: dict[Key, tuple[Answer, bytes]] = {}
+        resend_at_s = float("-inf")
+        while len(answers) < len(asked):
+            if self._closing.is_set():
+                raise LocalProtocolError("the client is closed")
+            now_s = self._clock()
+            if now_s >= resend_at_s:
+                resend_at_s = now_s + _RESEND_S
+                self._send([frames for key, frames in asked.items() if key not in answers])
+            self._socket.poll(_LOOK_FOR_CLOSE_MS)
+            for frames in drain(self._socket):
+                key, answer = self._read(frames)
+                if key in asked:  # else it answers what was asked twice
+                    answers[key] = answer
+        return answers
+
+    def _send(self, requests: list[list[bytes]]) -> None:
+        for frames in requests:
+            try:
+                self._socket.send_multipart(frames, zmq.NOBLOCK)
+            except zmq.Again:
+                return  # nobody is there: they go out with the next attempt
+
+    def _read(self, frames: Sequence[bytes]) -> tuple[Key, tuple[Answer, bytes]]:
+        try:
+            answer, payloads = self._decode(frames)
+        except RemoteProtocolError as error:
+            raise RefusedError(error.code, f"an answer that is none: {error.reason}") from error
+        payload = bytes(payloads[0]) if payloads else b""
+        if isinstance(answer, Description):
+            return _DESCRIPTION, (answer, payload)
+        if answer.episode is None or answer.turn is None:
+            raise RefusedError(answer.code, answer.reason)
+        return (answer.episode, answer.turn), (answer, payload)

@@ -1,0 +1,118 @@
+"""`headrace policy-server`."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from pathlib import Path
+
+import click
+import zmq
+
+from headrace.actors.client import Client
+from headrace.actors.episode_agent import EpisodeAgent
+from headrace.actors.inference_desk import InferenceConfig
+from headrace.actors.policy_server import OpenDoor, PolicyServer
+from headrace.deploy import options
+from headrace.deploy.doorman import KeyDoorman
+from headrace.deploy.loopback import require_loopback
+from headrace.deploy.process import (
+    announce,
+    configure_logging,
+    on_stop_signal,
+    raise_open_files_limit,
+)
+from headrace.protocol.inference import DEFAULT_INFERENCE
+from headrace.protocol.invitation import load_invitation
+
+_LOG = logging.getLogger("headrace.policy_server")
+
+
+@click.command()
+@options.broker_address
+@options.join
+@click.option(
+    "--listen",
+    default=DEFAULT_INFERENCE,
+    show_default=True,
+    help="Where simulators ask; port 0: any.",
+)
+@click.option(
+    "--keys",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="A folder of `headrace keygen`: serve only who was invited as an actor, and encrypt.",
+)
+@click.option("--insecure", is_flag=True, help="Listen beyond this machine without keys.")
+@click.option("--id", "actor_id", help="A name that no other actor has; default: host-pid-random.")
+@click.option("--seed", type=int, help="Seed of exploration.")
+@click.option(
+    "--max-batch",
+    default=64,
+    show_default=True,
+    type=click.IntRange(min=1),
+    help="Requests that the policy is run for at once.",
+)
+@click.option(
+    "--max-wait-ms",
+    default=0.0,
+    show_default=True,
+    type=click.FloatRange(min=0.0),
+    help="How long a request waits for others to come.",
+)
+@click.option(
+    "--episode-timeout-s",
+    default=60.0,
+    show_default=True,
+    type=click.FloatRange(min=0.0, min_open=True),
+    help="After so long without a request an episode is truncated.",
+)
+@click.option(
+    "--announce",
+    "announced",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Write the bound endpoint to this JSON file once it is bound.",
+)
+@options.stop_on_eof
+@options.verbose
+def command(  # noqa: PLR0913 - one parameter per option
+    address: str | None,
+    join: Path | None,
+    listen: str,
+    keys: Path | None,
+    insecure: bool,
+    actor_id: str | None,
+    seed: int | None,
+    max_batch: int,
+    max_wait_ms: float,
+    episode_timeout_s: float,
+    announced: Path | None,
+    stop_on_eof: bool,
+    is_verbose: bool,
+) -> None:
+    """Acts for simulators beside which no policy can run, in any language.
+
+    They send observations and rewards, and get actions; what comes of it is delivered to the
+    broker. Any number of them may ask at one endpoint, and any number of servers may run.
+    """
+    configure_logging(is_verbose=is_verbose)
+    raise_open_files_limit()
+    if keys is None and not insecure:
+        require_loopback([listen])
+    invitation = load_invitation(join, "actor") if join else None
+    config = InferenceConfig(max_batch, max_wait_ms / 1000, episode_timeout_s)
+    context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+    with contextlib.ExitStack() as opened:
+        doorman = KeyDoorman(keys, context) if keys is not None else OpenDoor()
+        if isinstance(doorman, KeyDoorman):
+            opened.callback(doorman.close)
+        client = opened.enter_context(
+            Client(address, actor=actor_id, invitation=invitation, context=context)
+        )
+        agent = EpisodeAgent(client, seed=seed)
+        server = PolicyServer(agent, listen, context=context, config=config, doorman=doorman)
+        on_stop_signal(server.stop, stop_on_eof=stop_on_eof)
+        _LOG.info("listening at %s", server.endpoint)
+        if announced is not None:
+            announce(announced, {"endpoint": server.endpoint})
+        server.run()
+    _LOG.info("stopped")
