@@ -1,4 +1,8 @@
-"""Where the actions of a PolicyClient come from: this process, or a policy server."""
+"""Where the actions of a PolicyClient come from.
+
+This process (local_inference.py), or a policy server (remote_inference.py), beside which neither
+ONNX Runtime nor a broker is needed.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +10,7 @@ import abc
 from collections.abc import Mapping
 from typing import Any
 
-from headrace.actors.client import Client
-from headrace.actors.episode_agent import EpisodeAgent
-from headrace.actors.episode_recorder import Ending, Episode
-from headrace.protocol.errors import LocalProtocolError
+from headrace.actors.episode_recorder import Ending
 
 Seen = Mapping[str, Any]
 """Observations by agent id."""
@@ -62,52 +63,3 @@ class Inference(abc.ABC):
     @abc.abstractmethod
     def close(self) -> None:
         """Delivers what there is, and disconnects."""
-
-
-class LocalInference(Inference):
-    """Acts here, and delivers to the broker."""
-
-    def __init__(self, client: Client, agent: EpisodeAgent) -> None:
-        self._client = client
-        self._agent = agent
-        self._episodes: dict[str, Episode] = {}
-
-    def is_multi_agent(self) -> bool:
-        manifest = self._agent.manifest()
-        if manifest is None:
-            raise _closed()
-        return manifest.multi_agent
-
-    def start(self, name: str, *, is_recorded: bool) -> None:
-        self._episodes[name] = self._agent.start(is_recorded=is_recorded)
-
-    def act(self, seen: Mapping[str, Seen]) -> dict[str, dict[str, Any]]:
-        acted = self._agent.act({self._episodes[name]: agents for name, agents in seen.items()})
-        if acted is None:
-            raise _closed()
-        return {name: acted[self._episodes[name]] for name in seen}
-
-    def reward(self, name: str, rewards: Mapping[str, float]) -> None:
-        self._agent.reward(self._episodes[name], rewards)
-
-    def leave(self, name: str, agent: str) -> None:
-        self._agent.end_agent(self._episodes[name], agent, None, Ending(True, False))
-
-    def end(self, name: str, seen: Seen, ending: Ending) -> None:
-        self._agent.end(self._episodes[name], seen, ending)
-        del self._episodes[name]
-
-    def use_newest_weights(self) -> None:
-        self._agent.use_newest_weights()
-
-    def interrupt(self) -> None:
-        self._client.close()
-
-    def close(self) -> None:
-        if not self._client.is_closed:
-            self._agent.deliver()
-        self._client.close()
-
-
-def _closed() -> LocalProtocolError:
-    return LocalProtocolError("the client is closed")

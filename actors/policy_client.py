@@ -5,17 +5,19 @@ from __future__ import annotations
 import secrets
 import threading
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from headrace.actors.client import Client
-from headrace.actors.episode_agent import EpisodeAgent, ModuleOf
 from headrace.actors.episode_recorder import Ending
-from headrace.actors.inference import Inference, LocalInference
+from headrace.actors.inference import Inference
 from headrace.actors.remote_inference import RemoteInference
 from headrace.protocol.errors import ConfigError, LocalProtocolError
 from headrace.protocol.inference import DEFAULT_INFERENCE
 from headrace.protocol.invitation import Invitation
 from headrace.protocol.trajectory import DEFAULT_AGENT
+
+if TYPE_CHECKING:
+    from headrace.actors.episode_agent import ModuleOf
 
 _TURN_S = 1.0
 WithoutCredit = Literal["wait", "act"]
@@ -61,6 +63,10 @@ class PolicyClient:
             endpoint = address or (invitation.address if invitation else DEFAULT_INFERENCE)
             self._inference = RemoteInference(endpoint, invitation=invitation)
         elif inference_mode == "local":
+            # Imported here, since remote inference needs no ONNX Runtime.
+            from headrace.actors.episode_agent import EpisodeAgent
+            from headrace.actors.local_inference import LocalInference
+
             client = Client(address, actor=actor, invitation=invitation)
             waits = without_credit == "wait"
             agent = EpisodeAgent(client, waits=waits, module_of=policy_mapping_fn, seed=seed)

@@ -9,10 +9,20 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
 
 from headrace.protocol.errors import RejectCode
 from headrace.protocol.headers import encode_header
 from headrace.protocol.identity import PolicyVersion
+from headrace.protocol.inference import (
+    Act,
+    Actions,
+    Denial,
+    Describe,
+    Description,
+    End,
+    Ended,
+)
 from headrace.protocol.messages import (
     Alive,
     Beacon,
@@ -41,6 +51,7 @@ from headrace.protocol.messages import (
     Weights,
     Welcome,
 )
+from headrace.protocol.payload import encode_payload
 from support.examples import make_payload, make_policy_frame, make_weights_frame
 
 
@@ -154,8 +165,28 @@ def all_vectors() -> dict[str, Vector]:
             (make_payload(),),
         ),
         Vector(FleetReport(session=9, queue_env_steps=4000, actors=2, ledger=ledger)),
+        *_inference_vectors(version),
     ]
     return {str(vector.message.__struct_config__.tag): vector for vector in vectors}
+
+
+def _inference_vectors(version: PolicyVersion) -> list[Vector]:
+    seen = np.array([0.5, -0.25], np.float32)
+    turns = {
+        "hunter": {"observation": seen, "reward": 1.5},
+        "prey": {"observation": [1, 2.5], "reward": -1.0, "terminated": True},
+    }
+    last = {"hunter": {"observation": {"camera": seen}, "reward": 0.5}}
+    name: dict[str, Any] = {"episode": "9f3c", "turn": 3}
+    return [
+        Vector(Describe()),
+        Vector(Description(run="run-1", version=version, multi_agent=True)),
+        Vector(Act(**name, training_enabled=False), (encode_payload(turns),)),
+        Vector(Actions(**name), (encode_payload({"hunter": [0.125, -1.0]}),)),
+        Vector(End(**name, truncated=True), (encode_payload(last),)),
+        Vector(Ended(**name)),
+        Vector(Denial(code=RejectCode.INVALID_TURN, reason="turn 2 comes next", **name)),
+    ]
 
 
 def vector_document(vector: Vector) -> dict[str, Any]:
