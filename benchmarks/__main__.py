@@ -14,6 +14,7 @@ BENCHMARKS = (
     "journal",
     "roundtrip",
     "actor",
+    "inference",
     "fleet",
     "train",
     "weights",
