@@ -12,20 +12,21 @@ import numpy as np
 from headrace.actors.batching import BatchDelivery, OpenBatch
 from headrace.actors.client import BatchPermit, Client
 from headrace.actors.episode_recorder import Columns, Ending, Episode, EpisodeRecorder, Track
-from headrace.actors.module_policies import ModulePolicies
-from headrace.actors.policy import Acted, OnnxPolicy
+from headrace.actors.policy_runner import AgentId, ModuleOf, PolicyRunner
 from headrace.actors.session import PolicyUpdate
-from headrace.actors.single import action_of_one, rows_of_one
-from headrace.protocol.errors import ConfigError, LocalProtocolError, RemoteProtocolError
+from headrace.actors.single import rows_of_one
+from headrace.protocol.errors import LocalProtocolError, RemoteProtocolError
 from headrace.protocol.identity import PolicyVersion
 from headrace.protocol.manifest import Manifest
 
 _LOG = logging.getLogger("headrace.actor")
 
 Clock = Callable[[], float]
-AgentId = str
 Observations = Mapping[Episode, Mapping[AgentId, Any]]
-ModuleOf = Callable[[AgentId], str]
+GivenAction = tuple[Any, Columns]
+"""An action for the simulator, and what is recorded of it."""
+Given = Mapping[tuple[Episode, AgentId], GivenAction]
+_NOTHING: Given = {}
 
 
 class EpisodeAgent:
@@ -52,14 +53,12 @@ class EpisodeAgent:
         """
         self._client = client
         self._waits = waits
-        self._module_of = module_of
         self._clock = clock
-        self._policies = ModulePolicies(np.random.default_rng(seed))
+        self._policies = PolicyRunner(np.random.default_rng(seed), module_of)
         self._recorder = EpisodeRecorder(clock)
         self._delivery = BatchDelivery(client)
         self._batch: OpenBatch | None = None
         self._tracks: dict[Episode, dict[AgentId, Track]] = {}
-        self._unchecked: set[str] = set()
 
     def manifest(self, timeout_s: float | None = None) -> Manifest | None:
         """Returns what the learner says of the run; waits for it, None if it does not come.
@@ -71,7 +70,7 @@ class EpisodeAgent:
         update = self._client.policy_update(timeout_s)
         if update is None:
             return None
-        if not self._policies:
+        if self._policies.version is None:
             try:
                 self._use(update)
             except RemoteProtocolError as error:
@@ -111,9 +110,16 @@ class EpisodeAgent:
         )
 
     def act_upon(
-        self, rows_by_episode: Mapping[Episode, Mapping[AgentId, Columns]], timeout_s: float | None
+        self,
+        rows_by_episode: Mapping[Episode, Mapping[AgentId, Columns]],
+        timeout_s: float | None,
+        given: Given = _NOTHING,
     ) -> dict[Episode, dict[AgentId, Any]] | None:
-        """Does what `act` does, for observations as rows by path."""
+        """Does what `act` does, for observations as rows by path.
+
+        Args:
+            given: what agents do without being asked; see `given_action`.
+        """
         rows = {
             (episode, agent): own
             for episode, agents in rows_by_episode.items()
@@ -124,13 +130,18 @@ class EpisodeAgent:
         is_recorded = any(episode.is_recorded for episode in rows_by_episode)
         if not self._begin(rows, timeout_s, is_recorded):
             return None
-        acted = self._run_policies(rows)
+        actions = self._decide(rows, given)
         for episode in rows_by_episode:
             episode.env_t += 1
-        return {
-            episode: {agent: acted[episode, agent] for agent in agents}
-            for episode, agents in rows_by_episode.items()
-        }
+        return actions
+
+    def given_action(self, agent: AgentId, action: Any) -> GivenAction:
+        """Returns an action that somebody else chose, as `act_upon` takes it.
+
+        Raises:
+            ConfigError: the learner cannot train on it, or it does not fit.
+        """
+        return action, self._policies.recorded_action(agent, action)
 
     def rows_of(self, agent: AgentId, observation: Any) -> Columns:
         """Returns an observation, which may be of lists and numbers, as `act_upon` takes it.
@@ -138,7 +149,7 @@ class EpisodeAgent:
         Raises:
             ConfigError: it does not fit, or there is no module for the agent.
         """
-        return self._policies[self._module(agent)].rows_of(observation)
+        return self._policies.rows_of(agent, observation)
 
     def agents_of(self, episode: Episode) -> list[AgentId]:
         """Returns who is in an episode."""
@@ -180,7 +191,7 @@ class EpisodeAgent:
             raise LocalProtocolError(f"agent {agent!r} is truncated without its last observation")
         last = track.last_observations
         if observation is not None:
-            last = self._see(track, self._policies[track.module].rows_of(observation))
+            last = self._policies.see(track, self._policies.rows_of(agent, observation))
         if self._recorder.end(track, last, ending):
             self._client.count_unrecorded(1)
 
@@ -224,12 +235,6 @@ class EpisodeAgent:
             raise LocalProtocolError("this episode has ended")
         return self._tracks[episode]
 
-    def _see(self, track: Track, rows: Columns) -> Columns:
-        """Returns an observation as it is recorded."""
-        return self._policies[track.module].observe(
-            rows, track.state, np.array([track.last_reward], np.float32)
-        )
-
     def _observe(self, rows: Mapping[tuple[Episode, AgentId], Columns]) -> None:
         """Completes the steps that are under way."""
         missed: set[Episode] = set()
@@ -238,7 +243,7 @@ class EpisodeAgent:
             if track is None or track.under_way is None:
                 continue
             track.last_reward = track.under_way.reward
-            if self._recorder.observe(track, self._see(track, own)):
+            if self._recorder.observe(track, self._policies.see(track, own)):
                 missed.add(episode)
         if missed:
             self._client.count_unrecorded(len(missed))
@@ -273,7 +278,7 @@ class EpisodeAgent:
                 return False
             try:
                 self._use(update)
-                self._check(rows)
+                self._policies.check((agent, own) for (_, agent), own in rows.items())
             except RemoteProtocolError as error:
                 _LOG.error("cannot act with policy version %s: %s", update.version, error)
                 if self._client.policy_update_after(update.version, timeout_s) is None:
@@ -289,75 +294,29 @@ class EpisodeAgent:
         if not self._policies.use(update):
             return
         self._recorder.adopt(update.policy.manifest)
-        self._unchecked = set(self._policies)
         for tracks in self._tracks.values():
             for track in tracks.values():
                 track.state = {}
 
-    def _check(self, rows: Mapping[tuple[Episode, AgentId], Columns]) -> None:
-        """Compares the first observations for each module with what its graph expects."""
-        if not self._unchecked:
-            return
-        for (_, agent), own in rows.items():
-            module = self._module(agent)
-            if module in self._unchecked:
-                self._policies[module].check_observations(own)
-                self._unchecked.discard(module)
-
-    def _module(self, agent: AgentId) -> str:
-        if self._module_of is not None:
-            module = self._module_of(agent)
-        elif len(self._policies) == 1:
-            module = next(iter(self._policies))
-        else:
-            module = agent
-        if module not in self._policies:
-            raise ConfigError(
-                f"module {module!r} acts for agent {agent!r}, and the learner has "
-                f"{', '.join(self._policies)}: give a mapping from agents to modules"
-            )
-        return module
-
-    def _run_policies(
-        self, rows: Mapping[tuple[Episode, AgentId], Columns]
-    ) -> dict[tuple[Episode, AgentId], Any]:
-        """Runs each module once, for all of its agents."""
-        by_module: dict[str, list[Track]] = {}
-        for episode, agent in rows:
+    def _decide(
+        self, rows: Mapping[tuple[Episode, AgentId], Columns], given: Given
+    ) -> dict[Episode, dict[AgentId, Any]]:
+        """Has every agent act, and records what it does; or what it was told to do."""
+        seen: list[tuple[Track, Columns]] = []
+        for (episode, agent), own in rows.items():
             track = self._tracks[episode].get(agent)
             if track is None:
-                track = Track(episode, agent, self._module(agent))
+                track = Track(episode, agent, self._policies.module_of(agent))
                 self._tracks[episode][agent] = track
-            by_module.setdefault(track.module, []).append(track)
-        actions: dict[tuple[Episode, AgentId], Any] = {}
-        for module, tracks in by_module.items():
-            acted = self._run(self._policies[module], tracks, rows)
-            for index, track in enumerate(tracks):
-                one = slice(index, index + 1)
-                track.state = {name: value[one] for name, value in acted.state.items()}
-                self._recorder.act(
-                    track,
-                    {name: value[one] for name, value in acted.observations.items()},
-                    {name: value[one] for name, value in acted.recorded.items()},
-                    is_recorded=self._batch is not None,
-                )
-                actions[track.episode, track.agent] = action_of_one(acted.env_actions[one])
+            seen.append((track, own))
+        actions: dict[Episode, dict[AgentId, Any]] = {}
+        for done in self._policies.run(seen):
+            episode, agent = done.track.episode, done.track.agent
+            action, outputs = done.action, done.outputs
+            if (episode, agent) in given:
+                action, others = given[episode, agent]
+                outputs = {name: others.get(name, value) for name, value in outputs.items()}
+            is_recorded = self._batch is not None
+            self._recorder.act(done.track, done.observations, outputs, is_recorded=is_recorded)
+            actions.setdefault(episode, {})[agent] = action
         return actions
-
-    def _run(
-        self,
-        policy: OnnxPolicy,
-        tracks: list[Track],
-        rows: Mapping[tuple[Episode, AgentId], Columns],
-    ) -> Acted:
-        own = [rows[track.episode, track.agent] for track in tracks]
-        states = [track.state or policy.initial_state(1) for track in tracks]
-        return policy.act(
-            _join(own), _join(states), np.array([track.last_reward for track in tracks], np.float32)
-        )
-
-
-def _join(rows: list[Columns]) -> Columns:
-    if len(rows) == 1:
-        return rows[0]
-    return {name: np.concatenate([row[name] for row in rows]) for name in rows[0]}

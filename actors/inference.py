@@ -37,6 +37,16 @@ class Inference(abc.ABC):
         """Returns actions by episode and agent; raises as `is_multi_agent` does."""
 
     @abc.abstractmethod
+    def note(self, name: str, seen: Seen, actions: Mapping[str, Any]) -> None:
+        """Records what agents do upon what they see, without asking the policy.
+
+        Raises:
+            ConfigError: the learner cannot train on it.
+            LocalProtocolError: the client was closed.
+            RefusedError: nobody will serve it, or the learner cannot train on it.
+        """
+
+    @abc.abstractmethod
     def reward(self, name: str, rewards: Mapping[str, float]) -> None:
         """Adds to what the last actions have brought.
 

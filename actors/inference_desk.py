@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from headrace.actors.episode_agent import EpisodeAgent
+from headrace.actors.episode_agent import EpisodeAgent, GivenAction
 from headrace.actors.episode_recorder import Columns, Ending, Episode
 from headrace.protocol.errors import ConfigError, RejectCode, RemoteProtocolError
 from headrace.protocol.headers import Frame, encode_header
@@ -77,6 +77,7 @@ class _Open:
     answered_turn: int = -1
     answer: list[bytes] = field(default_factory=list[bytes])
     rows: Mapping[str, Columns] = field(default_factory=dict[str, Columns])
+    given: Mapping[str, GivenAction] = field(default_factory=dict[str, GivenAction])
 
 
 class InferenceDesk:
@@ -163,7 +164,13 @@ class InferenceDesk:
             return
         try:
             acted = self._agent.act_upon(
-                {known.episode: known.rows for known in chosen.values()}, timeout_s
+                {known.episode: known.rows for known in chosen.values()},
+                timeout_s,
+                {
+                    (known.episode, agent): action
+                    for known in chosen.values()
+                    for agent, action in known.given.items()
+                },
             )
         except ConfigError as error:  # the learner's policy is another one now
             for key in chosen:
@@ -235,6 +242,11 @@ class InferenceDesk:
         known = self._open[asked.key]
         try:
             rows = self._rows(known, asked)
+            given = {
+                agent: self._agent.given_action(agent, turn.action)
+                for agent, turn in asked.turns.items()
+                if turn.action is not None and agent in rows
+            }
         except (ConfigError, RemoteProtocolError) as error:
             known.next_turn -= 1
             reason = error.reason if isinstance(error, RemoteProtocolError) else str(error)
@@ -255,7 +267,7 @@ class InferenceDesk:
             if turn.has_left and self._agent.has_acted(known.episode, agent):
                 ending = Ending(turn.terminated, turn.truncated)
                 self._agent.end_agent(known.episode, agent, turn.observation, ending)
-        known.rows = rows
+        known.rows, known.given = rows, given
         if rows:
             self._ready[asked.key] = known
         else:

@@ -35,6 +35,16 @@ class LocalInference(Inference):
             raise _closed()
         return {name: acted[self._episodes[name]] for name in seen}
 
+    def note(self, name: str, seen: Seen, actions: Mapping[str, Any]) -> None:
+        episode = self._episodes[name]
+        given = {
+            (episode, agent): self._agent.given_action(agent, action)
+            for agent, action in actions.items()
+        }
+        rows = {agent: self._agent.rows_of(agent, seen[agent]) for agent in actions}
+        if self._agent.act_upon({episode: rows}, None, given) is None:
+            raise _closed()
+
     def reward(self, name: str, rewards: Mapping[str, float]) -> None:
         self._agent.reward(self._episodes[name], rewards)
 

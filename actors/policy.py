@@ -7,13 +7,21 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from msgspec import UnsetType
 
 from headrace.actors.graph_session import open_session
 from headrace.protocol.arrays import Array
 from headrace.protocol.errors import ConfigError, RejectCode, RemoteProtocolError
 from headrace.protocol.manifest import PolicyGraph, TensorSpec, numpy_dtype
 from headrace.protocol.paths import flatten_paths
-from headrace.protocol.policy_graph import EXPLORE, NOISE, REWARD, initial_state, state_output
+from headrace.protocol.policy_graph import (
+    CONNECTOR_STATE,
+    EXPLORE,
+    NOISE,
+    REWARD,
+    initial_state,
+    state_output,
+)
 from headrace.protocol.trajectory import OBSERVATIONS, is_column
 
 _NOTHING: Mapping[str, Array] = {}
@@ -149,6 +157,23 @@ class OnnxPolicy:
         if leaves.keys() != wanted.keys():
             raise ConfigError(_names_differ(leaves, wanted))
         return {name: _row_of(name, leaf, wanted[name]) for name, leaf in leaves.items()}
+
+    def recorded_action(self, action: Any) -> Array:
+        """Returns an action that the simulator took, as it is recorded, in one row.
+
+        Raises:
+            ConfigError: it is no such action, or the policy goes on from its own last one.
+        """
+        if any(state.name.startswith(CONNECTOR_STATE) for state in self._spec.states):
+            raise ConfigError("this policy remembers its own last action: another one cannot be")
+        row = _row_of("action", action, self._spec.env_action)
+        scale = self._spec.action_range
+        if isinstance(scale, UnsetType):
+            return row
+        low = np.reshape(np.array(scale.low, row.dtype), row.shape[1:])
+        high = np.reshape(np.array(scale.high, row.dtype), row.shape[1:])
+        recorded: Array = (row - low) * 2.0 / (high - low) - 1.0
+        return recorded.astype(row.dtype)
 
     def check_observations(self, observations: Mapping[str, Array]) -> None:
         """Compares a simulator's observations with what the graph expects.

@@ -17,7 +17,7 @@ from headrace.protocol.invitation import Invitation
 from headrace.protocol.trajectory import DEFAULT_AGENT
 
 if TYPE_CHECKING:
-    from headrace.actors.episode_agent import ModuleOf
+    from headrace.actors.policy_runner import ModuleOf
 
 _TURN_S = 1.0
 WithoutCredit = Literal["wait", "act"]
@@ -128,6 +128,26 @@ class PolicyClient:
             name: acted[name] if is_multi_agent else acted[name][DEFAULT_AGENT] for name in names
         }
         return actions[names[0]] if is_one else actions
+
+    def log_action(self, episode_id: str, observation: Any, action: Any) -> None:
+        """Records an action that the simulator, or a person, chose upon an observation.
+
+        Only algorithms that learn from anybody's actions can use it: DQN and SAC.
+
+        Raises:
+            ConfigError: the learner cannot train on it, or something does not fit.
+            LocalProtocolError: there is no such episode, or the client was closed.
+            RefusedError: the broker will not serve this actor; with remote inference, or what
+                `ConfigError` says.
+        """
+        with self._turn:
+            self._require(episode_id)
+            is_multi_agent = self._inference.is_multi_agent()
+            self._inference.note(
+                episode_id,
+                _by_agent(observation, is_multi_agent=is_multi_agent),
+                _by_agent(action, is_multi_agent=is_multi_agent),
+            )
 
     def log_returns(
         self,

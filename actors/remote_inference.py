@@ -99,10 +99,19 @@ class RemoteInference(Inference):
         remote.begin_anew()
 
     def act(self, seen: Mapping[str, Seen]) -> dict[str, dict[str, Any]]:
+        return self._act(seen, {})
+
+    def note(self, name: str, seen: Seen, actions: Mapping[str, Any]) -> None:
+        self._act({name: {agent: seen[agent] for agent in actions}}, actions)
+
+    def _act(self, seen: Mapping[str, Seen], given: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
         actions: dict[str, dict[str, Any]] = {}
         while missing := [name for name in seen if name not in actions]:
             answers = self._ask(
-                {self._episodes[name].key: self._act_request(name, seen[name]) for name in missing}
+                {
+                    self._episodes[name].key: self._act_request(name, seen[name], given)
+                    for name in missing
+                }
             )
             for name in missing:
                 remote = self._episodes[name]
@@ -150,10 +159,13 @@ class RemoteInference(Inference):
         self._closing.set()
         self._socket.close(linger=0)
 
-    def _act_request(self, name: str, seen: Seen) -> list[bytes]:
+    def _act_request(self, name: str, seen: Seen, given: Mapping[str, Any]) -> list[bytes]:
         remote = self._episodes[name]
         message = Act(episode=remote.episode, turn=remote.turn, training_enabled=remote.is_recorded)
-        return [encode_header(message), encode_payload(self._turns(remote, seen))]
+        turns = self._turns(remote, seen)
+        for agent, action in given.items():
+            turns[agent]["action"] = observation_tree(action)
+        return [encode_header(message), encode_payload(turns)]
 
     def _turns(self, remote: _Remote, seen: Seen) -> dict[str, Any]:
         turns: dict[str, dict[str, Any]] = {

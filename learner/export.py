@@ -338,6 +338,7 @@ def _contract(
         recorded={**recorded, **_recorded_observations(outputs)},
         env_action=_output_tensor(ENV_ACTION, outputs[ENV_ACTION]),
         max_error=largest_error,
+        action_range=graph.head.action_range,
     )
 
 

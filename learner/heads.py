@@ -8,7 +8,9 @@ from functools import partial
 from typing import Any, cast
 
 import gymnasium as gym
+import numpy as np
 import torch
+from msgspec import UNSET, UnsetType
 from ray.rllib.core.distribution.torch.torch_distribution import (
     TorchCategorical,
     TorchDiagGaussian,
@@ -21,12 +23,15 @@ from ray.rllib.utils.numpy import MAX_LOG_NN_OUTPUT, MIN_LOG_NN_OUTPUT
 from torch import Tensor, nn
 
 from headrace.protocol.errors import ConfigError
+from headrace.protocol.manifest import ActionRange
 
 
 class ActionHead(nn.Module, abc.ABC):
     """Turns what a module computes and uniform noise into an action."""
 
     noise_size: int
+    action_range: ActionRange | UnsetType = UNSET
+    """See `PolicyGraph.action_range`."""
 
     @abc.abstractmethod
     def sample(
@@ -92,6 +97,9 @@ class BoxHead(ActionHead):
         self.noise_size = 2 * math.prod(space.shape)
         is_bounded = bool(space.bounded_below.all() and space.bounded_above.all())
         self._unsquashes = normalizes and is_bounded
+        if self._unsquashes:
+            low, high = (np.ravel(bound).tolist() for bound in (space.low, space.high))
+            self.action_range = ActionRange(tuple(low), tuple(high))
         self._clips = self._unsquashes or (clips and not normalizes)
         self.register_buffer("low", torch.as_tensor(space.low, dtype=torch.float32))
         self.register_buffer("high", torch.as_tensor(space.high, dtype=torch.float32))

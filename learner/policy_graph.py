@@ -20,6 +20,7 @@ from headrace.protocol.policy_graph import (
     ACTION,
     ACTION_DIST_INPUTS,
     ACTION_LOGP,
+    CONNECTOR_STATE,
     ENV_ACTION,
     EPSILON,
     EXPLORE,
@@ -35,7 +36,6 @@ from headrace.protocol.trajectory import OBSERVATIONS
 _SMALLEST_NOISE = 2.0**-24
 """Noise is kept this far from 0 and 1, so that no logarithm is infinite in float32."""
 
-_CONNECTOR_STATE = f"{STATE}/connectors"
 _Q_PREDS = "qf_preds"
 
 
@@ -62,7 +62,7 @@ class PolicyGraphModule(nn.Module):
         self.state_shapes = {
             **{f"{STATE}/{path}": tuple(tensor.shape) for path, tensor in module_state.items()},
             **{
-                f"{_CONNECTOR_STATE}/{name}": shape
+                f"{CONNECTOR_STATE}/{name}": shape
                 for stage in spaces.stages
                 for name, shape in stage.state_shapes.items()
             },
@@ -103,7 +103,7 @@ class PolicyGraphModule(nn.Module):
         outputs |= {f"{STATE_OUT}/{path}": value for path, value in state_out.items()}
         for stage, value in zip(self._spaces.stages, values, strict=False):
             kept = stage.remember(value, _own(stage, state), reward, action)
-            outputs |= {state_output(f"{_CONNECTOR_STATE}/{name}"): kept[name] for name in kept}
+            outputs |= {state_output(f"{CONNECTOR_STATE}/{name}"): kept[name] for name in kept}
         return outputs
 
     def see(
@@ -151,7 +151,7 @@ class PolicyGraphModule(nn.Module):
 
 
 def _own(stage: Stage, state: Tensors) -> Tensors:
-    return {name: state[f"{_CONNECTOR_STATE}/{name}"] for name in stage.state_shapes}
+    return {name: state[f"{CONNECTOR_STATE}/{name}"] for name in stage.state_shapes}
 
 
 class _Forward(nn.Module):

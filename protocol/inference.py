@@ -22,6 +22,8 @@ from headrace.protocol.payload import decode_payload
 DEFAULT_INFERENCE = "tcp://127.0.0.1:5570"
 """The endpoint of a policy server."""
 
+_OPEN_FIELDS = ("observation", "action")
+
 Turn = Annotated[int, msgspec.Meta(ge=0, le=2**40)]
 
 
@@ -113,11 +115,13 @@ class AgentTurn(msgspec.Struct, frozen=True):
     Attributes:
         observation: an array, a number, lists of numbers, or maps of these; None if there is none.
         reward: what its last action has brought since.
+        action: what it does without asking; None to be told.
         terminated, truncated: it leaves the episode with this observation, and gets no action.
     """
 
     observation: Any = None
     reward: float = 0.0
+    action: Any = None
     terminated: bool = False
     truncated: bool = False
 
@@ -153,11 +157,11 @@ def decode_turns(frame: Frame, limits: DecodeLimits = DEFAULT_LIMITS) -> dict[st
 def _turn(fields: Any) -> AgentTurn:
     if not isinstance(fields, Mapping):
         raise TypeError("it is not a map")
-    rest = {name: value for name, value in fields.items() if name != "observation"}
+    rest = {name: value for name, value in fields.items() if name not in _OPEN_FIELDS}
     turn = msgspec.convert(rest, AgentTurn)
     if not math.isfinite(turn.reward):
         raise TypeError(f"a reward of {turn.reward}")
-    return msgspec.structs.replace(turn, observation=fields.get("observation"))
+    return msgspec.structs.replace(turn, **{name: fields.get(name) for name in _OPEN_FIELDS})
 
 
 class RequestName(msgspec.Struct, frozen=True):

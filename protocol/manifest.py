@@ -49,6 +49,13 @@ class ColumnSpec(TensorSpec, frozen=True):
     high: float | None = None
 
 
+class ActionRange(msgspec.Struct, frozen=True):
+    """Bounds of continuous actions, element by element in C order."""
+
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+
+
 class PolicyGraph(msgspec.Struct, frozen=True):
     """The contract of one module's ONNX graph; SPEC.md section 7 tells its meaning.
 
@@ -63,6 +70,8 @@ class PolicyGraph(msgspec.Struct, frozen=True):
         scalars: further inputs of shape [1], float32, with their default values.
         recorded: outputs to record, each under the column name it maps to.
         env_action: output with the action as the simulator expects it.
+        action_range: bounds that a recorded action in [-1, 1] is stretched to for the simulator;
+            absent where both are the same, up to clipping.
         max_error: largest absolute difference from the module when the graph was exported.
     """
 
@@ -75,6 +84,7 @@ class PolicyGraph(msgspec.Struct, frozen=True):
     max_error: float
     states: tuple[TensorSpec, ...] = ()
     takes_reward: bool = False
+    action_range: ActionRange | msgspec.UnsetType = msgspec.UNSET
 
 
 class ModuleManifest(msgspec.Struct, frozen=True):

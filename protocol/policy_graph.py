@@ -16,6 +16,8 @@ EPSILON = "epsilon"
 REWARD = "reward"
 STATE = "state"
 STATE_OUT = "state_out"
+CONNECTOR_STATE = f"{STATE}/connectors"
+"""Inputs with what observation connectors remember, such as the last action."""
 INITIAL_STATE = "initial_state"
 """Among the weights: what `state/<path>` begins with, where that is not zero."""
 

@@ -19,6 +19,7 @@ _HEAVY = ("learner", "process")
 """Folders whose tests start Ray and processes: one of them at a time is enough for two cores."""
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Says which tests share a process, where several run them."""
     here = Path(__file__).parent

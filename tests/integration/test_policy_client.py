@@ -15,6 +15,8 @@ from support.serving import chunks_of, one_module, point, publish
 
 from headrace.actors.policy_client import PolicyClient
 from headrace.protocol.errors import ConfigError, LocalProtocolError
+from headrace.protocol.flow_control import OffPolicyFlow, OnPolicyFlow
+from headrace.protocol.manifest import DEFAULT_MODULE
 from headrace.protocol.trajectory import unpack_batch
 
 pytestmark = pytest.mark.rllib
@@ -77,7 +79,7 @@ def test_several_episodes_are_open_at_once(client: PolicyClient, learner: Learne
 
 
 def test_threads_may_share_a_client(client: PolicyClient, learner: Learner) -> None:
-    publish(learner, one_module(), batch=400)
+    publish(learner, one_module(), flow=OnPolicyFlow(train_batch_env_steps=400))
     threads = [threading.Thread(target=play, args=(client, 25)) for _ in range(4)]
     for thread in threads:
         thread.start()
@@ -151,6 +153,44 @@ def test_agents_have_modules_and_may_leave_early(broker: BrokerThread, learner: 
         ("prey", "p", 6, 6.0),
     }
     assert all(chunk.terminated for chunk in chunks)
+
+
+OFF_POLICY = OffPolicyFlow(sample_env_steps=10)
+
+
+@pytest.mark.parametrize(
+    ("space", "taken", "recorded"),
+    [
+        (Discrete(3), 2, 2),
+        (Box(-2.0, 6.0, (2,)), [-2.0, 4.0], [-1.0, 0.5]),  # normalised to [-1, 1]
+    ],
+)
+def test_actions_of_others_are_recorded_for_who_can_train_on_them(
+    client: PolicyClient, learner: Learner, space: Any, taken: Any, recorded: Any
+) -> None:
+    publish(learner, {DEFAULT_MODULE: Exported(Box(-10.0, 10.0, (2,)), space)}, flow=OFF_POLICY)
+    episode = client.start_episode()
+    for t in range(3):
+        client.log_action(episode, point(t), taken)
+        client.log_returns(episode, 1.0)
+    client.get_action(episode, point(3))
+    client.end_episode(episode, point(4))
+    client.close()
+    [chunk] = chunks_of(learner, 4)
+    assert chunk.columns["obs"][:, 0].tolist() == [0.0, 1.0, 2.0, 3.0, 4.0]
+    assert chunk.columns["actions"][:3].tolist() == [recorded] * 3
+    assert chunk.columns["action_logp"][:3].tolist() == [0.0] * 3
+    assert chunk.episode_return == 3.0
+
+
+def test_actions_of_others_are_refused_where_nobody_can_train_on_them(
+    client: PolicyClient, learner: Learner
+) -> None:
+    publish(learner, one_module())
+    episode = client.start_episode()
+    with pytest.raises(ConfigError, match="DQN and SAC"):
+        client.log_action(episode, point(0), 1)
+    assert client.get_action(episode, point(0)) in (0, 1)
 
 
 def test_misuse_is_told(client: PolicyClient, learner: Learner) -> None:

@@ -24,6 +24,7 @@ from support.serving import (
 
 from headrace.actors.policy_client import PolicyClient
 from headrace.protocol.errors import LocalProtocolError, RefusedError
+from headrace.protocol.flow_control import OffPolicyFlow
 
 pytestmark = pytest.mark.rllib
 
@@ -185,6 +186,21 @@ def test_a_policy_client_acts_remotely_with_the_same_verbs(
     chunks = chunks_of(learner, 30)
     ended = [chunk for chunk in chunks if chunk.is_done]
     assert {(chunk.episode_return, chunk.truncated) for chunk in ended} == {(15.0, True)}
+
+
+def test_actions_of_others_are_recorded_or_refused_remotely_too(
+    broker: BrokerThread, learner: Learner
+) -> None:
+    publish(learner, one_module(), flow=OffPolicyFlow(sample_env_steps=10))
+    with ServerThread(broker.address) as server, PolicyClient(server.endpoint, "remote") as client:
+        episode = client.start_episode()
+        client.log_action(episode, point(0), 1)
+        client.log_returns(episode, 1.0)
+        client.end_episode(episode, point(1))
+        with pytest.raises(RefusedError, match="shape"):
+            client.log_action(client.start_episode(), point(0), [1, 2])
+    [chunk] = chunks_of(learner, 1)
+    assert chunk.columns["actions"].tolist() == [1]
 
 
 def test_an_episode_goes_on_when_a_server_was_restarted(

@@ -11,12 +11,13 @@ import zmq
 from gymnasium.spaces import Box, Discrete
 
 from headrace.actors.client import Client
-from headrace.actors.episode_agent import EpisodeAgent, ModuleOf
+from headrace.actors.episode_agent import EpisodeAgent
 from headrace.actors.inference_desk import InferenceConfig
+from headrace.actors.policy_runner import ModuleOf
 from headrace.actors.policy_server import PolicyServer
 from headrace.learner.session import OfferedWeights
 from headrace.protocol.arrays import Array
-from headrace.protocol.flow_control import OnPolicyFlow
+from headrace.protocol.flow_control import Flow, OnPolicyFlow
 from headrace.protocol.manifest import (
     DEFAULT_MODULE,
     Manifest,
@@ -35,12 +36,12 @@ def publish(
     modules: dict[str, Exported],
     *,
     number: int = 1,
-    batch: int = 160,
+    flow: Flow = OnPolicyFlow(train_batch_env_steps=160),
     multi_agent: bool = False,
 ) -> None:
     manifest = Manifest(
         run="test-run",
-        flow=OnPolicyFlow(train_batch_env_steps=batch),
+        flow=flow,
         modules={name: made.exported.manifest for name, made in modules.items()},
         multi_agent=multi_agent,
     )
