@@ -20,7 +20,7 @@ demo: $(VENV)/.run
 
 test: $(VENV)/.dev
 	$(BIN)/coverage erase
-	$(BIN)/python -m pytest --numprocesses=$(WORKERS) --dist=loadgroup --cov --cov-report=term:skip-covered --cov-fail-under=90
+	$(BIN)/python -m pytest --numprocesses=$(WORKERS) --cov --cov-report=term:skip-covered --cov-fail-under=90
 	$(BIN)/coverage report --include='protocol/*,typings/headrace/protocol/*' --fail-under=100 --skip-covered
 
 # The broker on a host of its own: no torch, no Ray, no Gymnasium.

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import zmq
 from support.running import BrokerThread
+from xdist.scheduler import LoadScopeScheduling
 
 from headrace.deploy.process import raise_open_files_limit
 
@@ -19,14 +20,17 @@ _HEAVY = ("learner", "process")
 """Folders whose tests start Ray and processes: one of them at a time is enough for two cores."""
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+class FolderScheduling(LoadScopeScheduling):  # type: ignore[misc] # it has no types
+    """Each file's tests, and those of all heavy folders, in one process."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file, _, _ = nodeid.partition("::")
+        return "heavy" if Path(file).parts[1] in _HEAVY else file
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> FolderScheduling:
     """Says which tests share a process, where several run them."""
-    here = Path(__file__).parent
-    for item in items:
-        is_heavy = item.path.relative_to(here).parts[0] in _HEAVY
-        group = "heavy" if is_heavy else str(item.path.relative_to(here))
-        item.add_marker(pytest.mark.xdist_group(group))
+    return FolderScheduling(config, log)
 
 
 @pytest.fixture
