@@ -37,6 +37,7 @@ from headrace.protocol.payload import decode_payload, encode_payload
 
 _LOG = logging.getLogger("headrace.actor")
 _RESEND_S = 2.0
+_LONGEST_SILENCE_S = 30.0
 _LOOK_FOR_CLOSE_MS = 100
 
 Clock = Callable[[], float]
@@ -81,6 +82,7 @@ class RemoteInference(Inference):
         invitation: Invitation | None = None,
         clock: Clock = time.monotonic,
     ) -> None:
+        self._endpoint = endpoint
         self._socket = dealer(context or zmq.Context.instance(), endpoint, invitation)
         self._clock = clock
         self._decode = answer_decoder().decode
@@ -193,10 +195,16 @@ class RemoteInference(Inference):
         """
         answers: dict[Key, tuple[Answer, bytes]] = {}
         resend_at_s = float("-inf")
+        reconnect_after_s, silent_since_s = _RESEND_S, self._clock()
         while len(answers) < len(asked):
             if self._closing.is_set():
                 raise LocalProtocolError("the client is closed")
             now_s = self._clock()
+            if now_s - silent_since_s > reconnect_after_s:
+                reconnect_after_s = min(2 * reconnect_after_s, _LONGEST_SILENCE_S)
+                silent_since_s = now_s
+                self._reconnect()
+                resend_at_s = now_s
             if now_s >= resend_at_s:
                 resend_at_s = now_s + _RESEND_S
                 self._send([frames for key, frames in asked.items() if key not in answers])
@@ -206,6 +214,14 @@ class RemoteInference(Inference):
                 if key in asked:  # else it answers what was asked twice
                     answers[key] = answer
         return answers
+
+    def _reconnect(self) -> None:
+        """Makes another connection: libzmq gives up on one that was refused once.
+
+        Who was invited a moment ago may be known by now.
+        """
+        self._socket.disconnect(self._endpoint)
+        self._socket.connect(self._endpoint)
 
     def _send(self, requests: list[list[bytes]]) -> None:
         for frames in requests:
