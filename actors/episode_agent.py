@@ -242,7 +242,6 @@ class EpisodeAgent:
             track = self._tracks_of(episode).get(agent)
             if track is None or track.under_way is None:
                 continue
-            track.last_reward = track.under_way.reward
             if self._recorder.observe(track, self._policies.see(track, own)):
                 missed.add(episode)
         if missed:

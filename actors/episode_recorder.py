@@ -78,7 +78,6 @@ class Track:
     """One agent's way through an episode: `observe`, `act`, `reward`, and `observe` again.
 
     Attributes:
-        last_reward: of the last completed step; an episode begins with 0.
         state: what the policy's last action left for the next one; empty at the start.
     """
 
@@ -86,14 +85,28 @@ class Track:
         self.episode = episode
         self.agent = agent
         self.module = module
-        self.last_reward = 0.0
         self.total_reward = 0.0
+        self._completed_reward = 0.0
         self.t = 0
         self.steps: list[_Step] = []
         self.kept = 0
         self.under_way: _Step | None = None
         self.last_observations: Columns = {}
         self.state: Columns = {}
+
+    @property
+    def last_reward(self) -> float:
+        """What the last action has brought; an episode begins with 0."""
+        return self._completed_reward if self.under_way is None else self.under_way.reward
+
+    def complete(self) -> _Step | None:
+        """Ends the step under way, if there is one, and returns it."""
+        step, self.under_way = self.under_way, None
+        if step is not None:
+            self.t += 1
+            self._completed_reward = step.reward
+            self.total_reward += step.reward
+        return step
 
     def reward(self, reward: float) -> None:
         """Adds to what the step under way gave.
@@ -141,13 +154,10 @@ class EpisodeRecorder:
         Returns:
             Whether a step was completed that is not recorded, though its episode is.
         """
-        step, track.under_way = track.under_way, None
+        step = track.complete()
         former_observations, track.last_observations = track.last_observations, observations
         if step is None:
             return False
-        track.t += 1
-        track.last_reward = step.reward
-        track.total_reward += step.reward
         if step.is_recorded and step.generation == self._generation:
             self._tracks[track] = None
             track.steps.append(step)

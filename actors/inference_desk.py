@@ -108,11 +108,6 @@ class InferenceDesk:
         """Requests without an answer."""
         return len(self._arrived) + len(self._ready) + len(self._curious)
 
-    @property
-    def open_episodes(self) -> int:
-        """Episodes that have begun and not ended."""
-        return len(self._open)
-
     def take(self, route: bytes, name: str, frames: Sequence[Frame], now_s: float) -> None:
         """Takes one message.
 

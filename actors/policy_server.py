@@ -47,8 +47,8 @@ class Doorman(Protocol):
         """Returns what a message's sender was authenticated as; empty without keys."""
         ...
 
-    def look(self, now_s: float) -> bool:
-        """Takes note of who was invited or revoked; returns whether all must connect anew."""
+    def look(self) -> bool:
+        """Asked each second: who was invited or revoked; returns whether all must connect anew."""
         ...
 
 
@@ -66,7 +66,7 @@ class OpenDoor:
     def name_of(self, frame: zmq.Frame) -> str:
         return ""
 
-    def look(self, now_s: float) -> bool:
+    def look(self) -> bool:
         return False
 
 
@@ -120,7 +120,7 @@ class PolicyServer:
                 if now_s >= overdue_at_s:
                     overdue_at_s = now_s + _OVERDUE_EVERY_S
                     self._desk.end_overdue(now_s)
-                    if self._doorman.look(now_s):
+                    if self._doorman.look():
                         self._disconnect_all()
                         self._socket = self._bind(self.endpoint)
             self._agent.deliver()
@@ -143,13 +143,8 @@ class PolicyServer:
 
     def _gather(self, timeout_s: float) -> None:
         """Takes what has arrived, or arrives within a time."""
-        poller = zmq.Poller()
-        poller.register(self._socket, zmq.POLLIN)
-        asked = self._doorman.requests
-        if asked is not None:
-            poller.register(asked, zmq.POLLIN)
-        ready = {socket for socket, _ in poller.poll(round(timeout_s * 1000))}
-        if asked is not None and asked in ready:
+        ready = {socket for socket, _ in self._poller.poll(round(timeout_s * 1000))}
+        if self._doorman.requests in ready:
             self._doorman.answer_requests()
         if self._socket not in ready:
             return
@@ -188,4 +183,8 @@ class PolicyServer:
                 f"cannot listen at {endpoint}: {error}; is another server running there? "
                 "Choose another endpoint with --listen"
             ) from error
+        self._poller = zmq.Poller()
+        for polled in (socket, self._doorman.requests):
+            if polled is not None:
+                self._poller.register(polled, zmq.POLLIN)
         return socket

@@ -20,23 +20,27 @@ class Capacity(Enum):
 
 
 class CapacityWatch:
-    """Says when to warn, when to let nobody in, and when to let peers in again."""
+    """Says when to warn, when to let nobody in, and when to let peers in again.
+
+    Attributes:
+        is_full: whether nobody is let in.
+    """
 
     def __init__(self, max_open_files: int) -> None:
         self.max_open_files = max_open_files
         self._has_warned = False
-        self._is_full = False
+        self.is_full = False
 
     def judge(self, open_files: int) -> Capacity:
         """Returns what to do now."""
         share = open_files / self.max_open_files
-        if self._is_full:
+        if self.is_full:
             if share >= _ROOM_SHARE:
                 return Capacity.UNCHANGED
-            self._is_full = False
+            self.is_full = False
             return Capacity.HAS_ROOM
         if share >= _FULL_SHARE:
-            self._is_full = self._has_warned = True
+            self.is_full = self._has_warned = True
             return Capacity.FULL
         if share >= _WARN_SHARE and not self._has_warned:
             self._has_warned = True

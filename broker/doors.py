@@ -52,12 +52,10 @@ class Doors:
         self._also: list[int] = []
         self._capacity = CapacityWatch(max_open_files())
         self._look_due_s = float("-inf")
-        self._is_full = False
         self._rounds = 0
         self._hung_up: set[tuple[str, int]] = set()
         self.sockets = self._bind(address)
         bound = self.sockets.address
-        self._listeners = Listeners(_ports_of(dataclasses.astuple(bound)))
         subscribed_to = _ports_of((bound.control, bound.weights))
         self._flood_watch = FloodWatch(subscribed_to, lambda: self._rounds)
 
@@ -88,7 +86,7 @@ class Doors:
             Whether somebody may have other rights now.
         """
         is_due = now_s >= self._look_due_s
-        if is_due or (not self._is_full and may_be_full(self._capacity.max_open_files)):
+        if is_due or (not self._capacity.is_full and may_be_full(self._capacity.max_open_files)):
             self._look_at_capacity()
         if not is_due:
             return False
@@ -99,7 +97,6 @@ class Doors:
             self._listeners.close()
             self.sockets.disconnect_all()
             self.sockets = self._bind(self.sockets.address)
-            self._listeners = Listeners(_ports_of(dataclasses.astuple(self.sockets.address)))
         return True
 
     def close(self) -> None:
@@ -111,6 +108,7 @@ class Doors:
 
     def _bind(self, address: BrokerAddress) -> BrokerSockets:
         sockets = bind_sockets(self._context, address, self._limits, self.gate.key)
+        self._listeners = Listeners(_ports_of(dataclasses.astuple(sockets.address)))
         self._poller = zmq.Poller()
         for socket in (*sockets.by_endpoint.values(), self.gate.requests):
             if socket is not None:
@@ -138,11 +136,9 @@ class Doors:
             case Capacity.FULL:
                 _LOG.error("nobody can connect any more: %d files are open", count)
                 self._listeners.refuse()
-                self._is_full = True
             case Capacity.HAS_ROOM:
                 _LOG.warning("peers can connect again: %d files are open", count)
                 self._listeners.admit()
-                self._is_full = False
             case Capacity.UNCHANGED:
                 pass
 

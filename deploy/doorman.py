@@ -11,8 +11,6 @@ from headrace.broker.key_folder import KeyFolder
 from headrace.broker.sockets import serve_encrypted
 from headrace.protocol.errors import ConfigError
 
-_LOOK_EVERY_S = 1.0
-
 
 class KeyDoorman:
     """Lets in who was invited as an actor; see `actors.policy_server.Doorman`."""
@@ -24,7 +22,6 @@ class KeyDoorman:
             ConfigError: it cannot be used.
         """
         self._gate = KeyedGate(KeyFolder(keys), context)
-        self._look_due_s = float("-inf")
 
     @property
     def requests(self) -> zmq.Socket[bytes] | None:
@@ -39,12 +36,9 @@ class KeyDoorman:
         self._gate.answer_requests(lambda _: False)
 
     def name_of(self, frame: zmq.Frame) -> str:
-        return str(frame.get("User-Id"))
+        return self._gate.name_of([frame.buffer])
 
-    def look(self, now_s: float) -> bool:
-        if now_s < self._look_due_s:
-            return False
-        self._look_due_s = now_s + _LOOK_EVERY_S
+    def look(self) -> bool:
         return self._gate.refresh()
 
     def close(self) -> None:

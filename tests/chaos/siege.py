@@ -22,6 +22,17 @@ _MIB = 1024 * 1024
 
 
 @dataclass(frozen=True)
+class SiegePlan:
+    """How long, and how many rounds of attack and control in turn."""
+
+    rounds: int
+    lasts_s: float = 8.0
+    actors: int = 8
+    learners: int = 2
+    is_timed: bool = True
+
+
+@dataclass(frozen=True)
 class Attackers:
     """Processes, and what starts them; all end by themselves.
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import threading
 import time
-from dataclasses import dataclass
 from pathlib import Path
 
 from chaos.diary import read_diaries
 from chaos.insider import InsiderPlan
 from chaos.report import Report
-from chaos.siege import BOUND_MIB, Attackers, besiege, report_of
+from chaos.siege import BOUND_MIB, Attackers, SiegePlan, besiege, report_of
 from chaos.stage import Part, Stage
 from chaos.throughput import Throughput
 
@@ -20,22 +19,11 @@ _LEARNER_TRAINS_S = 0.02
 _CALM_S = 4.0
 
 
-@dataclass(frozen=True)
-class Plan:
-    """How long, and how many rounds of attack and control in turn."""
-
-    rounds: int
-    lasts_s: float = 8.0
-    actors: int = 8
-    learners: int = 2
-    is_timed: bool = True
+SHORT = SiegePlan(rounds=2, lasts_s=4.0, is_timed=False)
+LONG = SiegePlan(rounds=8)
 
 
-SHORT = Plan(rounds=2, lasts_s=4.0, is_timed=False)
-LONG = Plan(rounds=8)
-
-
-def run(plan: Plan, folder: Path, seed: int) -> Report:
+def run(plan: SiegePlan, folder: Path, seed: int) -> Report:
     """Compares the honest fleet's rate with one while the insider only burns time."""
     with Stage(folder, actors=plan.actors, actors_per_process=4, learners=plan.learners) as stage:
         stage.use_keys()

@@ -3,32 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
 from pathlib import Path
 
 from chaos.report import Report
-from chaos.siege import Attackers, besiege, report_of
+from chaos.siege import Attackers, SiegePlan, besiege, report_of
 from chaos.stage import Part, Stage
 from chaos.stranger import StrangerPlan
 from headrace.protocol.endpoints import BrokerAddress
 
-
-@dataclass(frozen=True)
-class Plan:
-    """How long, and how many rounds of attack and control in turn."""
-
-    rounds: int
-    lasts_s: float = 8.0
-    actors: int = 8
-    learners: int = 2
-    is_timed: bool = True
+SHORT = SiegePlan(rounds=1, lasts_s=5.0, is_timed=False)
+LONG = SiegePlan(rounds=6)
 
 
-SHORT = Plan(rounds=1, lasts_s=5.0, is_timed=False)
-LONG = Plan(rounds=6)
-
-
-def run(plan: Plan, folder: Path, seed: int) -> Report:
+def run(plan: SiegePlan, folder: Path, seed: int) -> Report:
     """Compares the honest fleet's rate with one while the strangers only burn time."""
     with Stage(folder, actors=plan.actors, actors_per_process=4, learners=plan.learners) as stage:
         stage.use_keys()
