@@ -65,6 +65,8 @@ class Findings:
         out_of_order: batches that a learner's process was handed, at the first attempt, after a
             later one of the same origin,
         learners_were_hurt: which explains that: what one gives back comes late to the others.
+        late_after_death: more of them, which were open when the broker died beside several
+            learners: it had leased them to another one that they did not reach.
         sent_twice: transmissions beyond the first of each batch,
         open_at_faults: batches that were unacknowledged at the faults, which may be sent again.
         disagreements: actors whose own books say something else.
@@ -75,6 +77,7 @@ class Findings:
     unexcused: int
     out_of_order: int
     learners_were_hurt: bool
+    late_after_death: int
     sent_twice: int
     open_at_faults: int
     disagreements: list[str] = field(default_factory=list)
@@ -99,6 +102,7 @@ class _Origin:
     handed: set[int] = field(default_factory=set)
     acknowledged: int = 0
     newest: int = 0
+    open_at_death: range = range(0)
     ended: tuple[int, int, int, int] | None = None
 
 
@@ -115,6 +119,7 @@ class Referee:
         self._newest_handed: Counter[tuple[int, int, Origin]] = Counter()
         self._unconfirmed: defaultdict[tuple[int, int], list[range]] = defaultdict(list)
         self._out_of_order = 0
+        self._late_after_death = 0
         self._open_at_faults = 0
 
     def read(self, entries: Iterable[Entry]) -> None:
@@ -143,6 +148,8 @@ class Referee:
                         origin.newest - origin.acknowledged for origin in self._origins.values()
                     )
                     self._hurt(str(entry.fields[1]))
+                    if str(entry.fields[1]).startswith("broker"):
+                        self._note_open()
                 case "healed":
                     self._heal(str(entry.fields[0]))
                 case _:
@@ -155,9 +162,21 @@ class Referee:
         self._origins[actor, actor_life].handed.add(number)
         where = (worker, life, (actor, actor_life))
         if attempt == 1:
-            self._out_of_order += number < self._newest_handed[where]
+            if number < self._newest_handed[where]:
+                self._note_late(worker, self._origins[actor, actor_life], number)
             self._newest_handed[where] = number
         self._handings[batch].append(Handing(entry.at_s, worker, life, take, batch, attempt))
+
+    def _note_open(self) -> None:
+        for origin in self._origins.values():
+            origin.open_at_death = range(origin.acknowledged + 1, origin.newest + 1)
+
+    def _note_late(self, worker: int, origin: _Origin, number: int) -> None:
+        has_others = any(other != worker for other, _ in self._newest_take)
+        if has_others and number in origin.open_at_death:
+            self._late_after_death += 1
+        else:
+            self._out_of_order += 1
 
     def _hurt(self, target: str) -> None:
         """Expects, from a learner's last take on, that its confirmations do not arrive."""
@@ -180,6 +199,7 @@ class Referee:
             unexcused=sum(not self._is_excused(handings) for handings in again),
             out_of_order=self._out_of_order,
             learners_were_hurt=any(self._unconfirmed.values()),
+            late_after_death=self._late_after_death,
             sent_twice=sum(
                 count - 1
                 for origin in self._origins.values()

@@ -32,7 +32,9 @@ class Report:
             lines += [
                 "  " + ", ".join(f"{name} {count:,}" for name, count in ledger.items()),
                 f"  handed twice {found.handed_twice} (unexcused {found.unexcused}), "
-                f"out of order {found.out_of_order}, sent again {found.sent_twice} "
+                f"out of order {found.out_of_order} "
+                f"(and {found.late_after_death} after a broker's death), "
+                f"sent again {found.sent_twice} "
                 f"(open at faults {found.open_at_faults})",
             ]
         if self.figures:

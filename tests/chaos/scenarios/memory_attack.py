@@ -70,6 +70,7 @@ def run(plan: Plan, folder: Path, seed: int) -> Report:
             for _ in range(plan.attacks):
                 pause.wait(plan.calm_s)
                 ended_at_s = _attack(stage.address)
+                stage.diary.write("fault", "memory", stage.broker.name)
                 stage.diary.write("attacked", ended_at_s)
             pause.wait(plan.calm_s)
         finally:
@@ -79,6 +80,8 @@ def run(plan: Plan, folder: Path, seed: int) -> Report:
     violations = list(findings.violations)
     if findings.handed_twice:
         violations.append(f"{findings.handed_twice} batches were handed to training twice")
+    if findings.sent_twice > findings.open_at_faults:
+        violations.append("more batches were sent again than were open when the broker died")
     largest_mib = watch.largest_bytes / _MIB
     if largest_mib > 1.1 * _BOUND_MIB:
         violations.append(f"the broker took {largest_mib:.0f} MiB")
