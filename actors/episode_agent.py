@@ -11,7 +11,8 @@ import numpy as np
 
 from headrace.actors.batching import BatchDelivery, OpenBatch
 from headrace.actors.client import BatchPermit, Client
-from headrace.actors.episode_recorder import Columns, Ending, Episode, EpisodeRecorder, Track
+from headrace.actors.episode_recorder import EpisodeRecorder
+from headrace.actors.episode_track import Columns, Ending, Episode, Track
 from headrace.actors.policy_runner import AgentId, ModuleOf, PolicyRunner
 from headrace.actors.session import PolicyUpdate
 from headrace.actors.single import rows_of_one
@@ -49,7 +50,7 @@ class EpisodeAgent:
 
         Args:
             waits: whether `act` waits for credit; else it acts without recording meanwhile.
-            module_of: which module acts for an agent, where the run has several.
+            module_of: which module acts for an agent, where the learner does not say.
         """
         self._client = client
         self._waits = waits
@@ -203,6 +204,7 @@ class EpisodeAgent:
         """
         for agent in list(self._tracks_of(episode)):
             self.end_agent(episode, agent, observations.get(agent), ending)
+        self._recorder.end_episode(episode, truncated=not ending.terminated)
         del self._tracks[episode]
         self.deliver_if_due()
 
@@ -210,6 +212,7 @@ class EpisodeAgent:
         """Ends an episode that nobody goes on with: truncated, where it was seen last."""
         for track in self._tracks.pop(episode, {}).values():
             self._recorder.cut_off(track)
+        self._recorder.end_episode(episode, truncated=True)
 
     def deliver_if_due(self) -> None:
         """Ends the batch in the making if it is full; `act` and `end` do so, too."""

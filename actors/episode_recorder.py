@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import math
-import secrets
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
+import msgspec
 import numpy as np
 
+from headrace.actors.episode_track import Columns, Ending, Episode, Step, Track
 from headrace.protocol.arrays import Array
+from headrace.protocol.ended_episodes import EndedEpisode
 from headrace.protocol.errors import LocalProtocolError
 from headrace.protocol.manifest import Manifest
 from headrace.protocol.trajectory import (
+    ENV_T,
     EPISODE_ID_BYTES,
     REWARDS,
     ChunkTable,
@@ -21,28 +24,6 @@ from headrace.protocol.trajectory import (
 )
 
 Clock = Callable[[], float]
-Columns = Mapping[str, Array]
-"""Arrays with one row, by column name."""
-
-
-@dataclass(frozen=True)
-class Ending:
-    """How an agent's episode ended, in Gymnasium's sense."""
-
-    terminated: bool
-    truncated: bool
-
-
-@dataclass
-class _Step:
-    """What was acted on and with, and since then came of it."""
-
-    observations: Columns
-    outputs: Columns
-    env_t: int
-    is_recorded: bool
-    generation: int
-    reward: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -50,73 +31,12 @@ class _Segment:
     """A chunk in the making: consecutive steps of one agent, and what it saw after the last."""
 
     track: Track
-    steps: list[_Step]
+    steps: list[Step]
     lookback: int
     t_started: int
     last_observations: Columns
     ending: Ending | None
     seconds: float
-
-
-class Episode:
-    """One episode of a simulator, with one agent or many.
-
-    Attributes:
-        is_recorded: whether its steps may be trained on.
-        env_t: env steps that it has begun.
-    """
-
-    def __init__(self, started_at_s: float, *, is_recorded: bool) -> None:
-        # Not from a seeded generator: two actors of one seed would share their episodes' names.
-        self.episode_id = secrets.token_bytes(EPISODE_ID_BYTES)
-        self.started_at_s = started_at_s
-        self.is_recorded = is_recorded
-        self.env_t = 0
-
-
-class Track:
-    """One agent's way through an episode: `observe`, `act`, `reward`, and `observe` again.
-
-    Attributes:
-        state: what the policy's last action left for the next one; empty at the start.
-    """
-
-    def __init__(self, episode: Episode, agent: str, module: str) -> None:
-        self.episode = episode
-        self.agent = agent
-        self.module = module
-        self.total_reward = 0.0
-        self._completed_reward = 0.0
-        self.t = 0
-        self.steps: list[_Step] = []
-        self.kept = 0
-        self.under_way: _Step | None = None
-        self.last_observations: Columns = {}
-        self.state: Columns = {}
-
-    @property
-    def last_reward(self) -> float:
-        """What the last action has brought; an episode begins with 0."""
-        return self._completed_reward if self.under_way is None else self.under_way.reward
-
-    def complete(self) -> _Step | None:
-        """Ends the step under way, if there is one, and returns it."""
-        step, self.under_way = self.under_way, None
-        if step is not None:
-            self.t += 1
-            self._completed_reward = step.reward
-            self.total_reward += step.reward
-        return step
-
-    def reward(self, reward: float) -> None:
-        """Adds to what the step under way gave.
-
-        Raises:
-            LocalProtocolError: there is none.
-        """
-        if self.under_way is None:
-            raise LocalProtocolError(f"a reward for agent {self.agent!r} before its first action")
-        self.under_way.reward += reward
 
 
 class EpisodeRecorder:
@@ -130,7 +50,12 @@ class EpisodeRecorder:
         self._clock = clock
         self._lookbacks: Mapping[str, int] = {}
         self._tracks: dict[Track, None] = {}
+        self._is_multi_agent = False
+        self._timed: set[str] = set()
+        """Modules whose agents record when they saw what."""
         self._segments: list[_Segment] = []
+        self._ended: dict[int, EndedEpisode] = {}
+        """By index in `_segments`."""
         self._env_steps: set[tuple[bytes, int]] = set()
         self._generation = 0
 
@@ -143,7 +68,13 @@ class EpisodeRecorder:
         """Records for another manifest from now on; what was recorded so far is forgotten."""
         self._generation += 1
         self._lookbacks = {name: module.lookback for name, module in manifest.modules.items()}
-        self._segments = []
+        self._is_multi_agent = manifest.multi_agent
+        self._timed = {
+            name
+            for name, module in manifest.modules.items()
+            if any(column.name == ENV_T for column in module.columns)
+        }
+        self._segments, self._ended = [], {}
         self._env_steps.clear()
         for track in self._tracks:
             track.steps, track.kept = [], 0
@@ -155,7 +86,8 @@ class EpisodeRecorder:
             Whether a step was completed that is not recorded, though its episode is.
         """
         step = track.complete()
-        former_observations, track.last_observations = track.last_observations, observations
+        former_observations = track.last_observations
+        track.last_observations = self._with_time(track, observations)
         if step is None:
             return False
         if step.is_recorded and step.generation == self._generation:
@@ -177,18 +109,18 @@ class EpisodeRecorder:
             observations: what was acted on, as it is recorded.
             outputs: recorded outputs of the policy: `actions`, `action_logp`, ….
         """
-        track.last_observations = observations
+        track.last_observations = self._with_time(track, observations)
         recorded = is_recorded and track.episode.is_recorded
-        track.under_way = _Step(
-            observations, outputs, track.episode.env_t, recorded, self._generation
+        track.under_way = Step(
+            track.last_observations, outputs, track.episode.env_t, recorded, self._generation
         )
 
     def end(self, track: Track, observations: Columns, ending: Ending) -> bool:
         """Ends an agent's episode with what it saw last; returns what `observe` does."""
         is_missed = self.observe(track, observations)
         if len(track.steps) > track.kept:
-            self._cut(track, observations, ending, t_stop=track.t)
-        self._tracks.pop(track, None)
+            self._cut(track, track.last_observations, ending, t_stop=track.t)
+        self._leave(track)
         return is_missed
 
     def cut_off(self, track: Track) -> None:
@@ -200,7 +132,19 @@ class EpisodeRecorder:
         """Leaves an agent's episode without an end; what was recorded of it is kept."""
         if len(track.steps) > track.kept:
             self._cut(track, track.last_observations, None, t_stop=track.t)
-        self._tracks.pop(track, None)
+        self._leave(track)
+
+    def end_episode(self, episode: Episode, *, truncated: bool) -> None:
+        """Tells what became of an episode that all of its agents have left."""
+        own = [n for n, part in enumerate(self._segments) if part.track.episode is episode]
+        if own and self._is_multi_agent:
+            self._ended[own[-1]] = EndedEpisode(
+                chunk=0,  # known when the batch is taken
+                truncated=truncated,
+                env_steps=episode.env_t,
+                episode_s=self._clock() - episode.started_at_s,
+                agents=episode.totals,
+            )
 
     def take_batch(self) -> tuple[TrajectoryBatch, int]:
         """Returns what was recorded since the last batch, and its env steps.
@@ -212,11 +156,18 @@ class EpisodeRecorder:
             raise LocalProtocolError("a batch needs at least one step")
         self._cut_all()
         by_module: dict[str, list[_Segment]] = {}
-        for segment in self._segments:
-            by_module.setdefault(segment.track.module, []).append(segment)
+        ended: dict[str, list[EndedEpisode]] = {}
+        for index, segment in enumerate(self._segments):
+            own = by_module.setdefault(segment.track.module, [])
+            if index in self._ended:
+                here = msgspec.structs.replace(self._ended[index], chunk=len(own))
+                ended.setdefault(segment.track.module, []).append(here)
+            own.append(segment)
         batch = TrajectoryBatch(
             {
-                module: ModuleTrajectories(_chunk_table(segments), _columns(segments))
+                module: ModuleTrajectories(
+                    _chunk_table(segments, ended.get(module, ())), _columns(segments)
+                )
                 for module, segments in by_module.items()
             }
         )
@@ -229,9 +180,18 @@ class EpisodeRecorder:
 
     def _forget_batch(self) -> int:
         env_steps = self.env_steps
-        self._segments = []
+        self._segments, self._ended = [], {}
         self._env_steps.clear()
         return env_steps
+
+    def _with_time(self, track: Track, observations: Columns) -> Columns:
+        if track.module not in self._timed:
+            return observations
+        return {**observations, ENV_T: np.array([track.episode.env_t], np.int64)}
+
+    def _leave(self, track: Track) -> None:
+        self._tracks.pop(track, None)
+        track.episode.leave(track)
 
     def _cut_all(self) -> None:
         for track in list(self._tracks):
@@ -278,7 +238,7 @@ def _columns(segments: list[_Segment]) -> dict[str, Array]:
     return columns
 
 
-def _chunk_table(segments: list[_Segment]) -> ChunkTable:
+def _chunk_table(segments: list[_Segment], ended: Iterable[EndedEpisode]) -> ChunkTable:
     agents = list(dict.fromkeys(segment.track.agent for segment in segments))
     numbers = {agent: number for number, agent in enumerate(agents)}
     return ChunkTable(
@@ -288,6 +248,7 @@ def _chunk_table(segments: list[_Segment]) -> ChunkTable:
         ).reshape(-1, EPISODE_ID_BYTES),
         integers=np.array([_integers(part, numbers) for part in segments], np.int64),
         floats=np.array([_floats(part) for part in segments], np.float64),
+        ended=tuple(ended),
     )
 
 

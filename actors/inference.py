@@ -10,7 +10,7 @@ import abc
 from collections.abc import Mapping
 from typing import Any
 
-from headrace.actors.episode_recorder import Ending
+from headrace.actors.episode_track import Ending
 
 Seen = Mapping[str, Any]
 """Observations by agent id."""

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from headrace.actors.episode_agent import EpisodeAgent, GivenAction
-from headrace.actors.episode_recorder import Columns, Ending, Episode
+from headrace.actors.episode_track import Columns, Ending, Episode
 from headrace.protocol.errors import ConfigError, RejectCode, RemoteProtocolError
 from headrace.protocol.headers import Frame, encode_header
 from headrace.protocol.inference import (

@@ -7,7 +7,7 @@ from typing import Any
 
 from headrace.actors.client import Client
 from headrace.actors.episode_agent import EpisodeAgent
-from headrace.actors.episode_recorder import Ending, Episode
+from headrace.actors.episode_track import Ending, Episode
 from headrace.actors.inference import Inference, Seen
 from headrace.protocol.errors import LocalProtocolError
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from headrace.actors.client import Client
-from headrace.actors.episode_recorder import Ending
+from headrace.actors.episode_track import Ending
 from headrace.actors.inference import Inference
 from headrace.actors.remote_inference import RemoteInference
 from headrace.protocol.errors import ConfigError, LocalProtocolError

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from headrace.actors.episode_recorder import Columns, Track
+from headrace.actors.episode_track import Columns, Track
 from headrace.actors.module_policies import ModulePolicies
 from headrace.actors.policy import Acted, OnnxPolicy
 from headrace.actors.session import PolicyUpdate
@@ -44,6 +44,7 @@ class PolicyRunner:
     def __init__(self, rng: np.random.Generator, module_of: ModuleOf | None = None) -> None:
         self._policies = ModulePolicies(rng)
         self._module_of = module_of
+        self._module_by_agent: Mapping[AgentId, str] = {}
         self._unchecked: set[str] = set()
         self._is_off_policy = False
 
@@ -57,7 +58,9 @@ class PolicyRunner:
         if not self._policies.use(update):
             return False
         self._unchecked = set(self._policies)
-        self._is_off_policy = isinstance(update.policy.manifest.flow, OffPolicyFlow)
+        manifest = update.policy.manifest
+        self._module_by_agent = manifest.agents or {}
+        self._is_off_policy = isinstance(manifest.flow, OffPolicyFlow)
         return True
 
     def module_of(self, agent: AgentId) -> str:
@@ -68,6 +71,8 @@ class PolicyRunner:
         """
         if self._module_of is not None:
             module = self._module_of(agent)
+        elif agent in self._module_by_agent:
+            module = self._module_by_agent[agent]
         elif len(self._policies) == 1:
             module = next(iter(self._policies))
         else:

@@ -12,7 +12,7 @@ from typing import Any
 
 import zmq
 
-from headrace.actors.episode_recorder import Ending
+from headrace.actors.episode_track import Ending
 from headrace.actors.inference import Inference, Seen
 from headrace.actors.single import observation_tree
 from headrace.actors.sockets import Context, dealer, drain

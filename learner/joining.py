@@ -13,7 +13,7 @@ import numpy as np
 
 from headrace.learner.stock import StockedChunk
 from headrace.protocol.arrays import Array
-from headrace.protocol.trajectory import OBSERVATIONS, Chunk, is_column
+from headrace.protocol.trajectory import Chunk, has_last_row
 
 
 def join_chunks(chunks: Iterable[StockedChunk]) -> list[StockedChunk]:
@@ -61,7 +61,7 @@ def _rows(name: str, chunks: list[Chunk]) -> Array:
     """The context of later chunks, and the observation between two, are there already."""
     pieces = [chunks[0].columns[name]]
     pieces += [chunk.columns[name][chunk.lookback :] for chunk in chunks[1:]]
-    if is_column(OBSERVATIONS, name):
+    if has_last_row(name):
         pieces = [*(piece[:-1] for piece in pieces[:-1]), pieces[-1]]
     rows: Array = np.concatenate(pieces)
     return rows

@@ -11,7 +11,7 @@ from headrace.learner.collection import paused_collection
 from headrace.learner.session import LeasedBatch
 from headrace.protocol.arrays import Array
 from headrace.protocol.messages import Lease
-from headrace.protocol.trajectory import OBSERVATIONS, Chunk, is_column, unpack_batch
+from headrace.protocol.trajectory import Chunk, has_last_row, unpack_batch
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ def cut_chunk(chunk: Chunk, length: int, lookback: int) -> tuple[Chunk, Chunk]:
 
     def rows(start: int, stop: int) -> dict[str, Array]:
         return {
-            name: values[start : stop + 1 if is_column(OBSERVATIONS, name) else stop]
+            name: values[start : stop + 1 if has_last_row(name) else stop]
             for name, values in chunk.columns.items()
         }
 

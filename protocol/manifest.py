@@ -100,6 +100,7 @@ class Manifest(msgspec.Struct, frozen=True):
 
     Attributes:
         modules: by module id.
+        agents: which module acts for an agent, where the learner knows the agents' ids.
         infos: keys of Gymnasium's info dict to record, as columns `infos/<key>`.
         environment: the Gymnasium id that the learner's run file names, if any; an actor without
             an environment of its own uses it.
@@ -113,6 +114,7 @@ class Manifest(msgspec.Struct, frozen=True):
     infos: tuple[Name, ...] = ()
     environment: str | None = None
     environment_config: dict[str, str | int | float | bool | None] = {}
+    agents: dict[str, ModuleId] | msgspec.UnsetType = msgspec.UNSET
 
 
 class Policy(msgspec.Struct, frozen=True):

@@ -1,7 +1,7 @@
 """Columnar trajectory batches: all chunks of a module share one array per column.
 
 A *chunk* is a contiguous slice of one agent's episode. Of its rows the first `lookback` are context
-and never trained. `obs` columns have lookback + length + 1 rows per chunk, all others
+and never trained. `obs` columns and `env_t` have lookback + length + 1 rows per chunk, all others
 lookback + length; the rows of consecutive chunks follow one another.
 
 The payload is `{module id: {"chunks": {field: array}, "columns": {name: array}}}`.
@@ -10,12 +10,13 @@ The payload is `{module id: {"chunks": {field: array}, "columns": {name: array}}
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from headrace.protocol.arrays import Array
+from headrace.protocol.ended_episodes import EndedEpisode, ended_from_wire, ended_to_wire
 from headrace.protocol.errors import LocalProtocolError, RejectCode, RemoteProtocolError
 from headrace.protocol.identity import MAX_SAFE_INTEGER
 from headrace.protocol.limits import DEFAULT_LIMITS, DecodeLimits
@@ -25,6 +26,8 @@ OBSERVATIONS = "obs"
 ACTIONS = "actions"
 REWARDS = "rewards"
 INFOS = "infos"
+ENV_T = "env_t"
+"""The env step at which each observation was seen: agents need not act in every one."""
 
 EPISODE_ID_BYTES = 16
 _LONGEST_CHUNK = 2**31
@@ -62,6 +65,11 @@ def is_column(family: str, name: str) -> bool:
     return name == family or name.startswith(family + "/")
 
 
+def has_last_row(name: str) -> bool:
+    """Returns whether a column has a row per chunk for what was seen after the last step."""
+    return name == ENV_T or is_column(OBSERVATIONS, name)
+
+
 @dataclass(frozen=True)
 class ChunkTable:
     """One row per chunk, in the order of the columns' rows; n is the number of chunks.
@@ -83,12 +91,14 @@ class ChunkTable:
         floats: [n, 2] float64, with the columns FLOAT_FIELDS:
             episode_return: undiscounted return of the whole episode, NaN unless it ended.
             episode_s: seconds that the whole episode took, NaN unless it ended.
+        ended: the episodes of several agents that ended for all of them; in one table of a batch.
     """
 
     agents: tuple[str, ...]
     episode_id: Array
     integers: Array
     floats: Array
+    ended: tuple[EndedEpisode, ...] = ()
 
     def __len__(self) -> int:
         return len(self.integers)
@@ -114,7 +124,7 @@ class Chunk:
     """One chunk as views into its batch.
 
     Attributes:
-        columns: rows of this chunk by column name; `obs` columns have one row more.
+        columns: rows of this chunk by column name; `obs` columns and `env_t` have one row more.
     """
 
     module_id: str
@@ -156,6 +166,16 @@ class TrajectoryBatch:
         """Trained steps, summed over all agents."""
         return sum(part.chunks.env_steps for part in self.modules.values())
 
+    @property
+    def ended(self) -> dict[str, EndedEpisode]:
+        """The episodes of several agents that ended for all of them, by episode id."""
+        tables = [part.chunks for part in self.modules.values()]
+        return {
+            table.episode_id[ended.chunk].tobytes().hex(): ended
+            for table in tables
+            for ended in table.ended
+        }
+
     def __iter__(self) -> Iterator[Chunk]:
         """Yields every chunk; arrays are views, nothing is copied."""
         for module_id, part in self.modules.items():
@@ -164,7 +184,7 @@ class TrajectoryBatch:
 
 def _chunks(module_id: str, part: ModuleTrajectories) -> Iterator[Chunk]:
     table = part.chunks
-    columns = [(n, v, int(is_column(OBSERVATIONS, n))) for n, v in part.columns.items()]
+    columns = [(n, v, int(has_last_row(n))) for n, v in part.columns.items()]
     episode_ids = table.episode_id.tobytes().hex()
     row = 0
     for index, (integers, floats) in enumerate(
@@ -212,12 +232,15 @@ def pack_batch(batch: TrajectoryBatch) -> bytes:
 
 
 def _table_to_wire(table: ChunkTable) -> dict[str, Any]:
-    return {
+    fields: dict[str, Any] = {
         "agents": list(table.agents),
         "episode_id": table.episode_id,
         "integers": table.integers,
         "floats": table.floats,
     }
+    if table.ended:
+        fields["ended"] = ended_to_wire(table.ended)
+    return fields
 
 
 def unpack_batch(
@@ -263,6 +286,8 @@ def _table_from_wire(fields: Mapping[str, object]) -> ChunkTable:
     fault = _shape_fault(table) or _table_fault(table)
     if fault is not None:
         raise _fault(fault)
+    if "ended" in fields:
+        return replace(table, ended=ended_from_wire(fields["ended"], len(table)))
     return table
 
 

@@ -8,9 +8,9 @@ from headrace.protocol.arrays import Array
 from headrace.protocol.manifest import ColumnSpec, Manifest, ModuleManifest, numpy_dtype
 from headrace.protocol.trajectory import (
     INFOS,
-    OBSERVATIONS,
     ModuleTrajectories,
     TrajectoryBatch,
+    has_last_row,
     is_column,
 )
 
@@ -43,7 +43,7 @@ def _find_module_fault(part: ModuleTrajectories, module: ModuleManifest) -> str 
         return f"a lookback above the manifest's {module.lookback}"
     steps = part.chunks.rows
     for name, values in part.columns.items():
-        rows = steps + len(part.chunks) if is_column(OBSERVATIONS, name) else steps
+        rows = steps + len(part.chunks) if has_last_row(name) else steps
         if len(values) != rows:
             return f"column {name!r} has {len(values)} rows, the chunks need {rows}"
     for column in module.columns:

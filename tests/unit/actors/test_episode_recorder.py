@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 from support.examples import make_manifest, make_module
 
-from headrace.actors.episode_recorder import Ending, Episode, EpisodeRecorder, Track
+from headrace.actors.episode_recorder import EpisodeRecorder
+from headrace.actors.episode_track import Ending, Episode, Track
 from headrace.protocol.arrays import Array
+from headrace.protocol.ended_episodes import AgentTotals
 from headrace.protocol.errors import LocalProtocolError
-from headrace.protocol.manifest import DEFAULT_MODULE
-from headrace.protocol.trajectory import Chunk, TrajectoryBatch, pack_batch, unpack_batch
+from headrace.protocol.manifest import DEFAULT_MODULE, ColumnSpec, Manifest
+from headrace.protocol.trajectory import ENV_T, Chunk, TrajectoryBatch, pack_batch, unpack_batch
 
 OVER = Ending(terminated=True, truncated=False)
 CUT_OFF = Ending(terminated=False, truncated=True)
@@ -212,3 +214,60 @@ def test_an_agent_that_leaves_without_an_end_leaves_what_it_did(writer: Writer) 
     assert (chunk.length, chunk.is_done) == (1, False)
     with pytest.raises(LocalProtocolError, match="before its first action"):
         track().reward(1.0)
+
+
+def make_timed_manifest(**modules: int) -> Manifest:
+    """A manifest of several agents, with the lookback of each module."""
+    columns = (*make_module().columns, ColumnSpec(ENV_T, "int64", ()))
+    return msgspec.structs.replace(
+        make_manifest(),
+        multi_agent=True,
+        modules={n: make_module(columns=columns, lookback=k) for n, k in modules.items()},
+    )
+
+
+def test_agents_record_when_they_saw_what(writer: Writer) -> None:
+    writer.recorder.adopt(make_timed_manifest(m=1))
+    episode = Episode(5.0, is_recorded=True)
+    often, seldom = Track(episode, "often", "m"), Track(episode, "seldom", "m")
+    writer.recorder.act(seldom, writer.see(), {"actions": np.array([0])}, is_recorded=True)
+    for _ in range(3):
+        writer.step(often)
+    writer.step(seldom)
+    first, second = writer.take()
+    assert [first.agent_id, column(first, "env_t")] == ["often", [0, 1, 2]]
+    assert [second.agent_id, column(second, "env_t")] == ["seldom", [0, 3]]
+    writer.end(often)
+    writer.end(seldom)
+    last_often, last_seldom = writer.take()
+    assert column(last_often, "env_t") == [1, 2, 4]
+    assert column(last_seldom, "env_t") == [0, 3, 4]
+
+
+def test_the_end_of_an_episode_of_several_agents_is_told_once(writer: Writer) -> None:
+    writer.recorder.adopt(make_timed_manifest(m=0, n=0))
+    episode = Episode(5.0, is_recorded=True)
+    early, late = Track(episode, "early", "m"), Track(episode, "late", "n")
+    writer.step(early)
+    writer.end(early)
+    writer.step(late)
+    writer.take()
+    writer.step(late)
+    writer.end(late)
+    writer.recorder.end_episode(episode, truncated=False)
+    batch, _ = writer.recorder.take_batch()
+    [chunk] = chunks_of(batch)
+    ended = batch.ended[chunk.episode_id]
+    assert (ended.env_steps, ended.episode_s, ended.truncated) == (3, 2.0, False)
+    assert ended.agents == (AgentTotals("early", "m", 1, 1.0), AgentTotals("late", "n", 2, 7.0))
+
+
+def test_an_episode_of_which_nothing_is_recorded_has_no_end_to_tell(writer: Writer) -> None:
+    writer.recorder.adopt(make_timed_manifest(m=0))
+    unseen, other = track("a", "m"), track("b", "m")
+    writer.step(unseen, is_recorded=False)
+    writer.step(other)
+    writer.end(unseen)
+    writer.recorder.end_episode(unseen.episode, truncated=True)
+    writer.end(other)
+    assert not writer.recorder.take_batch()[0].ended

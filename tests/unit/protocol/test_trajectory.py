@@ -1,17 +1,21 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
+from msgspec import structs
 from support.examples import make_batch, make_columns, make_table
 
+from headrace.protocol.ended_episodes import AgentTotals, EndedEpisode, ended_to_wire
 from headrace.protocol.errors import LocalProtocolError, RemoteProtocolError
 from headrace.protocol.limits import DecodeLimits
 from headrace.protocol.payload import encode_payload
 from headrace.protocol.trajectory import (
     ModuleTrajectories,
     TrajectoryBatch,
+    has_last_row,
     pack_batch,
     unpack_batch,
 )
@@ -146,3 +150,59 @@ def test_an_empty_chunk_table_is_refused() -> None:
 def test_more_chunks_than_the_limit_are_refused() -> None:
     with pytest.raises(RemoteProtocolError, match="more than 1 chunks"):
         unpack_batch(_frame(), DecodeLimits(max_chunks=1))
+
+
+ENDED = EndedEpisode(
+    chunk=1,
+    truncated=False,
+    env_steps=7,
+    episode_s=0.5,
+    agents=(AgentTotals("a", "m", 5, 2.5), AgentTotals("b", "n", 3, -1.0)),
+)
+
+
+def _frame_with_ended(ended: Any) -> bytes:
+    table = make_table([3, 2])
+    chunks = {
+        "agents": list(table.agents),
+        "episode_id": table.episode_id,
+        "integers": table.integers,
+        "floats": table.floats,
+        "ended": ended,
+    }
+    return encode_payload({"m": {"chunks": chunks, "columns": make_columns([3, 2])}})
+
+
+def test_what_became_of_an_episode_of_several_agents_is_told_under_its_id() -> None:
+    table = replace(make_table([3, 2]), ended=(ENDED,))
+    batch = unpack_batch(
+        pack_batch(TrajectoryBatch({"m": ModuleTrajectories(table, make_columns([3, 2]))}))
+    )
+    last = list(batch)[1]
+    assert batch.ended == {last.episode_id: ENDED}
+    assert batch.ended[last.episode_id].episode_return == 1.5
+
+
+@pytest.mark.parametrize(
+    ("ended", "fault"),
+    [
+        (5, "Expected `array`"),
+        ([{"chunk": 0}], "missing required field"),
+        (ended_to_wire([structs.replace(ENDED, chunk=2)]), "not in the table"),
+        (ended_to_wire([structs.replace(ENDED, episode_s=NAN)]), "not finite"),
+        (ended_to_wire([structs.replace(ENDED, agents=(AgentTotals("a", "m", 1, NAN),))]), "not"),
+    ],
+)
+def test_ended_episodes_that_make_no_sense_are_refused(ended: Any, fault: str) -> None:
+    with pytest.raises(RemoteProtocolError, match=fault):
+        unpack_batch(_frame_with_ended(ended))
+
+
+def test_env_steps_of_observations_have_a_row_after_the_last_step() -> None:
+    assert [has_last_row(name) for name in ("obs", "obs/x", "env_t", "rewards", "obs2")] == [
+        True,
+        True,
+        True,
+        False,
+        False,
+    ]
