@@ -13,7 +13,8 @@ from ray.rllib.connectors.env_to_module import FlattenObservations
 from ray.rllib.core.rl_module.default_model_config import DefaultModelConfig
 
 from headrace.learner.config import LearnerRun, RunnerConfig
-from headrace.learner.env_runner import CONFIG_KEY, BrokerEnvRunner
+from headrace.learner.env_runner import BrokerEnvRunner
+from headrace.learner.simulator_spaces import CONFIG_KEY
 from headrace.learner.spaces import space_of
 from headrace.protocol.errors import ConfigError
 from headrace.protocol.spelling import nearest

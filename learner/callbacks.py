@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Sequence
 from typing import Any, cast
 
 from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
 from ray.rllib.callbacks.callbacks import RLlibCallback
 from ray.rllib.callbacks.utils import make_callback
 from ray.rllib.env.env_runner import EnvRunner
-from ray.rllib.env.single_agent_episode import SingleAgentEpisode
 from ray.rllib.utils import force_list
+
+from headrace.learner.pieces import EpisodePiece
 
 _REMEMBERED_EPISODES = 20_000
 
@@ -28,18 +30,20 @@ class SampleCallbacks:
         ]
         self._on_episode_end: list[Any] = list(force_list(config.callbacks_on_episode_end))
         self._on_sample_end: list[Any] = list(force_list(config.callbacks_on_sample_end))
-        self._open: OrderedDict[str, list[SingleAgentEpisode]] = OrderedDict()
+        self._open: OrderedDict[str, list[Any]] = OrderedDict()
 
-    def sampled(self, runner: EnvRunner, episodes: list[SingleAgentEpisode]) -> None:
-        """Calls what is configured for what one `sample()` returns."""
+    def sampled(
+        self, runner: EnvRunner, pieces: Sequence[EpisodePiece], episodes: list[Any]
+    ) -> None:
+        """Calls what is configured for what one `sample()` returns: pieces, as RLlib's episodes."""
         if self._objects or self._on_episode_end:
-            for episode in episodes:
-                self._take(runner, episode)
+            for piece, episode in zip(pieces, episodes, strict=True):
+                self._take(runner, piece.episode_id, episode)
         if self._objects or self._on_sample_end:
             self._call("on_sample_end", self._on_sample_end, runner, samples=episodes)
 
-    def _take(self, runner: EnvRunner, episode: SingleAgentEpisode) -> None:
-        earlier = self._open.pop(episode.id_, [])
+    def _take(self, runner: EnvRunner, episode_id: str, episode: Any) -> None:
+        earlier = self._open.pop(episode_id, [])
         if episode.is_done:
             self._call(
                 "on_episode_end",
@@ -53,7 +57,7 @@ class SampleCallbacks:
             )
             return
         # A copy, since RLlib's learner connectors extend the episode itself by a step.
-        self._open[episode.id_] = [*earlier, episode.slice(slice(0, len(episode)))]
+        self._open[episode_id] = [*earlier, episode.slice(slice(0, len(episode)))]
         if len(self._open) > _REMEMBERED_EPISODES:
             self._open.popitem(last=False)
 

@@ -11,15 +11,18 @@ from ray.rllib.connectors.common import (
     AddObservationsFromEpisodesToBatch,
     AddStatesFromEpisodesToBatch,
     AddTimeDimToBatchAndZeroPad,
+    AgentToModuleMapping,
     BatchIndividualItems,
     NumpyToTensor,
     TensorToNumpy,
 )
+from ray.rllib.connectors.common.flatten_observations import FlattenObservations
 from ray.rllib.connectors.connector_v2 import ConnectorV2
 from ray.rllib.connectors.env_to_module import EnvToModulePipeline
 from ray.rllib.connectors.module_to_env import (
     GetActions,
     ListifyDataForVectorEnv,
+    ModuleToAgentUnmapping,
     ModuleToEnvPipeline,
     NormalizeAndClipActions,
     RemoveSingleTsTimeRankFromBatch,
@@ -28,7 +31,13 @@ from ray.rllib.connectors.module_to_env import (
 from ray.rllib.core import DEFAULT_MODULE_ID
 from ray.rllib.env import INPUT_ENV_SINGLE_SPACES, INPUT_ENV_SPACES
 
-from headrace.learner.stages import FrameStackStage, MeanStdStage, Stage, make_stage
+from headrace.learner.stages import (
+    FlattenStage,
+    FrameStackStage,
+    MeanStdStage,
+    Stage,
+    make_stage,
+)
 from headrace.protocol.errors import ConfigError
 
 # What these do to a batch, the graph and the columns of the wire do by construction.
@@ -45,6 +54,7 @@ _PLUMBING = (
     NormalizeAndClipActions,
     ListifyDataForVectorEnv,
 )
+_AGENT_PLUMBING = (AgentToModuleMapping, ModuleToAgentUnmapping)
 
 
 @dataclass(frozen=True)
@@ -137,6 +147,29 @@ def module_spaces(
             "PrevActionsPrevRewards, then MeanStdFilter, then FrameStackingEnvToModule"
         )
     return ModuleSpaces(observation, action, tuple(stages), to_module.observation_space)
+
+
+def agent_module_spaces(
+    pipelines: Pipelines, observation: gym.Space[Any], action: gym.Space[Any], module: str
+) -> ModuleSpaces:
+    """Returns the spaces of an agent for which `module` acts, after the connectors.
+
+    Raises:
+        ConfigError: a configured connector has no counterpart in the policy graph, or changes
+            observations otherwise than for each agent by itself.
+    """
+    to_module, to_env = cast("Any", pipelines.to_module), cast("Any", pipelines.to_env)
+    stages: list[Stage] = []
+    for connector in (*to_module.connectors, *to_env.connectors):
+        if isinstance(connector, FlattenObservations):
+            stages.append(FlattenStage(FlattenObservations(observation, action)))
+        elif not isinstance(connector, (*_PLUMBING, *_AGENT_PLUMBING)):
+            raise ConfigError(
+                f"with several agents, the connector {type(connector).__name__} cannot be put into "
+                "the policy graphs that actors run. Known are FlattenObservations and RLlib's "
+                "defaults; do the work in the simulator, or in the RLModule"
+            )
+    return ModuleSpaces(observation, action, tuple(stages), to_module.observation_space[module])
 
 
 def _rank(stage: Stage) -> int:

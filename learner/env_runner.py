@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import logging
 import math
@@ -24,48 +23,38 @@ from ray.rllib.core import (
     COMPONENT_ENV_TO_MODULE_CONNECTOR,
     COMPONENT_MODULE_TO_ENV_CONNECTOR,
     COMPONENT_RL_MODULE,
-    DEFAULT_MODULE_ID,
 )
-from ray.rllib.core.rl_module.torch import TorchRLModule
+from ray.rllib.core.rl_module.rl_module import RLModule
 from ray.rllib.env.env_runner import EnvRunner
-from ray.rllib.env.single_agent_episode import SingleAgentEpisode
 from ray.rllib.utils.checkpoints import Checkpointable
 from ray.rllib.utils.metrics import NUM_ENV_STEPS_SAMPLED_LIFETIME, WEIGHTS_SEQ_NO
 from ray.rllib.utils.metrics.metrics_logger import MetricsLogger
-from ray.tune.registry import (  # RLlib's own runners read it, and there is no public way
-    ENV_CREATOR,
-    _global_registry,  # pyright: ignore[reportPrivateUsage]
-)
 
-from headrace.learner.acting import GraphActing, RLlibActing
+from headrace.learner.agent_setup import AgentSetup
 from headrace.learner.callbacks import SampleCallbacks
 from headrace.learner.collection import paused_collection
 from headrace.learner.config import RunnerConfig
-from headrace.learner.connectors import build_pipelines
-from headrace.learner.continuity import EpisodeNames
-from headrace.learner.episodes import EpisodeMaker
-from headrace.learner.joining import join_chunks
+from headrace.learner.joining import join_pieces
 from headrace.learner.link import BrokerLink, LearnerStopping
-from headrace.learner.module_weights import ModuleWeights
+from headrace.learner.multi_agent import MultiAgentSetup
+from headrace.learner.pieces import EpisodePiece, pieces_of
 from headrace.learner.publisher import WeightsPublisher
 from headrace.learner.sample_metrics import SampleMetrics
 from headrace.learner.sampling import fragment_env_steps, sampling_of
 from headrace.learner.session import LearnerIdentity
-from headrace.learner.statistics import ObservationFilter
-from headrace.learner.stock import ChunkStock, StockedChunk
+from headrace.learner.simulator_spaces import CONFIG_KEY
+from headrace.learner.single_agent import SingleAgentSetup
+from headrace.learner.stock import PieceStock
 from headrace.protocol.endpoints import DEFAULT_ADDRESS
 from headrace.protocol.errors import ConfigError
 from headrace.protocol.invitation import load_invitation
+from headrace.protocol.manifest import DEFAULT_MODULE
 from headrace.protocol.messages import FleetReport, Purpose
-from headrace.protocol.trajectory import unpack_batch
+from headrace.protocol.trajectory import DEFAULT_AGENT, unpack_batch
 
 _LOG = logging.getLogger("headrace.learner")
 
-CONFIG_KEY = "headrace"
-"""The key of `env_config` under which an RLlib script passes `RunnerConfig`."""
-
-
-_ACTING = {"graph": GraphActing, "rllib": RLlibActing}
+_ONLY_AGENT = {DEFAULT_AGENT: DEFAULT_MODULE}
 
 
 class BrokerEnvRunner(EnvRunner, Checkpointable):
@@ -85,32 +74,21 @@ class BrokerEnvRunner(EnvRunner, Checkpointable):
         self.num_env_steps_sampled_lifetime = 0
         self._log_dir: str = kwargs.get("log_dir") or ""
         self._runner_config = runner_config_of(config)
-        if config.is_multi_agent:
-            raise ConfigError("multi-agent training through the broker is not supported yet")
-        observation, action = _spaces_of(config)
-        pipelines = build_pipelines(config, observation, action)
-        self._env_to_module, self._module_to_env = pipelines.to_module, pipelines.to_env
-        acting_class = _ACTING[self._runner_config.policy]
-        acting = acting_class(config, pipelines, observation, action)
-        self._spaces = acting.spaces
-        stage = self._spaces.filter
-        self._episodes = EpisodeMaker(self._spaces.episode_observation, action)
-        self._names = EpisodeNames()
-        self._filter = ObservationFilter(pipelines.to_module, stage) if stage else None
-        spec = config.get_rl_module_spec(spaces=self._spaces.by_rllib_key, inference_only=True)
-        self._weights = ModuleWeights(cast("TorchRLModule", spec.build()))
+        setup_class = MultiAgentSetup if config.is_multi_agent else SingleAgentSetup
+        self._setup: AgentSetup = setup_class(config, self._runner_config.policy)
         self._weights_seq_no = 0
         self._weights_are_published = False
         self._published_at_s = float("-inf")
         self._env_runner_state_server: Any = None
-        self._sampled = SampleMetrics(self.metrics, config)
+        agents = self._setup.modules_by_agent or _ONLY_AGENT
+        self._sampled = SampleMetrics(self.metrics, config, agents)
         self._callbacks = SampleCallbacks(config)
         self._report: FleetReport | None = None
         self._sampling = sampling_of(config, self._runner_config)
         self._publisher = WeightsPublisher(
-            self._weights, acting, config, self._runner_config.run, self._sampling.flow
+            self._setup, config, self._runner_config.run, self._sampling.flow
         )
-        self._stock: ChunkStock | None = None
+        self._stock: PieceStock | None = None
         self._link: BrokerLink | None = None
         self._evaluation_link: BrokerLink | None = None
         self._is_interrupted = False
@@ -123,8 +101,8 @@ class BrokerEnvRunner(EnvRunner, Checkpointable):
         num_timesteps: int | None = None,
         num_episodes: int | None = None,
         **_: Any,
-    ) -> list[SingleAgentEpisode]:
-        """Returns what the fleet sampled, as much of it as the algorithm counts on.
+    ) -> list[Any]:
+        """Returns what the fleet sampled as RLlib's episodes, as much as the algorithm counts on.
 
         First confirms what the previous call returned, and publishes the newest weights. While no
         data comes it says every 10 s what it waits for; PPO, DQN and SAC get an empty list after
@@ -143,7 +121,7 @@ class BrokerEnvRunner(EnvRunner, Checkpointable):
         self._pull_newest_state()
         self.metrics.log_value(WEIGHTS_SEQ_NO, self._weights_seq_no, window=1)
         link = self._connect()
-        stock = self._stock = self._stock or ChunkStock(self._publisher.exported.manifest.lookback)
+        stock = self._stock = self._stock or PieceStock(self._publisher.lookbacks)
         self.confirm()
         started_s = time.monotonic()
         self._publish_if_due(link, started_s)
@@ -156,20 +134,15 @@ class BrokerEnvRunner(EnvRunner, Checkpointable):
                 exit_actor()
             raise
         self._sampled.log_wait(time.monotonic() - started_s)
-        for stocked in taken:
-            self._sampled.log_chunk(stocked.chunk, stocked.lease)
+        for piece in taken:
+            self._sampled.log_piece(piece)
         with paused_collection():
-            episodes = [self._make_episode(stocked) for stocked in join_chunks(taken)]
+            joined = join_pieces(taken)
+            episodes = self._setup.make_episodes(joined)
         self._report = link.report
-        self.num_env_steps_sampled_lifetime += sum(stocked.chunk.length for stocked in taken)
-        self._callbacks.sampled(self, episodes)
+        self.num_env_steps_sampled_lifetime += sum(piece.env_steps for piece in taken)
+        self._callbacks.sampled(self, joined, episodes)
         return episodes
-
-    def _make_episode(self, stocked: StockedChunk) -> SingleAgentEpisode:
-        chunk, number = stocked.chunk, stocked.lease.version.number
-        if self._filter is not None:
-            chunk = dataclasses.replace(chunk, columns=self._filter.take(chunk, number))
-        return self._episodes.make(chunk, number, self._names.name(chunk))
 
     def _publish_if_due(self, link: BrokerLink, now_s: float) -> None:
         """Not in `set_state`: a restore calls that with initial weights first."""
@@ -181,27 +154,26 @@ class BrokerEnvRunner(EnvRunner, Checkpointable):
         self._published_at_s = now_s
 
     def _publish(self, link: BrokerLink) -> None:
-        number = self._weights_seq_no
-        statistics = self._filter.tensors(number) if self._filter is not None else {}
-        self._publisher.publish(link, number, self.num_env_steps_sampled_lifetime, statistics)
+        self._publisher.publish(link, self._weights_seq_no, self.num_env_steps_sampled_lifetime)
 
-    def _evaluate(self, episodes: int | None, env_steps: int | None) -> list[SingleAgentEpisode]:
+    def _evaluate(self, episodes: int | None, env_steps: int | None) -> list[Any]:
         """Has actors run whole episodes until there are so many, or of so many env steps."""
         link = self._connect_evaluation()
         self._publish(link)
-        evaluated: list[SingleAgentEpisode] = []
+        evaluated: list[EpisodePiece] = []
         left = episodes or 1
         while left > 0:
             for batch in link.evaluate(left):
-                for chunk in unpack_batch(batch.payload):
-                    self._sampled.log_chunk(chunk, batch.lease)
-                    evaluated.append(self._make_episode(StockedChunk(chunk, batch.lease)))
-            sampled = sum(len(episode) for episode in evaluated)
+                evaluated += pieces_of(unpack_batch(batch.payload), batch.lease)
+            sampled = sum(piece.env_steps for piece in evaluated)
             missing = (env_steps or 0) - sampled
             left = math.ceil(missing * len(evaluated) / sampled)
         self._report = link.report
-        self._callbacks.sampled(self, evaluated)
-        return evaluated
+        for piece in evaluated:
+            self._sampled.log_piece(piece)
+        made = self._setup.make_episodes(evaluated)
+        self._callbacks.sampled(self, evaluated, made)
+        return made
 
     def _pull_newest_state(self) -> None:
         """Asks RLlib's EnvRunnerStateServer, as its own runners do; IMPALA pushes nothing else."""
@@ -250,14 +222,14 @@ class BrokerEnvRunner(EnvRunner, Checkpointable):
 
     def get_spaces(self) -> dict[str, tuple[gym.Space[Any], gym.Space[Any]]]:
         """Returns the spaces of the simulator and of the module."""
-        return self._spaces.by_rllib_key
+        return self._setup.spaces
 
     # ---------------------------------------------------------------- state
 
     @property
-    def module(self) -> TorchRLModule:
-        """The module with the newest weights; nothing here acts with it."""
-        return self._weights.module
+    def module(self) -> RLModule:
+        """The module, or several in one, with the newest weights; nothing here acts with it."""
+        return self._setup.module
 
     def get_state(
         self,
@@ -298,14 +270,10 @@ class BrokerEnvRunner(EnvRunner, Checkpointable):
             return
         if isinstance(weights, ray.ObjectRef):
             weights = ray.get(weights)
-        if isinstance(weights, dict) and DEFAULT_MODULE_ID in weights:
-            weights = weights[DEFAULT_MODULE_ID]
-        self._weights.set(weights)
         self._weights_are_published = False
         if number > 0:
             self._weights_seq_no = number
-        if self._filter is not None:
-            self._filter.remember(self._weights_seq_no)
+        self._setup.set_weights(weights, self._weights_seq_no)
 
     def get_ctor_args_and_kwargs(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Returns what RLlib constructs a restored runner with."""
@@ -320,8 +288,8 @@ class BrokerEnvRunner(EnvRunner, Checkpointable):
     @property
     def _pipelines(self) -> tuple[tuple[str, Any], ...]:
         return (
-            (COMPONENT_ENV_TO_MODULE_CONNECTOR, self._env_to_module),
-            (COMPONENT_MODULE_TO_ENV_CONNECTOR, self._module_to_env),
+            (COMPONENT_ENV_TO_MODULE_CONNECTOR, self._setup.pipelines.to_module),
+            (COMPONENT_MODULE_TO_ENV_CONNECTOR, self._setup.pipelines.to_env),
         )
 
     def _connect(self) -> BrokerLink:
@@ -370,29 +338,3 @@ def runner_config_of(config: AlgorithmConfig) -> RunnerConfig:
         return msgspec.convert(config.env_config.get(CONFIG_KEY, {}), RunnerConfig)
     except msgspec.ValidationError as error:
         raise ConfigError(f"env_config[{CONFIG_KEY!r}]: {error}") from error
-
-
-def _spaces_of(config: AlgorithmConfig) -> tuple[gym.Space[Any], gym.Space[Any]]:
-    """Returns the configured spaces, or those of the configured environment, made only to ask."""
-    if config.observation_space is not None and config.action_space is not None:
-        return config.observation_space, config.action_space
-    if config.env is None:
-        raise ConfigError(
-            "tell the learner what its simulators observe and do: "
-            ".environment(observation_space=…, action_space=…), or a Gymnasium id"
-        )
-    kwargs = environment_kwargs(config)
-    if isinstance(config.env, str) and _global_registry.contains(ENV_CREATOR, config.env):
-        env = _global_registry.get(ENV_CREATOR, config.env)(kwargs)
-    elif isinstance(config.env, str):
-        env = gym.make(config.env, **kwargs)
-    else:
-        env = cast("Any", config.env)(kwargs)
-    spaces = (env.observation_space, env.action_space)
-    env.close()
-    return spaces
-
-
-def environment_kwargs(config: AlgorithmConfig) -> dict[str, Any]:
-    """Returns what of `env_config` is for the environment."""
-    return {key: value for key, value in config.env_config.items() if key != CONFIG_KEY}

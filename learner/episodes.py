@@ -16,9 +16,9 @@ from ray.rllib.utils.metrics import WEIGHTS_SEQ_NO
 from headrace.learner.spaces import nest_columns, nest_state
 from headrace.protocol.arrays import Array
 from headrace.protocol.policy_graph import STATE_OUT
-from headrace.protocol.trajectory import ACTIONS, OBSERVATIONS, REWARDS, Chunk, is_column
+from headrace.protocol.trajectory import ACTIONS, ENV_T, OBSERVATIONS, REWARDS, Chunk, is_column
 
-_OWN_FIELDS = (OBSERVATIONS, ACTIONS, REWARDS, STATE_OUT)
+_OWN_FIELDS = (OBSERVATIONS, ACTIONS, REWARDS, STATE_OUT, ENV_T)
 
 
 @dataclass(frozen=True)

@@ -27,10 +27,14 @@ class ModuleWeights:
     @property
     def module(self) -> TorchRLModule:
         """The module, with the newest weights."""
+        self.load()
+        return self.architecture
+
+    def load(self) -> None:
+        """Loads the newest weights into the module."""
         if self._unloaded is not None:
             self.architecture.set_state(self._unloaded)
             self._unloaded = None
-        return self.architecture
 
     def set(self, state: Mapping[str, Any]) -> None:
         """Takes a copy: what RLlib passes may be views of parameters that are being trained."""

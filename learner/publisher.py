@@ -7,10 +7,12 @@ import logging
 from collections.abc import Mapping
 from typing import Any, cast
 
+import msgspec
 import numpy as np
 from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
+from ray.rllib.core.rl_module.torch import TorchRLModule
 
-from headrace.learner.acting import Acting
+from headrace.learner.agent_setup import AgentSetup
 from headrace.learner.export import ExportedModule
 from headrace.learner.heads import is_value_based
 from headrace.learner.link import BrokerLink
@@ -18,13 +20,7 @@ from headrace.learner.module_weights import ModuleWeights
 from headrace.learner.session import OfferedWeights
 from headrace.protocol.arrays import Array
 from headrace.protocol.flow_control import Flow
-from headrace.protocol.manifest import (
-    DEFAULT_MODULE,
-    Manifest,
-    Policy,
-    encode_policy,
-    policy_digest,
-)
+from headrace.protocol.manifest import Manifest, Policy, encode_policy, policy_digest
 from headrace.protocol.payload import encode_payload
 from headrace.protocol.policy_graph import ENV_STEPS, EPSILON
 
@@ -34,61 +30,48 @@ _LOG = logging.getLogger("headrace.learner")
 class WeightsPublisher:
     """Offers each version of the weights once; exports the policy graph before the first."""
 
-    def __init__(
-        self,
-        weights: ModuleWeights,
-        acting: Acting,
-        config: AlgorithmConfig,
-        run: str,
-        flow: Flow,
-    ) -> None:
-        self._weights = weights
-        self._acting = acting
+    def __init__(self, setup: AgentSetup, config: AlgorithmConfig, run: str, flow: Flow) -> None:
+        self._setup = setup
         self._config = config
         self._run = run
         self._flow = flow
-        self._exported: ExportedModule | None = None
+        self._exported: dict[str, ExportedModule] = {}
         self._policy_frame = b""
         self._policy_digest = ""
         self._offered: tuple[int, str] | None = None
 
     @property
-    def exported(self) -> ExportedModule:
-        """The policy graph, exported at the first call.
+    def exported(self) -> Mapping[str, ExportedModule]:
+        """The policy graphs by module id, exported at the first call.
 
         Raises:
             ConfigError: the module cannot be exported; the sentence says why.
         """
-        if self._exported is None:
+        if not self._exported:
             self._exported = self._export()
         return self._exported
 
-    def publish(
-        self, link: BrokerLink, number: int, env_steps: int, statistics: Mapping[str, Array]
-    ) -> None:
-        """Offers the module's weights as version `number`, unless they were offered already.
+    @property
+    def lookbacks(self) -> dict[str, int]:
+        """How much context chunks bring, by module id."""
+        return {name: module.manifest.lookback for name, module in self.exported.items()}
+
+    def publish(self, link: BrokerLink, number: int, env_steps: int) -> None:
+        """Offers the modules' weights as version `number`, unless they were offered already.
 
         Args:
             env_steps: sampled so far; schedules such as epsilon's depend on it.
-            statistics: inputs of the graph that are no parameters of the module.
 
         Raises:
-            ConfigError: the module cannot be exported; the sentence says why.
+            ConfigError: a module cannot be exported; the sentence says why.
         """
-        exported = self.exported
-        beside = {
-            **exported.initial_state,
-            **statistics,
-            **self._schedules(env_steps),
-            ENV_STEPS: np.array([env_steps], np.int64),
-        }
-        wanted = {spec.name for spec in exported.manifest.graph.weights}
+        statistics = self._setup.statistics(number)
         frame = encode_payload(
             {
-                DEFAULT_MODULE: {
-                    **self._weights.arrays(exported.parameters),
-                    **{name: value for name, value in beside.items() if name in wanted},
-                }
+                name: _tensors(
+                    exported, self._setup.weights[name], env_steps, statistics.get(name, {})
+                )
+                for name, exported in self.exported.items()
             }
         )
         digest = weights_digest(frame)
@@ -105,32 +88,57 @@ class WeightsPublisher:
         )
         self._offered = (number, digest)
 
-    def _schedules(self, env_steps: int) -> dict[str, Array]:
-        """Returns the present value of what a module changes with the number of env steps."""
-        module = self._weights.architecture
-        if not is_value_based(module):
-            return {}
-        schedule = cast("Any", module).epsilon_schedule
-        schedule.update(env_steps)
-        return {EPSILON: np.array([schedule.get_current_value()], np.float32)}
-
-    def _export(self) -> ExportedModule:
-        exported = self._acting.export(self._weights.module)
+    def _export(self) -> dict[str, ExportedModule]:
+        exported = self._setup.export()
         manifest = Manifest(
             run=self._run,
             flow=self._flow,
-            modules={DEFAULT_MODULE: exported.manifest},
+            modules={name: module.manifest for name, module in exported.items()},
+            multi_agent=self._setup.is_multi_agent,
             environment=self._config.env if isinstance(self._config.env, str) else None,
             environment_config=_plain(self._config.env_config),
+            agents=dict(self._setup.modules_by_agent) or msgspec.UNSET,
         )
-        self._policy_frame = encode_policy(Policy(manifest, {DEFAULT_MODULE: exported.graph}))
+        graphs = {name: module.graph for name, module in exported.items()}
+        self._policy_frame = encode_policy(Policy(manifest, graphs))
         self._policy_digest = policy_digest(self._policy_frame)
-        _LOG.info(
-            "exported the policy graph: %d bytes, largest error %.1e",
-            len(exported.graph),
-            exported.manifest.graph.max_error,
-        )
+        for name, module in exported.items():
+            _LOG.info(
+                "exported the policy graph of %s: %d bytes, largest error %.1e",
+                name,
+                len(module.graph),
+                module.manifest.graph.max_error,
+            )
         return exported
+
+
+def _tensors(
+    exported: ExportedModule,
+    weights: ModuleWeights,
+    env_steps: int,
+    statistics: Mapping[str, Array],
+) -> dict[str, Array]:
+    """Returns all that a module's graph takes in with a version."""
+    beside = {
+        **exported.initial_state,
+        **statistics,
+        **_schedules(weights.architecture, env_steps),
+        ENV_STEPS: np.array([env_steps], np.int64),
+    }
+    wanted = {spec.name for spec in exported.manifest.graph.weights}
+    return {
+        **weights.arrays(exported.parameters),
+        **{name: value for name, value in beside.items() if name in wanted},
+    }
+
+
+def _schedules(module: TorchRLModule, env_steps: int) -> dict[str, Array]:
+    """Returns the present value of what a module changes with the number of env steps."""
+    if not is_value_based(module):
+        return {}
+    schedule = cast("Any", module).epsilon_schedule
+    schedule.update(env_steps)
+    return {EPSILON: np.array([schedule.get_current_value()], np.float32)}
 
 
 def weights_digest(frame: bytes) -> str:

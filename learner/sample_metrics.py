@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import math
 from collections import Counter, deque
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
-from ray.rllib.core import DEFAULT_AGENT_ID, DEFAULT_MODULE_ID
 from ray.rllib.utils.metrics import (
+    EPISODE_AGENT_RETURN_MEAN,
+    EPISODE_AGENT_STEPS,
     EPISODE_DURATION_SEC_MEAN,
     EPISODE_LEN_MAX,
     EPISODE_LEN_MEAN,
     EPISODE_LEN_MIN,
+    EPISODE_MODULE_RETURN_MEAN,
     EPISODE_RETURN_MAX,
     EPISODE_RETURN_MEAN,
     EPISODE_RETURN_MIN,
@@ -26,10 +30,38 @@ from ray.rllib.utils.metrics import (
 )
 from ray.rllib.utils.metrics.metrics_logger import MetricsLogger
 
-from headrace.protocol.messages import FleetReport, Lease, Ledger
-from headrace.protocol.trajectory import Chunk
+from headrace.learner.pieces import EpisodePiece
+from headrace.protocol.ended_episodes import AgentTotals
+from headrace.protocol.messages import FleetReport, Ledger
+from headrace.protocol.trajectory import DEFAULT_AGENT
 
 PREFIX = "headrace"
+
+# RLlib's runners for one agent and for several have different names for the same.
+_AGENT_RETURN = {False: "agent_episode_return_mean", True: EPISODE_AGENT_RETURN_MEAN}
+_MODULE_RETURN = {False: "module_episode_return_mean", True: EPISODE_MODULE_RETURN_MEAN}
+
+
+@dataclass(frozen=True)
+class _Ended:
+    """What became of one episode."""
+
+    length: int
+    seconds: float
+    agents: tuple[AgentTotals, ...]
+    is_multi_agent: bool
+
+    @classmethod
+    def with_(cls, piece: EpisodePiece) -> _Ended | None:
+        ended = piece.ended
+        if ended is not None:
+            return cls(ended.env_steps, ended.episode_s, ended.agents, is_multi_agent=True)
+        chunk = piece.chunks[0]
+        if not chunk.is_done or chunk.agent_id != DEFAULT_AGENT:
+            return None
+        length = chunk.episode_length
+        own = AgentTotals(chunk.agent_id, chunk.module_id, length, chunk.episode_return)
+        return cls(length, chunk.episode_s, (own,), is_multi_agent=False)
 
 
 class SampleMetrics:
@@ -38,14 +70,19 @@ class SampleMetrics:
     RLlib's logger takes longer for an episode's numbers than it takes to make the episode.
     """
 
-    def __init__(self, logger: MetricsLogger, config: AlgorithmConfig) -> None:
+    def __init__(
+        self, logger: MetricsLogger, config: AlgorithmConfig, modules_by_agent: Mapping[str, str]
+    ) -> None:
+        """Takes the agents that are known before any of them has acted."""
         self._logger = logger
         runners = config.num_env_runners or 1
         self._window = max(1, math.ceil((config.metrics_num_episodes_for_smoothing or 1) / runners))
         self._env_steps = 0
+        self._agent_steps = Counter(dict.fromkeys(modules_by_agent, 0))
+        self._module_steps = Counter(dict.fromkeys(modules_by_agent.values(), 0))
         self._episodes = 0
         # RLlib's window holds no more of them.
-        self._ended: deque[tuple[float, int, float]] = deque(maxlen=self._window)
+        self._ended: deque[_Ended] = deque(maxlen=self._window)
         self._wait_s = 0.0
         self._steps_by_lag: Counter[int] = Counter()
 
@@ -53,15 +90,19 @@ class SampleMetrics:
         """Notes how long `sample()` waited for data."""
         self._wait_s += wait_s
 
-    def log_chunk(self, chunk: Chunk, lease: Lease) -> None:
-        """Notes a chunk; one that ends its episode tells return and length of the whole."""
-        self._env_steps += chunk.length
-        if lease.policy_lag is not None:
-            self._steps_by_lag[lease.policy_lag] += chunk.length
-        if not chunk.is_done:
-            return
-        self._episodes += 1
-        self._ended.append((chunk.episode_return, chunk.episode_length, chunk.episode_s))
+    def log_piece(self, piece: EpisodePiece) -> None:
+        """Notes a piece; one that ends its episode tells return and length of the whole."""
+        env_steps = piece.env_steps
+        self._env_steps += env_steps
+        for chunk in piece.chunks:
+            self._agent_steps[chunk.agent_id] += chunk.length
+            self._module_steps[chunk.module_id] += chunk.length
+        if piece.lease.policy_lag is not None:
+            self._steps_by_lag[piece.lease.policy_lag] += env_steps
+        ended = _Ended.with_(piece)
+        if ended is not None:
+            self._episodes += 1
+            self._ended.append(ended)
 
     def flush(self, report: FleetReport | None) -> None:
         """Logs what came since the last call."""
@@ -70,27 +111,40 @@ class SampleMetrics:
         self._log_headrace(report)
         self._steps_by_lag.clear()
         self._env_steps = self._episodes = 0
+        for steps in (self._agent_steps, self._module_steps):
+            steps.update({name: -count for name, count in steps.items()})
         self._wait_s = 0.0
 
     def _log_episodes(self) -> None:
         log, window = self._logger.log_value, self._window
-        for returned, length, seconds in self._ended:
+        for ended in self._ended:
+            length = ended.length
+            returned = sum(agent.episode_return for agent in ended.agents)
             log(EPISODE_LEN_MEAN, length, window=window)
             log(EPISODE_RETURN_MEAN, returned, window=window)
-            log(EPISODE_DURATION_SEC_MEAN, seconds, window=window)
-            log(("agent_episode_return_mean", DEFAULT_AGENT_ID), returned, window=window)
-            log(("module_episode_return_mean", DEFAULT_MODULE_ID), returned, window=window)
+            log(EPISODE_DURATION_SEC_MEAN, ended.seconds, window=window)
             log(EPISODE_LEN_MIN, length, reduce="min", window=window)
             log(EPISODE_RETURN_MIN, returned, reduce="min", window=window)
             log(EPISODE_LEN_MAX, length, reduce="max", window=window)
             log(EPISODE_RETURN_MAX, returned, reduce="max", window=window)
+            self._log_agents(ended)
         self._ended.clear()
+
+    def _log_agents(self, ended: _Ended) -> None:
+        log, window = self._logger.log_value, self._window
+        by_module: dict[str, float] = {}
+        for agent in ended.agents:
+            returned = agent.episode_return
+            by_module[agent.module] = by_module.get(agent.module, 0.0) + returned
+            log((_AGENT_RETURN[ended.is_multi_agent], agent.agent), returned, window=window)
+            if ended.is_multi_agent:
+                log((EPISODE_AGENT_STEPS, agent.agent), agent.steps, window=window)
+        for module, returned in by_module.items():
+            log((_MODULE_RETURN[ended.is_multi_agent], module), returned, window=window)
 
     def _log_counts(self, env_steps: int) -> None:
         log = self._logger.log_value
         log(NUM_ENV_STEPS_SAMPLED, env_steps, reduce="sum")
-        log((NUM_AGENT_STEPS_SAMPLED, DEFAULT_AGENT_ID), env_steps, reduce="sum")
-        log((NUM_MODULE_STEPS_SAMPLED, DEFAULT_MODULE_ID), env_steps, reduce="sum")
         log(NUM_EPISODES, self._episodes, reduce="sum")
         log(
             NUM_ENV_STEPS_SAMPLED_LIFETIME,
@@ -98,11 +152,12 @@ class SampleMetrics:
             reduce="lifetime_sum",
             with_throughput=True,
         )
-        for name, key in (
-            (NUM_AGENT_STEPS_SAMPLED_LIFETIME, DEFAULT_AGENT_ID),
-            (NUM_MODULE_STEPS_SAMPLED_LIFETIME, DEFAULT_MODULE_ID),
-        ):
-            log((name, key), env_steps, reduce="lifetime_sum")
+        for agent, steps in self._agent_steps.items():
+            log((NUM_AGENT_STEPS_SAMPLED, agent), steps, reduce="sum")
+            log((NUM_AGENT_STEPS_SAMPLED_LIFETIME, agent), steps, reduce="lifetime_sum")
+        for module, steps in self._module_steps.items():
+            log((NUM_MODULE_STEPS_SAMPLED, module), steps, reduce="sum")
+            log((NUM_MODULE_STEPS_SAMPLED_LIFETIME, module), steps, reduce="lifetime_sum")
         log(NUM_EPISODES_LIFETIME, self._episodes, reduce="lifetime_sum")
 
     def _log_headrace(self, report: FleetReport | None) -> None:

@@ -14,7 +14,8 @@ from ray.rllib.algorithms.sac import SACConfig
 
 from headrace.learner.config import RunnerConfig
 from headrace.learner.link import BrokerLink
-from headrace.learner.stock import ChunkStock, StockedChunk
+from headrace.learner.pieces import EpisodePiece
+from headrace.learner.stock import PieceStock
 from headrace.protocol.errors import ConfigError
 from headrace.protocol.flow_control import AsynchronousFlow, Flow, OffPolicyFlow, OnPolicyFlow
 
@@ -36,8 +37,8 @@ class Sampling(abc.ABC):
 
     @abc.abstractmethod
     def take(
-        self, link: BrokerLink, stock: ChunkStock, env_steps: int, timeout_s: float
-    ) -> list[StockedChunk]:
+        self, link: BrokerLink, stock: PieceStock, env_steps: int, timeout_s: float
+    ) -> list[EpisodePiece]:
         """Returns what one `sample()` hands to RLlib.
 
         Raises:
@@ -57,8 +58,8 @@ class WholeBatches(Sampling):
         self.flow = flow
 
     def take(
-        self, link: BrokerLink, stock: ChunkStock, env_steps: int, timeout_s: float
-    ) -> list[StockedChunk]:
+        self, link: BrokerLink, stock: PieceStock, env_steps: int, timeout_s: float
+    ) -> list[EpisodePiece]:
         """Returns at least `env_steps`, or what came within `timeout_s`."""
         for batch in link.take(env_steps, timeout_s):
             stock.add(batch)
@@ -69,7 +70,7 @@ class ExactFragments(Sampling):
     """For algorithms that count on the exact amount, which is prefetched while they train.
 
     IMPALA and APPO form train batches by counting results of `sample()`, whatever is in them; DQN's
-    and SAC's ratio of updates to samples depends on it too. Chunks are cut and joined.
+    and SAC's ratio of updates to samples depends on it too. Pieces are cut and joined.
     """
 
     def __init__(
@@ -84,8 +85,8 @@ class ExactFragments(Sampling):
         self._clock = clock
 
     def take(
-        self, link: BrokerLink, stock: ChunkStock, env_steps: int, timeout_s: float
-    ) -> list[StockedChunk]:
+        self, link: BrokerLink, stock: PieceStock, env_steps: int, timeout_s: float
+    ) -> list[EpisodePiece]:
         """Returns exactly `env_steps`, or nothing if they do not come within `timeout_s`."""
         deadline_s = self._clock() + timeout_s
         while stock.env_steps < env_steps:
@@ -104,8 +105,8 @@ class Uninterrupted(ExactFragments):
     """For algorithms that fail on an empty result of `sample()`: waits for as long as it takes."""
 
     def take(
-        self, link: BrokerLink, stock: ChunkStock, env_steps: int, timeout_s: float
-    ) -> list[StockedChunk]:
+        self, link: BrokerLink, stock: PieceStock, env_steps: int, timeout_s: float
+    ) -> list[EpisodePiece]:
         """Returns exactly `env_steps`; the link says every 10 s what it waits for."""
         return super().take(link, stock, env_steps, float("inf"))
 

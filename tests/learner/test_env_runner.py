@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from ray.rllib.algorithms.ppo import PPOConfig
 from ray.rllib.connectors.env_to_module import FlattenObservations
-from support.algorithms import algorithm_of, collecting, make_config, runner_of
+from support.algorithms import algorithm_of, collecting, make_config, runner_of, torch_module_of
 from support.running import BrokerThread, Context, wait_until
 
 from headrace.learner.env_runner import BrokerEnvRunner
@@ -60,12 +60,12 @@ class TestTraining:
                 for _ in range(3):
                     algorithm.train()
                 path = algorithm.save_to_path(tmp_path)
-                weights = runner_of(algorithm).module.state_dict()
+                weights = torch_module_of(algorithm).state_dict()
             first = broker.status.version
             config = make_config(broker, takeover=True)
             with algorithm_of(config) as algorithm:
                 algorithm.restore_from_path(path)
-                for name, tensor in runner_of(algorithm).module.state_dict().items():
+                for name, tensor in torch_module_of(algorithm).state_dict().items():
                     np.testing.assert_array_equal(tensor, weights[name])
                 algorithm.train()
                 second = broker.status.version

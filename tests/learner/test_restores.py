@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from ray.rllib.algorithms.algorithm import Algorithm
-from support.algorithms import algorithm_of, collecting, make_config, runner_of
+from support.algorithms import algorithm_of, collecting, make_config, torch_module_of
 from support.running import BrokerThread, Context, wait_until
 
 from headrace.protocol.errors import RefusedError
@@ -37,13 +37,13 @@ def test_a_live_algorithm_that_is_restored_begins_an_epoch_with_the_restored_wei
     with algorithm_of(make_config(broker)) as algorithm, collecting(broker, context):
         algorithm.train()
         path = algorithm.save_to_path(tmp_path)
-        saved = {name: t.clone() for name, t in runner_of(algorithm).module.state_dict().items()}
+        saved = {name: t.clone() for name, t in torch_module_of(algorithm).state_dict().items()}
         for _ in range(3):
             algorithm.train()
         epoch, number = version_of(broker)
         assert epoch == 1
         algorithm.restore_from_path(path)
-        for name, tensor in runner_of(algorithm).module.state_dict().items():
+        for name, tensor in torch_module_of(algorithm).state_dict().items():
             np.testing.assert_array_equal(tensor, saved[name])
         algorithm.train()
         restored = version_of(broker)

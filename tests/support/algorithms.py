@@ -10,6 +10,7 @@ from typing import Any, cast
 from ray.rllib.algorithms.algorithm import Algorithm
 from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
 from ray.rllib.algorithms.ppo import PPOConfig
+from ray.rllib.core.rl_module.torch import TorchRLModule
 
 from headrace.actors.collector import Collector
 from headrace.actors.environments import make_environment
@@ -55,3 +56,8 @@ def algorithm_of(config: AlgorithmConfig) -> Generator[Algorithm]:
 
 def runner_of(algorithm: Algorithm) -> BrokerEnvRunner:
     return cast("BrokerEnvRunner", algorithm.env_runner)
+
+
+def torch_module_of(algorithm: Algorithm) -> TorchRLModule:
+    """Returns the only module of its runner."""
+    return cast("TorchRLModule", runner_of(algorithm).module)

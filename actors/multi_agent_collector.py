@@ -1,0 +1,83 @@
+"""The loop that steps simulators with several agents with the newest policies."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from headrace.actors.client import Client
+from headrace.actors.episode_agent import EpisodeAgent
+from headrace.actors.episode_track import Episode
+from headrace.actors.multi_agent_simulators import AgentId, AgentsStep, MultiAgentSimulator
+from headrace.actors.policy_runner import ModuleOf
+
+_LOOK_FOR_STOP_S = 0.2
+
+
+@dataclass
+class _Run:
+    """A simulator, its present episode, and what the agents see that act next."""
+
+    simulator: MultiAgentSimulator
+    episode: Episode
+    observations: Mapping[AgentId, Any]
+
+
+class MultiAgentCollector:
+    """Steps simulators within credit: where there is none it waits, and discards nothing."""
+
+    def __init__(
+        self,
+        client: Client,
+        simulators: Sequence[MultiAgentSimulator],
+        *,
+        module_of: ModuleOf | None = None,
+        seed: int | None = None,
+    ) -> None:
+        """Needs no broker yet.
+
+        Args:
+            module_of: which module acts for an agent, where the learner does not say.
+        """
+        self._agent = EpisodeAgent(client, module_of=module_of, seed=seed)
+        self._simulators = simulators
+        self._seed = seed
+
+    def run(self, stop: threading.Event) -> None:
+        """Collects until `stop` is set.
+
+        Raises:
+            ConfigError: a simulator does not fit the learner's policies.
+            RefusedError: the broker will not serve this actor.
+        """
+        runs = [
+            _Run(simulator, self._agent.start(), simulator.reset(self._seed_of(index)))
+            for index, simulator in enumerate(self._simulators)
+        ]
+        while not stop.is_set():
+            seen = {run.episode: run.observations for run in runs}
+            actions = self._agent.act(seen, _LOOK_FOR_STOP_S)
+            if actions is None:
+                continue
+            for run in runs:
+                self._take(run, run.simulator.step(actions.get(run.episode, {})))
+
+    def _seed_of(self, index: int) -> int | None:
+        return None if self._seed is None else self._seed + index
+
+    def _take(self, run: _Run, step: AgentsStep) -> None:
+        """Records what a step gave; what comes before an agent's first action is nobody's."""
+        agent, episode = self._agent, run.episode
+        present = set(agent.agents_of(episode))
+        agent.reward(episode, {a: r for a, r in step.rewards.items() if a in present})
+        for name in present & step.endings.keys():
+            agent.end_agent(episode, name, step.observations.get(name), step.endings[name])
+        if step.ending is None:
+            run.observations = {
+                name: seen for name, seen in step.observations.items() if name not in step.endings
+            }
+            return
+        agent.end(episode, step.observations, step.ending)
+        run.episode, run.observations = agent.start(), run.simulator.reset(None)
