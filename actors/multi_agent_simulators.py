@@ -1,11 +1,11 @@
 """Simulators with several agents, of PettingZoo's two kinds and RLlib's, as one thing to step.
 
-Neither PettingZoo nor Ray is imported: an environment's own methods tell what it is.
+Neither PettingZoo nor Ray is imported: the names of an environment's bases tell what it is.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -134,18 +134,23 @@ class RLlibSimulator:
         self._env.close()
 
 
+_KINDS: Mapping[str, Callable[[Any], MultiAgentSimulator]] = {
+    "MultiAgentEnv": RLlibSimulator,
+    "AECEnv": TurnSimulator,
+    "ParallelEnv": ParallelSimulator,
+}
+
+
 def simulator_of(env: Any) -> MultiAgentSimulator:
     """Returns an environment with several agents as a simulator.
 
     Raises:
         ConfigError: it is none that is known here.
     """
-    if any(base.__name__ == "MultiAgentEnv" for base in type(env).__mro__):
-        return RLlibSimulator(env)
-    if hasattr(env, "agent_iter"):
-        return TurnSimulator(env)
-    if hasattr(env, "possible_agents"):
-        return ParallelSimulator(env)
+    bases = [base.__name__ for base in type(env).__mro__]
+    for name, kind in _KINDS.items():
+        if name in bases:
+            return kind(env)
     raise ConfigError(
         f"{type(env).__name__} is neither PettingZoo's ParallelEnv or AECEnv nor RLlib's "
         "MultiAgentEnv; a simulator of another kind plugs in with PolicyClient"

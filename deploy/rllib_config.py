@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import importlib
-import os
-import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from headrace.deploy.run_file import read_run_file
 from headrace.learner.config import LearnerRun
+from headrace.learner.importing import load_function
 from headrace.protocol.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -29,7 +27,7 @@ def load_rllib_config(source: str) -> AlgorithmConfig:
         return _of_run_file(Path(source))
     from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
 
-    config = _call(source)
+    config = load_function(source, "--rllib-config")()
     if not isinstance(config, AlgorithmConfig):
         raise ConfigError(f"{source} returns {type(config).__name__}, not an AlgorithmConfig")
     return config
@@ -48,15 +46,3 @@ def _of_run_file(path: Path) -> AlgorithmConfig:
             folder="",
         )
     )
-
-
-def _call(source: str) -> Any:
-    module, _, name = source.partition(":")
-    if not name:
-        raise ConfigError(f"--rllib-config {source!r} is neither a .toml file nor module:function")
-    if os.getcwd() not in sys.path:
-        sys.path.insert(0, os.getcwd())
-    try:
-        return getattr(importlib.import_module(module), name)()
-    except (ImportError, AttributeError) as error:
-        raise ConfigError(f"--rllib-config {source}: {error}") from error

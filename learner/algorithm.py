@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import inspect
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, cast
 
 import msgspec
@@ -14,9 +15,12 @@ from ray.rllib.core.rl_module.default_model_config import DefaultModelConfig
 
 from headrace.learner.config import LearnerRun, RunnerConfig
 from headrace.learner.env_runner import BrokerEnvRunner
-from headrace.learner.simulator_spaces import CONFIG_KEY
+from headrace.learner.importing import load_function
+from headrace.learner.module_mapping import ModuleMapping
+from headrace.learner.simulator_spaces import CONFIG_KEY, agent_spaces
 from headrace.learner.spaces import space_of
 from headrace.protocol.errors import ConfigError
+from headrace.protocol.manifest import DEFAULT_MODULE
 from headrace.protocol.spelling import nearest
 
 _ITERATION_S = 1
@@ -36,7 +40,8 @@ def build_config(run: LearnerRun, *, newest_epoch: int = 0) -> AlgorithmConfig:
     config.env_runners(env_runner_cls=BrokerEnvRunner, num_env_runners=0)
     _apply(config.env_runners, section.env_runners, "env_runners")
     if section.flatten_observations:
-        config.env_runners(env_to_module_connector=_flatten_observations)
+        flatten = partial(_flatten_observations, is_multi_agent=config.is_multi_agent)
+        config.env_runners(env_to_module_connector=flatten)
     if section.model:
         config.rl_module(model_config=_model_config(section.model))
     _apply(config.training, section.training, "training")
@@ -49,8 +54,10 @@ def build_config(run: LearnerRun, *, newest_epoch: int = 0) -> AlgorithmConfig:
     return config
 
 
-def _flatten_observations(_env: Any, _spaces: Any = None, _device: Any = None) -> Any:
-    return FlattenObservations()
+def _flatten_observations(
+    _env: Any, _spaces: Any = None, _device: Any = None, *, is_multi_agent: bool
+) -> Any:
+    return FlattenObservations(multi_agent=is_multi_agent)
 
 
 def _config_class(algorithm: str) -> Callable[[], AlgorithmConfig]:
@@ -79,6 +86,9 @@ def _set_environment(config: AlgorithmConfig, run: LearnerRun, newest_epoch: int
         newest_epoch=newest_epoch,
     )
     env_config = {**environment.config, CONFIG_KEY: msgspec.to_builtins(runner)}
+    if environment.multi_agent is not None:
+        _set_agents(config, run, env_config)
+        return
     given = (environment.observation_space, environment.action_space)
     if environment.id is None and None in given:
         raise ConfigError(
@@ -89,6 +99,25 @@ def _set_environment(config: AlgorithmConfig, run: LearnerRun, newest_epoch: int
         config.environment(observation_space=space_of(environment.observation_space))
     if environment.action_space is not None:
         config.environment(action_space=space_of(environment.action_space))
+
+
+def _set_agents(config: AlgorithmConfig, run: LearnerRun, env_config: dict[str, Any]) -> None:
+    """Asks the environment who its agents are; actors make their own."""
+    environment = run.environment
+    if environment.id is not None:
+        raise ConfigError("[environment] names both an id and multi_agent; leave one of them out")
+    make = load_function(str(environment.multi_agent), "[environment] multi_agent")
+    env = make(**environment.config)
+    observation_space, action_space = agent_spaces(env)
+    env.close()
+    config.environment(
+        None,
+        observation_space=observation_space,
+        action_space=action_space,
+        env_config=env_config,
+    )
+    modules = run.learner.modules or {DEFAULT_MODULE: ("*",)}
+    config.multi_agent(policies=set(modules), policy_mapping_fn=ModuleMapping(modules))
 
 
 def _apply(method: Callable[..., Any], settings: Mapping[str, Any], section: str) -> None:

@@ -108,12 +108,15 @@ class EnvironmentSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True
 
     Attributes:
         id: what actors make, and what the learner asks for its spaces.
+        multi_agent: in its stead, for several agents: `module:function`, which returns a PettingZoo
+            environment or an RLlib MultiAgentEnv.
         config: keyword arguments for it.
         observation_space, action_space: for a simulator that plugs in by itself, such as
             `{ type = "box", shape = [4] }` and `{ type = "discrete", n = 2 }`.
     """
 
     id: str | None = None
+    multi_agent: str | None = None
     config: dict[str, str | int | float | bool | None] = {}
     observation_space: SpaceSection | None = None
     action_space: SpaceSection | None = None
@@ -127,6 +130,8 @@ class LearnerSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         training, env_runners, learners, evaluation, reporting, fault_tolerance: keyword arguments
             of `AlgorithmConfig.training()` and so on. Without `num_env_runners` the learner samples
             in its own process.
+        modules: with several agents, which module acts for whom: ids or patterns such as `red_*` by
+            module id; the first that fits counts. One module acts for all if it is empty.
         flatten_observations: put RLlib's FlattenObservations before the module.
         model: keyword arguments of RLlib's DefaultModelConfig, such as fcnet_hiddens.
         pull_timeout_s, publish_interval_s, max_policy_lag, policy: see `RunnerConfig`.
@@ -140,6 +145,7 @@ class LearnerSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     reporting: dict[str, Any] = {}
     fault_tolerance: dict[str, Any] = {}
     model: dict[str, Any] = {}
+    modules: dict[Name, tuple[str, ...]] = {}
     flatten_observations: bool = False
     pull_timeout_s: Positive = 30.0
     publish_interval_s: Annotated[float, msgspec.Meta(ge=0)] | None = None

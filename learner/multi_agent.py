@@ -9,6 +9,8 @@ from typing import Any, cast
 import gymnasium as gym
 import msgspec
 from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
+from ray.rllib.algorithms.dqn import DQNConfig
+from ray.rllib.algorithms.sac import SACConfig
 from ray.rllib.core.rl_module.multi_rl_module import MultiRLModule
 from ray.rllib.core.rl_module.torch import TorchRLModule
 from ray.rllib.env import INPUT_ENV_SINGLE_SPACES, INPUT_ENV_SPACES
@@ -41,6 +43,11 @@ class MultiAgentSetup(AgentSetup):
 
     def __init__(self, config: AlgorithmConfig, policy: str) -> None:
         """Raises ConfigError for what a run with several agents cannot have."""
+        if isinstance(config, DQNConfig | SACConfig):
+            raise ConfigError(
+                "DQN and SAC replay the steps of one agent; with several agents use PPO, APPO or "
+                "IMPALA, or a run for each of them"
+            )
         if policy != "graph":
             raise ConfigError(
                 'several agents act with policy graphs; leave out policy = "rllib", and put what '

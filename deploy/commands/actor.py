@@ -14,8 +14,11 @@ import click
 from headrace.actors.client import Client
 from headrace.actors.collector import Collector
 from headrace.actors.environments import make_environment
+from headrace.actors.multi_agent_collector import MultiAgentCollector
+from headrace.actors.multi_agent_simulators import simulator_of
 from headrace.deploy import options
 from headrace.deploy.process import configure_logging, on_stop_signal, raise_open_files_limit
+from headrace.learner.importing import load_function
 from headrace.protocol.errors import ConfigError
 from headrace.protocol.invitation import load_invitation
 
@@ -24,6 +27,11 @@ from headrace.protocol.invitation import load_invitation
 @options.broker_address
 @options.join
 @click.option("--env", "env_id", help="A Gymnasium id; default: the one the learner names.")
+@click.option(
+    "--multi-agent",
+    metavar="MODULE:FUNCTION",
+    help="Returns an environment with several agents: PettingZoo's, or RLlib's MultiAgentEnv.",
+)
 @click.option("--env-config", help="Keyword arguments for it, as JSON.")
 @click.option(
     "--environments",
@@ -52,6 +60,7 @@ def command(  # noqa: PLR0913 - one parameter per option
     address: str | None,
     join: Path | None,
     env_id: str | None,
+    multi_agent: str | None,
     env_config: str | None,
     environments: int,
     actor_id: str | None,
@@ -61,7 +70,7 @@ def command(  # noqa: PLR0913 - one parameter per option
     stop_on_eof: bool,
     is_verbose: bool,
 ) -> None:
-    """Steps a Gymnasium environment with the learner's newest policy.
+    """Steps environments with the learner's newest policy.
 
     Waits for broker and learner if they are not there yet, and again if they go away.
     """
@@ -75,6 +84,9 @@ def command(  # noqa: PLR0913 - one parameter per option
     if policy == "rllib":
         _act_with_rllib(open_client, rllib_config, environments, stop)
         return
+    if multi_agent is not None:
+        _act_with_several(open_client, multi_agent, config, environments, seed, stop)
+        return
     with open_client() as client:
         if env_id is None:
             found = _environment_of_run(client, stop)
@@ -86,6 +98,24 @@ def command(  # noqa: PLR0913 - one parameter per option
             Collector(client, environment, seed=seed).run(stop)
         finally:
             environment.close()
+
+
+def _act_with_several(
+    open_client: Callable[[], Client],
+    source: str,
+    config: dict[str, Any],
+    environments: int,
+    seed: int | None,
+    stop: threading.Event,
+) -> None:
+    make = load_function(source, "--multi-agent")
+    simulators = [simulator_of(make(**config)) for _ in range(environments)]
+    try:
+        with open_client() as client:
+            MultiAgentCollector(client, simulators, seed=seed).run(stop)
+    finally:
+        for simulator in simulators:
+            simulator.close()
 
 
 def _act_with_rllib(
@@ -128,6 +158,11 @@ def _environment_of_run(client: Client, stop: threading.Event) -> tuple[str, dic
         if update is None:
             continue
         manifest = update.policy.manifest
+        if manifest.multi_agent:
+            raise ConfigError(
+                "this run has several agents; say what makes their environment: "
+                "--multi-agent module:function"
+            )
         if manifest.environment is None:
             raise ConfigError("this run's learner names no environment; say which one with --env")
         return manifest.environment, dict(manifest.environment_config)

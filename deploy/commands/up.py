@@ -143,6 +143,9 @@ def _learner_arguments(run_file: Path, address: str, options: _Options) -> list[
 def _actor_arguments(run: RunFile, address: str, index: int, seed: int | None) -> list[str]:
     arguments = ["actor", "--broker", address, "--environments", str(run.actors.environments)]
     arguments += ["--id", f"{run.run.name}-{index}"]
+    if run.environment.multi_agent is not None:
+        arguments += ["--multi-agent", run.environment.multi_agent]
+        arguments += ["--env-config", json.dumps(run.environment.config)]
     return arguments if seed is None else [*arguments, "--seed", str(1000 * seed + index)]
 
 

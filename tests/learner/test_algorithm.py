@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from gymnasium.spaces import Box, Dict, Discrete
@@ -134,3 +134,36 @@ def test_off_policy_learners_take_little_and_publish_seldom() -> None:
     assert sampling.flow == OffPolicyFlow(sample_env_steps=8)
     assert sampling.publish_interval_s == 1.0
     assert sampling_of(config, RunnerConfig(publish_interval_s=0.2)).publish_interval_s == 0.2
+
+
+def test_a_run_with_several_agents_asks_their_environment_who_they_are() -> None:
+    environment = EnvironmentSection(multi_agent="support.survivors:Survivors")
+    config = build_config(make_run(environment, modules={"mortal": ("b",), "others": ("*",)}))
+    assert config.is_multi_agent
+    assert set(cast("Dict", config.observation_space)) == {"a", "b", "c"}
+    mapping: Any = config.policy_mapping_fn
+    assert [mapping(agent, None) for agent in "abc"] == ["others", "mortal", "others"]
+
+
+@pytest.mark.parametrize(
+    ("environment", "message"),
+    [
+        ({"id": "CartPole-v1"}, "leave one of them out"),
+        ({"multi_agent": "support.survivors"}, "module:function"),
+        ({"multi_agent": "support.survivors:Nobody"}, "Nobody"),
+    ],
+)
+def test_what_is_wrong_with_several_agents_is_told(
+    environment: dict[str, Any], message: str
+) -> None:
+    given: dict[str, Any] = {"multi_agent": "support.survivors:Survivors", **environment}
+    section = EnvironmentSection(**given)
+    with pytest.raises(ConfigError, match=message):
+        build_config(make_run(section))
+
+
+def test_an_agent_that_no_pattern_names_is_an_error() -> None:
+    environment = EnvironmentSection(multi_agent="support.survivors:Survivors")
+    config = build_config(make_run(environment, modules={"mortal": ("b",)}))
+    with pytest.raises(ConfigError, match="no module for agent 'a'"):
+        BrokerEnvRunner(config=config)

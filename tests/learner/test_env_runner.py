@@ -169,11 +169,3 @@ def test_an_environment_class_is_asked_for_its_spaces(broker: BrokerThread) -> N
     config = make_config(broker)
     config.environment(Made, env_config={**config.env_config, "size": 2})
     assert make_runner(config).get_spaces()["default_policy"][1] == gym.spaces.Discrete(3)
-
-
-def test_several_agents_are_not_supported_yet(broker: BrokerThread) -> None:
-    config = make_config(broker).multi_agent(
-        policies={"a"}, policy_mapping_fn=lambda *args, **kwargs: "a"
-    )
-    with pytest.raises(ConfigError, match="multi-agent"):
-        make_runner(config)

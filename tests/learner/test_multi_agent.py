@@ -12,7 +12,9 @@ import pytest
 from ray.rllib.algorithms.algorithm import Algorithm
 from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
 from ray.rllib.algorithms.appo import APPOConfig
+from ray.rllib.algorithms.dqn import DQNConfig
 from ray.rllib.algorithms.ppo import PPOConfig
+from ray.rllib.algorithms.sac import SACConfig
 from ray.rllib.callbacks.callbacks import RLlibCallback
 from ray.rllib.connectors.env_to_module import MeanStdFilter
 from ray.rllib.env.multi_agent_env_runner import MultiAgentEnvRunner
@@ -185,6 +187,19 @@ def test_agents_whose_module_depends_on_the_episode_are_refused(ray_session: Non
     config = make_config(None)
     config.multi_agent(policies={"busy", "idle", "other"}, policy_mapping_fn=by_episode)
     with pytest.raises(ConfigError, match="'late' to idle, other"):
+        BrokerEnvRunner(config=config)
+
+
+@pytest.mark.parametrize("base", [DQNConfig, SACConfig])
+def test_algorithms_that_replay_are_refused(ray_session: None, base: Any) -> None:
+    config = make_config(None, base)
+    with pytest.raises(ConfigError, match="use PPO, APPO or IMPALA"):
+        BrokerEnvRunner(config=config)
+
+
+def test_policies_that_only_rllib_can_run_are_refused(ray_session: None) -> None:
+    config = make_config(None).environment(env_config={"headrace": {"policy": "rllib"}})
+    with pytest.raises(ConfigError, match="policy graphs"):
         BrokerEnvRunner(config=config)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import shutil
 import signal
 import socket
 import subprocess
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from support import survivors
 from support.commands import LEARNER, Commands, children_of, versions_in, wait_for_end
 from support.running import wait_until
 
@@ -281,3 +283,23 @@ def test_an_actor_that_runs_rllib_wants_the_learners_config(commands: Commands) 
     actor = commands.start("actor", "actor", "--policy", "rllib")
     assert actor.wait(20) == ExitCode.CONFIG
     assert "--rllib-config run.toml" in commands.text("actor")
+
+
+def test_several_agents_train_with_a_module_each(commands: Commands) -> None:
+    shutil.copy(str(survivors.__file__), commands.folder)
+    commands.write_run(
+        "env_steps = 4_000",
+        LEARNER.replace("[learner]", '[learner]\nmodules = { mortal = ["b"], others = ["*"] }'),
+        'multi_agent = "survivors:Survivors"',
+    )
+    up = commands.start("up", "up", "run.toml")
+    assert up.wait(150) == ExitCode.OK
+    assert commands.summary["batches"]["rejected"] == 0
+    logged = (commands.folder / "runs" / "try" / "logs" / "learner.log").read_text()
+    assert "policy graph of mortal" in logged
+    assert "policy graph of others" in logged
+    _, address, _ = commands.start_broker()
+    commands.start("learner", "learner", "run.toml", "--broker", address, "--runs", "others")
+    actor = commands.start("actor", "actor", "--broker", address)
+    assert actor.wait(60) == ExitCode.CONFIG
+    assert "--multi-agent module:function" in commands.text("actor")

@@ -20,7 +20,7 @@ checkpoint_every_s = 3
 stop = {{ {stop} }}
 
 [environment]
-id = "CartPole-v1"
+{environment}
 
 {learner}
 
@@ -58,8 +58,11 @@ class Commands:
         self.run_file = folder / "run.toml"
         self.prefix: list[str] = []
 
-    def write_run(self, stop: str, learner: str = LEARNER) -> None:
-        self.run_file.write_text(RUN_FILE.format(stop=stop, learner=learner))
+    def write_run(
+        self, stop: str, learner: str = LEARNER, environment: str = 'id = "CartPole-v1"'
+    ) -> None:
+        text = RUN_FILE.format(stop=stop, learner=learner, environment=environment)
+        self.run_file.write_text(text)
 
     def start(
         self, name: str, *arguments: str, output: int | None = None

@@ -1,0 +1,32 @@
+"""Functions that run files and options name as `module:function`. Importable without Ray."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from headrace.protocol.errors import ConfigError
+
+
+def load_function(source: str, where: str) -> Callable[..., Any]:
+    """Returns the function `module:function`; modules of the present folder count.
+
+    Args:
+        where: what names it, for the error.
+
+    Raises:
+        ConfigError: there is no such function.
+    """
+    module, _, name = source.partition(":")
+    if not name:
+        raise ConfigError(f"{where} {source!r} is not of the form module:function")
+    if os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())
+    try:
+        function: Callable[..., Any] = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        raise ConfigError(f"{where} {source}: {error}") from error
+    return function
