@@ -16,6 +16,7 @@ _COMMANDS = {
     "learner": "Trains the run of a TOML file on what the broker delivers.",
     "actor": "Steps a Gymnasium environment with the learner's newest policy.",
     "policy-server": "Acts for simulators beside which no policy can run.",
+    "rllink-gateway": "Lets RLlib's own external clients (RLlink) feed the broker.",
     "keygen": "Makes the keys of a broker that others can reach.",
     "invite": "Invites an actor or a learner to a broker with keys.",
     "revoke": "Takes an invitation back, without a restart.",

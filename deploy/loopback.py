@@ -8,9 +8,11 @@ from collections.abc import Sequence
 
 from headrace.protocol.errors import ConfigError
 
+_KEYS = "make keys with `headrace keygen` and give --keys, or listen on 127.0.0.1"
 
-def require_loopback(endpoints: Sequence[str]) -> None:
-    """Refuses endpoints that other machines can reach.
+
+def require_loopback(endpoints: Sequence[str], instead: str = _KEYS) -> None:
+    """Refuses endpoints that other machines can reach; `instead` says what to do.
 
     Raises:
         ConfigError: one of them is; the sentence says what to do.
@@ -18,9 +20,8 @@ def require_loopback(endpoints: Sequence[str]) -> None:
     open_to_others = [endpoint for endpoint in endpoints if not _is_local(endpoint)]
     if open_to_others:
         raise ConfigError(
-            f"{open_to_others[0]} can be reached from other machines: make keys with "
-            "`headrace keygen` and give --keys, or listen on 127.0.0.1; without keys nothing is "
-            "encrypted or authenticated, which only --insecure accepts"
+            f"{open_to_others[0]} can be reached from other machines: {instead}; without keys "
+            "nothing is encrypted or authenticated, which only --insecure accepts"
         )
 
 

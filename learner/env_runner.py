@@ -76,6 +76,9 @@ class BrokerEnvRunner(EnvRunner, Checkpointable):
         self._runner_config = runner_config_of(config)
         setup_class = MultiAgentSetup if config.is_multi_agent else SingleAgentSetup
         self._setup: AgentSetup = setup_class(config, self._runner_config.policy)
+        # Names that RLlib's EnvRunnerGroup looks for, to merge the connectors' states.
+        self._env_to_module = self._setup.pipelines.to_module
+        self._module_to_env = self._setup.pipelines.to_env
         self._weights_seq_no = 0
         self._weights_are_published = False
         self._published_at_s = float("-inf")
@@ -288,8 +291,8 @@ class BrokerEnvRunner(EnvRunner, Checkpointable):
     @property
     def _pipelines(self) -> tuple[tuple[str, Any], ...]:
         return (
-            (COMPONENT_ENV_TO_MODULE_CONNECTOR, self._setup.pipelines.to_module),
-            (COMPONENT_MODULE_TO_ENV_CONNECTOR, self._setup.pipelines.to_env),
+            (COMPONENT_ENV_TO_MODULE_CONNECTOR, self._env_to_module),
+            (COMPONENT_MODULE_TO_ENV_CONNECTOR, self._module_to_env),
         )
 
     def _connect(self) -> BrokerLink:

@@ -67,6 +67,19 @@ def environment_kwargs(config: AlgorithmConfig) -> dict[str, Any]:
     return {key: value for key, value in config.env_config.items() if key != CONFIG_KEY}
 
 
+def without_learners_part(config: AlgorithmConfig) -> AlgorithmConfig:
+    """Returns a copy for those who only act, with spaces and without what is for the learner.
+
+    Raises:
+        ConfigError: neither spaces nor an environment are configured.
+    """
+    observation_space, action_space = simulator_spaces(config)
+    own = config.copy(copy_frozen=False)
+    own.environment(observation_space=observation_space, action_space=action_space)
+    own.env_config = environment_kwargs(config)  # `environment` would merge
+    return own
+
+
 def _make(config: AlgorithmConfig) -> Any:
     kwargs = environment_kwargs(config)
     if isinstance(config.env, str) and _global_registry.contains(ENV_CREATOR, config.env):

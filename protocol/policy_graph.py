@@ -39,3 +39,8 @@ def initial_state(name: str) -> str:
 def state_output(name: str) -> str:
     """Returns the output that gives what the input `name` (`state/…`) takes at the next step."""
     return STATE_OUT + name.removeprefix(STATE)
+
+
+def is_parameter(name: str) -> bool:
+    """Returns whether one of a version's tensors is the module's own, under its own name."""
+    return "/" not in name and name not in (EPSILON, ENV_STEPS)

@@ -1,0 +1,116 @@
+"""`headrace rllink-gateway`."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import click
+import zmq
+
+from headrace.actors.client import Client, actor_id_of
+from headrace.deploy import options
+from headrace.deploy.loopback import require_loopback
+from headrace.deploy.process import (
+    announce,
+    configure_logging,
+    on_stop_signal,
+    raise_open_files_limit,
+)
+from headrace.protocol.errors import ConfigError
+from headrace.protocol.invitation import load_invitation
+
+_LOG = logging.getLogger("headrace.rllink")
+_SOCKETS_PER_CLIENT = 8
+_INSTEAD = "RLlink has no keys, so listen on 127.0.0.1, beside the simulators or behind a tunnel"
+
+
+@click.command()
+@options.broker_address
+@options.join
+@click.option(
+    "--rllib-config",
+    required=True,
+    metavar="RUN.TOML|MODULE:FUNCTION",
+    help="The run file, or what returns the learner's AlgorithmConfig.",
+)
+@click.option(
+    "--listen",
+    default="127.0.0.1:5556",
+    show_default=True,
+    metavar="HOST:PORT",
+    help="Where RLlib's clients connect; port 0: any.",
+)
+@click.option("--insecure", is_flag=True, help="Listen beyond this machine; RLlink has no keys.")
+@click.option("--id", "actor_id", help="The start of the actors' ids; default: host-pid-random.")
+@click.option(
+    "--max-clients",
+    default=256,
+    show_default=True,
+    type=click.IntRange(1, 4096),
+    help="How many may be connected; the others are turned away.",
+)
+@click.option(
+    "--announce",
+    "announced",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Write the bound address to this JSON file once it is bound.",
+)
+@options.stop_on_eof
+@options.verbose
+def command(  # noqa: PLR0913 - one parameter per option
+    address: str | None,
+    join: Path | None,
+    rllib_config: str,
+    listen: str,
+    insecure: bool,
+    actor_id: str | None,
+    max_clients: int,
+    announced: Path | None,
+    stop_on_eof: bool,
+    is_verbose: bool,
+) -> None:
+    """Lets RLlib's own external clients (RLlink 0.0.1) feed the broker, unmodified.
+
+    Any number of them connect to one port. RLlink has no authentication and no encryption: whoever
+    reaches the port is served.
+    """
+    configure_logging(is_verbose=is_verbose)
+    raise_open_files_limit()
+    host, port = _parse(listen)
+    if not insecure:
+        require_loopback([f"tcp://{listen}"], _INSTEAD)
+    invitation = load_invitation(join, "actor") if join else None
+    name = actor_id_of(actor_id, invitation)
+    context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+    context.set(zmq.MAX_SOCKETS, _SOCKETS_PER_CLIENT * max_clients)
+    # Imported here, so that a mistake is told before Ray is loaded.
+    from headrace.actors.rllink_config import config_for_clients
+    from headrace.actors.rllink_gateway import RLlinkGateway
+    from headrace.deploy.rllib_config import load_rllib_config
+    from headrace.learner.simulator_spaces import without_learners_part
+
+    config = without_learners_part(load_rllib_config(rllib_config))
+
+    def open_client(number: int) -> Client:
+        return Client(address, actor=f"{name}.{number}", invitation=invitation, context=context)
+
+    gateway = RLlinkGateway(
+        (host, port),
+        open_client,
+        lambda fragment_env_steps: config_for_clients(config, fragment_env_steps),
+        max_clients=max_clients,
+    )
+    on_stop_signal(gateway.stop, stop_on_eof=stop_on_eof)
+    _LOG.info("listening at %s", gateway.endpoint)
+    if announced is not None:
+        announce(announced, {"endpoint": gateway.endpoint})
+    gateway.run()
+    _LOG.info("stopped")
+
+
+def _parse(listen: str) -> tuple[str, int]:
+    host, _, port = listen.rpartition(":")
+    if not host or not port.isdigit():
+        raise ConfigError(f"--listen {listen!r} is not of the form host:port")
+    return host.strip("[]"), int(port)
