@@ -20,6 +20,7 @@ _COMMANDS = {
     "keygen": "Makes the keys of a broker that others can reach.",
     "invite": "Invites an actor or a learner to a broker with keys.",
     "revoke": "Takes an invitation back, without a restart.",
+    "conformance": "Plays the broker's part against a client, and tells what it does wrong.",
     "status": "Shows who is connected to a broker, and how the run stands.",
     "dead-letters": "Shows batches that were given up because learners died of them.",
     "journal": "Verifies and prints a broker's journal.",

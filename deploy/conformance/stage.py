@@ -1,0 +1,121 @@
+"""What a scene is played on: a broker, the client's process, and time."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from headrace.deploy.conformance.candidate import Candidate
+from headrace.deploy.conformance.conduct import FIRST_VERSION
+from headrace.deploy.conformance.faults import Section, fail
+from headrace.deploy.conformance.played_broker import PlayedBroker
+from headrace.deploy.conformance.policy import PublishedPolicy, make_policy
+from headrace.protocol.identity import PolicyVersion
+from headrace.protocol.messages import Hello
+
+Clock = Callable[[], float]
+
+RUN = "conformance"
+SOON_S = 5.0
+"""What has to happen at once may take this long: machines are busy."""
+
+
+class Stage:
+    """Plays; every wait serves the client meanwhile, and ends the scene at its first fault.
+
+    Attributes:
+        policy: of the run that scenes begin with.
+    """
+
+    def __init__(
+        self,
+        broker: PlayedBroker,
+        candidate: Candidate,
+        start_s: float,
+        clock: Clock = time.monotonic,
+    ) -> None:
+        self.broker = broker
+        self.candidate = candidate
+        self.policy: PublishedPolicy = make_policy(RUN)
+        self._start_s = start_s
+        self._clock = clock
+        self.may_end = False
+
+    def expect(
+        self,
+        condition: Callable[[], bool],
+        within_s: float,
+        section: Section,
+        otherwise: str,
+    ) -> None:
+        """Serves until a condition holds.
+
+        Raises:
+            ClientFault: it does not in time, which `otherwise` tells, or the client did wrong.
+        """
+        end_s = self._clock() + within_s
+        while not condition():
+            if self._clock() > end_s:
+                fail(section, f"{otherwise} (waited {within_s:g} s)")
+            self._serve_once()
+
+    def refuse(
+        self, condition: Callable[[], bool], for_s: float, section: Section, sentence: str
+    ) -> None:
+        """Serves for a while in which a condition must never hold.
+
+        Raises:
+            ClientFault: it does, which `sentence` tells, or the client did wrong.
+        """
+        end_s = self._clock() + for_s
+        while self._clock() < end_s:
+            self._serve_once()
+            if condition():
+                fail(section, sentence)
+
+    def serve(self, for_s: float) -> None:
+        """Serves for a while in which the client need only do nothing wrong."""
+        self.refuse(lambda: False, for_s, Section.DELIVERY, "")
+
+    def await_hello(self) -> None:
+        """Waits for the client to start and speak."""
+        self.expect(
+            lambda: self.broker.heard(Hello) > 0,
+            self._start_s,
+            Section.DELIVERY,
+            "sent no hello to the ingest endpoint",
+        )
+
+    def open(self, batches: int = 1) -> None:
+        """Publishes version 1.1 and waits for hello and the first batches."""
+        self.broker.publish(self.policy, FIRST_VERSION)
+        self.await_hello()
+        self.await_batch(batches)
+
+    def await_batch(self, seq: int, within_s: float = 2 * SOON_S) -> None:
+        """Waits until a batch is accepted."""
+        broker = self.broker
+        self.expect(
+            lambda: broker.accepted >= seq,
+            within_s,
+            Section.DELIVERY,
+            f"did not deliver batch {seq}, for which it has weights and credit",
+        )
+
+    def await_version(self, version: PolicyVersion, why: str) -> None:
+        """Waits until presence tells a version."""
+
+        def has_it() -> bool:
+            presence = self.broker.presence
+            return presence is not None and presence.version == version
+
+        self.expect(has_it, SOON_S, Section.DELIVERY, f"does not tell version {version} {why}")
+
+    def _serve_once(self) -> None:
+        self.broker.serve_once()
+        status = self.candidate.exit_status
+        if status is not None and not self.may_end:
+            fail(
+                Section.DELIVERY,
+                f"ended with exit status {status}; its last lines:\n{self.candidate.last_output}",
+            )

@@ -1,0 +1,105 @@
+"""Actors that break the rules of the wire, each in one way.
+
+python -m support.broken_clients NAME ADDRESS
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from headrace.actors import session
+from headrace.actors.client import Client
+from headrace.actors.collector import Collector
+from headrace.actors.environments import make_environment
+from headrace.actors.recorder import BatchRecorder
+from headrace.actors.session import ActorSession
+from headrace.deploy.process import on_stop_signal
+from headrace.protocol.flow import Outgoing, Sender
+from headrace.protocol.identity import PolicyVersion
+from headrace.protocol.messages import Snapshot, Weights
+
+
+def forget_lost_batches() -> None:
+    """Takes what was sent for delivered."""
+    _replace(Sender, "_arm", lambda sender, now_s: None)
+
+
+def ignore_credit() -> None:
+    """Begins a batch whenever there are weights."""
+
+    def may_begin(sender: Sender[Any], version: PolicyVersion) -> bool:
+        return sender.credit is not None and version >= sender.credit.min_version
+
+    _replace(Sender, "may_begin", may_begin)
+    everything = property(lambda session: 2**40, lambda session, up_to: None)
+    _replace(ActorSession, "_permitted_up_to", everything)
+
+
+def forget_epochs() -> None:
+    """Compares the numbers of versions alone."""
+
+    def take_higher_numbers(
+        session: ActorSession, policy: Any, message: Snapshot | Weights, frame: Any
+    ) -> None:
+        newest = session.newest_version
+        if newest is None or message.version.number > newest.number:
+            take_weights(session, policy, message, frame)
+
+    take_weights = _replace(ActorSession, "_take_weights", take_higher_numbers)
+
+
+def forget_lookback() -> None:
+    """Sends chunks without what came before them."""
+
+    def begin_without(recorder: BatchRecorder, environments: int, clock: Any, _: int = 0) -> None:
+        begin(recorder, environments, clock)
+
+    begin = _replace(BatchRecorder, "__init__", begin_without)
+
+
+def live_on_when_superseded() -> None:
+    """Does not care that another process has the actor id."""
+    _replace(session, "_FATAL", frozenset())
+
+
+def repeat_blindly() -> None:
+    """Sends batches again as if they had never been sent."""
+
+    def forget_that_it_was_sent(sender: Sender[Any], now_s: float) -> Outgoing[Any] | None:
+        due = next_due(sender, now_s)
+        return replace(due, sent_before=False) if due is not None else None
+
+    next_due = _replace(Sender, "next_due", forget_that_it_was_sent)
+
+
+def _replace(owner: Any, name: str, value: Any) -> Any:
+    """Returns what was there before, if anything."""
+    before = getattr(owner, name, None)
+    setattr(owner, name, value)
+    return before
+
+
+DEFECTS: tuple[Callable[[], None], ...] = (
+    forget_lost_batches,
+    ignore_credit,
+    forget_epochs,
+    forget_lookback,
+    live_on_when_superseded,
+    repeat_blindly,
+)
+
+
+def main(name: str, address: str) -> None:
+    {defect.__name__: defect for defect in DEFECTS}[name]()
+    stop = threading.Event()
+    on_stop_signal(stop.set)
+    with Client(address) as client:
+        Collector(client, make_environment("CartPole-v1", 1, {})).run(stop)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
