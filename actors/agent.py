@@ -110,6 +110,19 @@ class VectorAgent:
                 self._recorder.discard_batch,
             )
 
+    def drop_episodes(self) -> None:
+        """Forgets the present episodes of simulators that failed, and counts them as broken.
+
+        What they delivered already stays; call `act` with what the next episodes begin with.
+        """
+        self._acted = None
+        self._client.count_broken(self._environments, self._recorder.drop_episodes())
+        self._rewards = np.zeros(self._environments, np.float32)
+        policy = self._policy
+        self._state = policy.initial_state(self._environments) if policy is not None else {}
+        if self._batch is not None and not self._batch.is_recorded:
+            self._batch = None
+
     @property
     def _policy(self) -> OnnxPolicy | None:
         return self._policies.get(DEFAULT_MODULE)

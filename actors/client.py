@@ -283,6 +283,12 @@ class Client:
         with self._changed:
             self._session.unrecorded_env_steps += env_steps
 
+    def count_broken(self, episodes: int, env_steps: int) -> None:
+        """Counts episodes that a simulator lost, and the steps of them that are not delivered."""
+        with self._changed:
+            self._session.broken_episodes += episodes
+            self._session.unrecorded_env_steps += env_steps
+
     def close(self) -> None:
         """Delivers what is finished, for at most `flush_s`, says goodbye and disconnects."""
         if self._stopping.is_set():

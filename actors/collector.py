@@ -8,6 +8,7 @@ from headrace.actors.agent import VectorAgent
 from headrace.actors.client import Client
 from headrace.actors.environments import Environment
 from headrace.actors.recorder import Columns
+from headrace.actors.restarting import EpisodesBroken
 
 _LOOK_FOR_STOP_S = 0.2
 
@@ -25,6 +26,8 @@ class Collector:
     def run(self, stop: threading.Event) -> None:
         """Collects until `stop` is set.
 
+        An environment that fails ends the collection, unless it is a `RestartingEnvironment`.
+
         Raises:
             ConfigError: the environment does not fit the learner's policy.
             RefusedError: the broker will not serve this actor.
@@ -34,6 +37,11 @@ class Collector:
             actions = self._agent.act(observations, _LOOK_FOR_STOP_S)
             if actions is None:
                 continue
-            step = self._environment.step(actions)
+            try:
+                step = self._environment.step(actions)
+            except EpisodesBroken as broken:
+                self._agent.drop_episodes()
+                observations = broken.observations
+                continue
             self._agent.record(step)
             observations = step.observations

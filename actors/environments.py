@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from typing import Any, Protocol, cast
 
 import gymnasium
 import numpy as np
-from gymnasium.vector import AutoresetMode, VectorEnv
+from gymnasium.vector import AsyncVectorEnv, AutoresetMode, VectorEnv
 
 from headrace.actors.recorder import StepResult
 from headrace.actors.single import action_of_one, observation_leaves, rows_of_one
@@ -83,13 +84,13 @@ class VectorEnvironment:
 
     def reset(self, seed: int | None) -> dict[str, Array]:
         """Returns the first observations."""
-        observations, _ = self._env.reset(seed=seed)
+        observations, _ = self._reset(seed)
         self._ended = np.zeros(self.count, bool)
         return observation_leaves(observations)
 
     def step(self, actions: Array) -> StepResult:
         """Steps all environments."""
-        observations, rewards, terminated, truncated, infos = self._env.step(actions)
+        observations, rewards, terminated, truncated, infos = self._step(actions)
         resets_now = self._mode is AutoresetMode.SAME_STEP
         is_reset_step = None if resets_now else self._ended
         self._ended = terminated | truncated
@@ -106,6 +107,12 @@ class VectorEnvironment:
         """Closes all environments."""
         self._env.close()
 
+    def _reset(self, seed: int | None) -> tuple[Any, dict[str, Any]]:
+        return self._env.reset(seed=seed)
+
+    def _step(self, actions: Array) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
+        return self._env.step(actions)
+
     def _final_observations(self, infos: Mapping[str, Any]) -> dict[int, dict[str, Array]]:
         if self._mode is not AutoresetMode.SAME_STEP or not self._ended.any():
             return {}
@@ -116,23 +123,50 @@ class VectorEnvironment:
         return final
 
 
-def make_environment(env_id: str, count: int, config: Mapping[str, Any]) -> Environment:
+class ProcessEnvironment(VectorEnvironment):
+    """Environments in processes of their own, which may hang or die."""
+
+    def __init__(self, env: AsyncVectorEnv, timeout_s: float) -> None:
+        super().__init__(env)
+        self._processes = env
+        self._timeout_s = timeout_s
+
+    def close(self) -> None:
+        """Ends the processes, whatever they do."""
+        self._processes.close(terminate=True)
+
+    def _reset(self, seed: int | None) -> tuple[Any, dict[str, Any]]:
+        self._processes.reset_async(seed=seed)
+        return self._processes.reset_wait(self._timeout_s)
+
+    def _step(self, actions: Array) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
+        self._processes.step_async(actions)
+        return self._processes.step_wait(self._timeout_s)
+
+
+def make_environment(
+    env_id: str, count: int, config: Mapping[str, Any], *, timeout_s: float | None = None
+) -> Environment:
     """Returns `count` environments of a Gymnasium id; `module:Id-v0` imports `module` first.
+
+    Args:
+        timeout_s: how long a step or a reset may take. With it, environments run in processes of
+            their own, since what hangs cannot be interrupted otherwise; a step that takes longer
+            raises, as one does whose process died.
 
     Raises:
         ConfigError: Gymnasium does not know the id, or does not take the keyword arguments.
     """
+    same_step = {"autoreset_mode": AutoresetMode.SAME_STEP}
+    make_vector = functools.partial(gymnasium.make_vec, env_id, num_envs=count, **config)
     try:
+        if timeout_s is not None:
+            # Not forked: this process has threads, which a fork would leave behind in mid-step.
+            kwargs = {**same_step, "context": "spawn"}
+            made = make_vector(vectorization_mode="async", vector_kwargs=kwargs)
+            return ProcessEnvironment(cast("AsyncVectorEnv", made), timeout_s)
         if count == 1:
             return SingleEnvironment(gymnasium.make(env_id, **config))
-        return VectorEnvironment(
-            gymnasium.make_vec(
-                env_id,
-                num_envs=count,
-                vectorization_mode="sync",
-                vector_kwargs={"autoreset_mode": AutoresetMode.SAME_STEP},
-                **config,
-            )
-        )
+        return VectorEnvironment(make_vector(vectorization_mode="sync", vector_kwargs=same_step))
     except (gymnasium.error.Error, ModuleNotFoundError, TypeError) as error:
         raise ConfigError(f"cannot make environment {env_id!r}: {error}") from error

@@ -214,6 +214,14 @@ class EpisodeAgent:
             self._recorder.cut_off(track)
         self._recorder.end_episode(episode, truncated=True)
 
+    def drop(self, episode: Episode) -> None:
+        """Forgets an episode whose simulator failed, and counts it as broken.
+
+        What was delivered of it already stays.
+        """
+        self._tracks.pop(episode, None)
+        self._client.count_broken(1, self._recorder.drop_episode(episode))
+
     def deliver_if_due(self) -> None:
         """Ends the batch in the making if it is full; `act` and `end` do so, too."""
         batch, newest = self._batch, self._client.newest_version

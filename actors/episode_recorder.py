@@ -134,6 +134,16 @@ class EpisodeRecorder:
             self._cut(track, track.last_observations, None, t_stop=track.t)
         self._leave(track)
 
+    def drop_episode(self, episode: Episode) -> int:
+        """Forgets what an episode holds since the last batch, and returns its env steps."""
+        self._tracks = {track: None for track in self._tracks if track.episode is not episode}
+        kept = [n for n, part in enumerate(self._segments) if part.track.episode is not episode]
+        self._ended = {new: self._ended[n] for new, n in enumerate(kept) if n in self._ended}
+        self._segments = [self._segments[n] for n in kept]
+        dropped = {step for step in self._env_steps if step[0] == episode.episode_id}
+        self._env_steps -= dropped
+        return len(dropped)
+
     def end_episode(self, episode: Episode, *, truncated: bool) -> None:
         """Tells what became of an episode that all of its agents have left."""
         own = [n for n, part in enumerate(self._segments) if part.track.episode is episode]

@@ -12,6 +12,7 @@ from headrace.actors.episode_agent import EpisodeAgent
 from headrace.actors.episode_track import Episode
 from headrace.actors.multi_agent_simulators import AgentId, AgentsStep, MultiAgentSimulator
 from headrace.actors.policy_runner import ModuleOf
+from headrace.actors.restarting import EpisodesBroken
 
 _LOOK_FOR_STOP_S = 0.2
 
@@ -48,6 +49,8 @@ class MultiAgentCollector:
     def run(self, stop: threading.Event) -> None:
         """Collects until `stop` is set.
 
+        A simulator that fails ends the collection, unless it is a `RestartingSimulator`.
+
         Raises:
             ConfigError: a simulator does not fit the learner's policies.
             RefusedError: the broker will not serve this actor.
@@ -62,10 +65,19 @@ class MultiAgentCollector:
             if actions is None:
                 continue
             for run in runs:
-                self._take(run, run.simulator.step(actions.get(run.episode, {})))
+                self._step(run, actions.get(run.episode, {}))
 
     def _seed_of(self, index: int) -> int | None:
         return None if self._seed is None else self._seed + index
+
+    def _step(self, run: _Run, actions: Mapping[AgentId, Any]) -> None:
+        try:
+            step = run.simulator.step(actions)
+        except EpisodesBroken as broken:
+            self._agent.drop(run.episode)
+            run.episode, run.observations = self._agent.start(), broken.observations
+        else:
+            self._take(run, step)
 
     def _take(self, run: _Run, step: AgentsStep) -> None:
         """Records what a step gave; what comes before an agent's first action is nobody's."""

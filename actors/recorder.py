@@ -139,6 +139,18 @@ class BatchRecorder:
         self._starts, self._episode_starts = [0] * count, [0] * count
         self._episodes = [self._new_episode() for _ in range(count)]
 
+    def drop_episodes(self) -> int:
+        """Forgets what the present episodes hold since the last batch, and returns its env steps.
+
+        What comes next is the start of others; those that ended stay in the batch.
+        """
+        row, count = len(self._rows), len(self._episodes)
+        dropped = sum(row - start for start in self._starts)
+        self.env_steps -= dropped
+        self._starts, self._episode_starts = [row] * count, [row] * count
+        self._episodes = [self._new_episode() for _ in range(count)]
+        return dropped
+
     def take_batch(self, observations: Columns) -> tuple[TrajectoryBatch, int]:
         """Returns what was recorded since the last batch, and its env steps.
 

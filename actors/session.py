@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
+
 from headrace.actors.config import ClientConfig
 from headrace.actors.endpoint_watch import EndpointWatch
 from headrace.protocol.arrays import Array
@@ -101,6 +103,7 @@ class ActorSession:
         self.refusal: RefusedError | None = None
         self.env_steps = 0
         self.unrecorded_env_steps = 0
+        self.broken_episodes = 0
         self.evaluates = False
         self._task: EvaluationTask | None = None
         self._episodes_begun: tuple[str, int] = ("", 0)
@@ -269,6 +272,7 @@ class ActorSession:
             "env_steps": self.env_steps,
             "unrecorded_env_steps": self.unrecorded_env_steps,
             "evaluates": self.evaluates,
+            "broken_episodes": self.broken_episodes or msgspec.UNSET,
         }
         if sender.broker is not None and sender.broker == self._broker_heard:
             return [encode_header(Alive(**presence))]

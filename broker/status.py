@@ -31,6 +31,7 @@ class ActorStatus(msgspec.Struct, frozen=True):
     steps_per_s: float
     env_steps: int
     unrecorded_env_steps: int
+    broken_episodes: int
     version: str | None
     policy_lag: int | None
     unarrived: int
@@ -132,6 +133,7 @@ def _actor_status(books: BrokerBooks, record: ActorRecord, now_s: float) -> Acto
         steps_per_s=record.steps.per_s(now_s),
         env_steps=record.presence.env_steps,
         unrecorded_env_steps=record.presence.unrecorded_env_steps,
+        broken_episodes=record.presence.broken_episodes or 0,
         version=str(version) if version else None,
         policy_lag=_lag(books, record),
         unarrived=books.credit.unarrived_of(record.origin) if books.credit else 0,
@@ -160,4 +162,9 @@ def _advice(record: ActorRecord) -> str:
         )
     if not record.is_live:
         return "silent: is its process alive, and can it reach the ingest endpoint?"
+    if record.presence.broken_episodes:
+        return (
+            f"its simulator failed, and {record.presence.broken_episodes} episodes were dropped; "
+            "its log says why"
+        )
     return ""

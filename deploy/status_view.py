@@ -86,9 +86,10 @@ def _learner_line(status: BrokerStatus) -> str:
 def _actor_table(status: BrokerStatus) -> Table:
     table = Table(box=None, pad_edge=False)
     table.add_column("actor")
-    for name in ("steps/s", "policy", "lag", "credit", "produced", "unaccepted", "stale"):
+    for name in ("steps/s", "unrecorded", "policy", "lag", "credit", "produced", "unaccepted"):
         table.add_column(name, justify="right")
-    table.add_column("rejected", justify="right")
+    for name in ("stale", "rejected"):
+        table.add_column(name, justify="right")
     table.add_column("last reject", max_width=40, no_wrap=True)
     for actor in status.actors[:_SHOWN_ACTORS]:
         table.add_row(*_actor_row(actor), style=None if actor.is_live else "dim")
@@ -99,6 +100,7 @@ def _actor_row(actor: ActorStatus) -> list[str]:
     return [
         _printable(actor.actor),
         f"{actor.steps_per_s:,.0f}",
+        f"{actor.unrecorded_env_steps:,}",
         actor.version or "-",
         "-" if actor.policy_lag is None else str(actor.policy_lag),
         str(actor.unarrived),

@@ -157,6 +157,7 @@ class Presence(ActorMessage, frozen=True):
         env_steps: steps recorded so far.
         unrecorded_env_steps: steps that a simulator took without credit and did not record.
         evaluates: whether it runs evaluation episodes when it is told to.
+        broken_episodes: episodes that were dropped because their simulator failed; unset means 0.
     """
 
     version: PolicyVersion | None = None
@@ -167,6 +168,7 @@ class Presence(ActorMessage, frozen=True):
     env_steps: Count = 0
     unrecorded_env_steps: Count = 0
     evaluates: bool = False
+    broken_episodes: Count | msgspec.UnsetType = msgspec.UNSET
 
 
 class Hello(Presence, frozen=True, tag="hello"):

@@ -16,6 +16,7 @@ from headrace.actors.collector import Collector
 from headrace.actors.environments import make_environment
 from headrace.actors.multi_agent_collector import MultiAgentCollector
 from headrace.actors.multi_agent_simulators import simulator_of
+from headrace.actors.restarting import RestartingEnvironment, RestartingSimulator
 from headrace.deploy import options
 from headrace.deploy.process import configure_logging, on_stop_signal, raise_open_files_limit
 from headrace.learner.importing import load_function
@@ -40,6 +41,11 @@ from headrace.protocol.invitation import load_invitation
     type=click.IntRange(1, 4096),
     help="Environments to step together.",
 )
+@click.option(
+    "--env-timeout-s",
+    type=click.FloatRange(min=0.0, min_open=True),
+    help="Run environments in processes of their own, and make them anew if a step takes longer.",
+)
 @click.option("--id", "actor_id", help="A name that no other actor has; default: host-pid-random.")
 @click.option("--seed", type=int, help="Seed of environments and exploration.")
 @click.option(
@@ -63,6 +69,7 @@ def command(  # noqa: PLR0913 - one parameter per option
     multi_agent: str | None,
     env_config: str | None,
     environments: int,
+    env_timeout_s: float | None,
     actor_id: str | None,
     seed: int | None,
     policy: str,
@@ -72,7 +79,8 @@ def command(  # noqa: PLR0913 - one parameter per option
 ) -> None:
     """Steps environments with the learner's newest policy.
 
-    Waits for broker and learner if they are not there yet, and again if they go away.
+    Waits for broker and learner if they are not there yet, and again if they go away. An
+    environment that raises is made anew, and its episode is dropped and counted.
     """
     configure_logging(is_verbose=is_verbose)
     raise_open_files_limit()
@@ -85,6 +93,8 @@ def command(  # noqa: PLR0913 - one parameter per option
         _act_with_rllib(open_client, rllib_config, environments, stop)
         return
     if multi_agent is not None:
+        if env_timeout_s is not None:
+            raise ConfigError("--env-timeout-s is for environments with one agent")
         _act_with_several(open_client, multi_agent, config, environments, seed, stop)
         return
     with open_client() as client:
@@ -93,7 +103,10 @@ def command(  # noqa: PLR0913 - one parameter per option
             if found is None:
                 return
             env_id, config = found[0], {**found[1], **config}
-        environment = make_environment(env_id, environments, config)
+        make = functools.partial(
+            make_environment, env_id, environments, config, timeout_s=env_timeout_s
+        )
+        environment = RestartingEnvironment(make, stop.wait)
         try:
             Collector(client, environment, seed=seed).run(stop)
         finally:
@@ -109,7 +122,10 @@ def _act_with_several(
     stop: threading.Event,
 ) -> None:
     make = load_function(source, "--multi-agent")
-    simulators = [simulator_of(make(**config)) for _ in range(environments)]
+    simulators = [
+        RestartingSimulator(lambda: simulator_of(make(**config)), stop.wait)
+        for _ in range(environments)
+    ]
     try:
         with open_client() as client:
             MultiAgentCollector(client, simulators, seed=seed).run(stop)

@@ -19,11 +19,12 @@ from ray.rllib.callbacks.callbacks import RLlibCallback
 from ray.rllib.connectors.env_to_module import MeanStdFilter
 from ray.rllib.env.multi_agent_env_runner import MultiAgentEnvRunner
 from support.algorithms import algorithm_of
-from support.running import BrokerThread, Context, connect
+from support.running import BrokerThread, Context, connect, wait_until
 from support.scripted_agents import ScriptedAgents
 
 from headrace.actors.multi_agent_collector import MultiAgentCollector
 from headrace.actors.multi_agent_simulators import simulator_of
+from headrace.actors.restarting import RestartingSimulator
 from headrace.learner.env_runner import BrokerEnvRunner
 from headrace.protocol.errors import ConfigError
 
@@ -132,6 +133,48 @@ def test_episodes_are_those_of_rllibs_own_runner(
     assert whole
     for ours in whole:
         assert_equal(fields_of(theirs), fields_of(ours))
+
+
+class FailsOnce(ScriptedAgents):
+    """Of several in a row only the first one fails, in its third episode."""
+
+    made = 0
+
+    def __init__(self) -> None:
+        super().__init__()
+        type(self).made += 1
+        self._steps_left = 20 if self.made == 1 else -1
+
+    def step(self, action_dict: Any) -> Any:
+        self._steps_left -= 1
+        if self._steps_left == 0:
+            raise RuntimeError("the simulator crashed")
+        return super().step(action_dict)
+
+
+@pytest.mark.usefixtures("ray_session")
+def test_an_episode_whose_simulator_failed_is_dropped_and_others_go_on(
+    broker: BrokerThread, context: Context
+) -> None:
+    FailsOnce.made = 0
+    runner = BrokerEnvRunner(config=make_config(broker), worker_index=0)
+    stop = threading.Event()
+    try:
+        with connect(broker, context, "actor") as client:
+            simulator = RestartingSimulator(lambda: simulator_of(FailsOnce()), stop.wait)
+            collector = MultiAgentCollector(client, [simulator], seed=SEED)
+            thread = threading.Thread(target=collector.run, args=(stop,))
+            thread.start()
+            episodes = [episode for _ in range(2) for episode in runner.sample()]
+            stop.set()
+            thread.join()
+            wait_until(lambda: broker.status.actors[0].broken_episodes == 1)
+    finally:
+        runner.stop()
+    starts = [episode for episode in episodes if not episode.env_t_started]
+    unfinished = [e for e in starts if e.env_t < 8 and not e.is_done]
+    assert len(starts) >= 10
+    assert len(unfinished) <= 2  # the one that broke, if some of it was delivered, and the newest
 
 
 _Callback: Any = RLlibCallback

@@ -1,0 +1,80 @@
+"""Simulators that fail while they are recorded: what is delivered, and what is counted."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import pytest
+from gymnasium.spaces import Box, Discrete
+from support.fragile import Fragile
+from support.policies import Exported
+from support.running import BrokerThread, Context, Learner, connect, wait_until
+
+from headrace.actors.collector import Collector
+from headrace.actors.environments import SingleEnvironment
+from headrace.actors.restarting import RestartingEnvironment
+from headrace.learner.session import OfferedWeights
+from headrace.protocol.flow_control import OnPolicyFlow
+from headrace.protocol.manifest import (
+    DEFAULT_MODULE,
+    Manifest,
+    Policy,
+    encode_policy,
+    policy_digest,
+)
+from headrace.protocol.payload import encode_payload
+from headrace.protocol.trajectory import unpack_batch
+
+pytestmark = pytest.mark.rllib
+
+
+@contextmanager
+def collecting(broker: BrokerThread, context: Context, **fragile: int | str) -> Iterator[None]:
+    """An actor in a thread that steps a fragile simulator."""
+    stop = threading.Event()
+    with connect(broker, context, "fragile") as client:
+        environment = RestartingEnvironment(
+            lambda: SingleEnvironment(Fragile(**fragile)),  # type: ignore[arg-type]
+            stop.wait,
+        )
+        thread = threading.Thread(target=Collector(client, environment, seed=1).run, args=(stop,))
+        thread.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            thread.join()
+
+
+def publish(learner: Learner) -> None:
+    made = Exported(Box(-10.0, 10.0, (2,)), Discrete(2))
+    flow = OnPolicyFlow(train_batch_env_steps=160)
+    manifest = Manifest("test-run", flow, {DEFAULT_MODULE: made.exported.manifest})
+    frame = encode_policy(Policy(manifest, {DEFAULT_MODULE: made.exported.graph}))
+    weights = encode_payload({DEFAULT_MODULE: made.weights})
+    learner.link.offer(OfferedWeights(1, "0" * 8, policy_digest(frame), frame, weights))
+
+
+def test_an_episode_whose_simulator_failed_is_dropped_and_counted(
+    broker: BrokerThread, context: Context
+) -> None:
+    """The first simulator fails in its first episode; the others count to five."""
+    Fragile.made = 0
+    with Learner(context, broker.address) as learner:
+        publish(learner)
+        with collecting(broker, context, fails_at=3, fails_once=True):
+            batches = learner.take(60)
+            wait_until(lambda: broker.status.actors[0].broken_episodes == 1)
+            [actor] = broker.status.actors
+    assert actor.unrecorded_env_steps == 2
+    assert "its simulator failed, and 1 episodes were dropped" in actor.advice
+    chunks = [chunk for batch in batches for chunk in unpack_batch(batch.payload)]
+    assert len({chunk.episode_id for chunk in chunks}) >= 10
+    for chunk in chunks:
+        steps = np.arange(chunk.t_started, chunk.t_started + chunk.length + 1)
+        assert chunk.columns["obs"][chunk.lookback :, 0].tolist() == steps.tolist()
+        assert chunk.is_done == (chunk.t_started + chunk.length == 5)
+    assert {chunk.episode_return for chunk in chunks if chunk.is_done} == {5.0}
