@@ -12,6 +12,7 @@ import numpy as np
 
 from headrace.actors.batching import BatchDelivery, OpenBatch
 from headrace.actors.client import BatchPermit, Client
+from headrace.actors.infos import info_columns
 from headrace.actors.module_policies import ModulePolicies
 from headrace.actors.policy import Acted, OnnxPolicy
 from headrace.actors.recorder import BatchRecorder, Columns, StepResult
@@ -48,6 +49,7 @@ class VectorAgent:
         self._rng = np.random.default_rng(seed)
         self._recorder = BatchRecorder(environments, clock)
         self._module: ModuleManifest | None = None
+        self._info_keys: tuple[str, ...] = ()
         self._state: dict[str, Array] = {}
         self._rewards = np.zeros(environments, np.float32)
         self._policies = ModulePolicies(self._rng)
@@ -94,7 +96,8 @@ class VectorAgent:
             if step.final_observations:
                 finals = self._observe_finals(policy, step.final_observations)
                 step = dataclasses.replace(step, final_observations=finals)
-            self._recorder.record(acted.observations, acted.recorded, step)
+            infos = info_columns(self._info_keys, step)
+            self._recorder.record(acted.observations, {**acted.recorded, **infos}, step)
         self._begin_episodes(policy, step)
         is_over = bool(step.terminated[0] or step.truncated[0])
         if not batch.is_recorded:
@@ -163,14 +166,15 @@ class VectorAgent:
         policy = self._policies[DEFAULT_MODULE]
         if is_new:
             policy.check_observations(observations)
-            self._adopt(modules[DEFAULT_MODULE])
+            self._adopt(modules[DEFAULT_MODULE], update.policy.manifest.infos)
         if not self._state:
             self._state = policy.initial_state(self._environments)
 
-    def _adopt(self, module: ModuleManifest) -> None:
+    def _adopt(self, module: ModuleManifest, infos: tuple[str, ...]) -> None:
         """Records for another module; where it records otherwise, what is under way is cut off."""
         former, self._module = self._module, module
-        if former is not None and _records_alike(former, module):
+        former_keys, self._info_keys = self._info_keys, infos
+        if former is not None and former_keys == infos and _records_alike(former, module):
             return
         self._recorder = BatchRecorder(self._environments, self._clock, module.lookback)
         self._state = {}
@@ -238,13 +242,20 @@ class Agent:
         return None if actions is None else action_of_one(actions)
 
     def record(
-        self, observation: Any, reward: float, *, terminated: bool = False, truncated: bool = False
+        self,
+        observation: Any,
+        reward: float,
+        *,
+        terminated: bool = False,
+        truncated: bool = False,
+        info: Mapping[str, Any] | None = None,
     ) -> None:
         """Takes the observation and the reward that followed the last action.
 
         Args:
             terminated: the episode has ended in a terminal state.
             truncated: it was cut off, by a time limit for instance.
+            info: of which the numbers are recorded that the learner asks for.
         """
         rows = rows_of_one(observation)
         is_done = terminated or truncated
@@ -257,5 +268,6 @@ class Agent:
                 final_observations=(
                     {0: {path: row[0] for path, row in rows.items()}} if is_done else {}
                 ),
+                infos={key: (value,) for key, value in (info or {}).items()},
             )
         )

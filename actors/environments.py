@@ -49,7 +49,7 @@ class SingleEnvironment:
 
     def step(self, actions: Array) -> StepResult:
         """Steps the environment with the only row of `actions`."""
-        observation, reward, terminated, truncated, _ = self._env.step(action_of_one(actions))
+        observation, reward, terminated, truncated, info = self._env.step(action_of_one(actions))
         final: dict[int, dict[str, Array]] = {}
         if terminated or truncated:
             final[0] = observation_leaves(observation)
@@ -60,6 +60,7 @@ class SingleEnvironment:
             np.array([terminated]),
             np.array([truncated]),
             final,
+            infos={key: (value,) for key, value in info.items()},
         )
 
     def close(self) -> None:
@@ -101,6 +102,7 @@ class VectorEnvironment:
             np.array(truncated),
             self._final_observations(infos),
             is_reset_step,
+            infos,
         )
 
     def close(self) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import secrets
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -38,6 +39,8 @@ class StepResult:
             observation of the episode that ended, without the leading n.
         is_reset_step: [n] whether an environment ignored its action and was reset instead;
             such a step is not part of any episode. None means no environment.
+        infos: as Gymnasium's vector environments give them: [n] values by key, and under `_key` for
+            which environments there is one; without that for all.
     """
 
     observations: Columns
@@ -46,6 +49,7 @@ class StepResult:
     truncated: Array
     final_observations: Mapping[int, Columns]
     is_reset_step: Array | None = None
+    infos: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -111,7 +115,7 @@ class BatchRecorder:
 
         Args:
             acted_on: the observations that were acted on, as they are recorded, [n, …] each.
-            outputs: recorded outputs of the policy, [n, …] each: `actions`, `action_logp`, ….
+            outputs: what else is recorded, [n, …] each: `actions`, `action_logp`, ….
             step: what came of it; its final observations as they are recorded.
         """
         row = len(self._rows)

@@ -82,6 +82,7 @@ def _set_environment(config: AlgorithmConfig, run: LearnerRun, newest_epoch: int
         publish_interval_s=run.learner.publish_interval_s,
         max_policy_lag=run.learner.max_policy_lag,
         policy=run.learner.policy,
+        infos=run.learner.infos,
         takeover=run.resume,
         newest_epoch=newest_epoch,
     )

@@ -32,6 +32,8 @@ class RunnerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             fleet pauses while the learner trains.
         policy: what actors act with: the exported policy graph, or RLlib itself (`headrace actor
             --policy rllib`) for what cannot be exported.
+        infos: keys of the simulator's info dict to record, for numbers; steps without one have none
+            in `episode.infos` either. For runs with one agent.
     """
 
     address: str = ""
@@ -43,6 +45,7 @@ class RunnerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     publish_interval_s: Annotated[float, msgspec.Meta(ge=0)] | None = None
     max_policy_lag: MaxLag = None
     policy: PolicyKind = "graph"
+    infos: tuple[Name, ...] = ()
 
 
 class StopSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -134,7 +137,7 @@ class LearnerSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             module id; the first that fits counts. One module acts for all if it is empty.
         flatten_observations: put RLlib's FlattenObservations before the module.
         model: keyword arguments of RLlib's DefaultModelConfig, such as fcnet_hiddens.
-        pull_timeout_s, publish_interval_s, max_policy_lag, policy: see `RunnerConfig`.
+        pull_timeout_s, publish_interval_s, max_policy_lag, policy, infos: see `RunnerConfig`.
     """
 
     algorithm: str = "PPO"
@@ -151,6 +154,7 @@ class LearnerSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     publish_interval_s: Annotated[float, msgspec.Meta(ge=0)] | None = None
     max_policy_lag: MaxLag = None
     policy: PolicyKind = "graph"
+    infos: tuple[Name, ...] = ()
 
 
 class LearnerRun(msgspec.Struct, frozen=True):

@@ -89,7 +89,7 @@ class BrokerEnvRunner(EnvRunner, Checkpointable):
         self._report: FleetReport | None = None
         self._sampling = sampling_of(config, self._runner_config)
         self._publisher = WeightsPublisher(
-            self._setup, config, self._runner_config.run, self._sampling.flow
+            self._setup, config, self._runner_config, self._sampling.flow
         )
         self._stock: PieceStock | None = None
         self._link: BrokerLink | None = None

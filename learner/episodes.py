@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -16,9 +17,17 @@ from ray.rllib.utils.metrics import WEIGHTS_SEQ_NO
 from headrace.learner.spaces import nest_columns, nest_state
 from headrace.protocol.arrays import Array
 from headrace.protocol.policy_graph import STATE_OUT
-from headrace.protocol.trajectory import ACTIONS, ENV_T, OBSERVATIONS, REWARDS, Chunk, is_column
+from headrace.protocol.trajectory import (
+    ACTIONS,
+    ENV_T,
+    INFOS,
+    OBSERVATIONS,
+    REWARDS,
+    Chunk,
+    is_column,
+)
 
-_OWN_FIELDS = (OBSERVATIONS, ACTIONS, REWARDS, STATE_OUT, ENV_T)
+_OWN_FIELDS = (OBSERVATIONS, ACTIONS, REWARDS, STATE_OUT, ENV_T, INFOS)
 
 
 @dataclass(frozen=True)
@@ -27,13 +36,15 @@ class _ColumnNames:
 
     all: tuple[str, ...]
     state: dict[str, str]
+    infos: dict[str, str]
     others: tuple[str, ...]
 
     @classmethod
     def of(cls, columns: Mapping[str, Array]) -> _ColumnNames:
         state = {n: n.removeprefix(f"{STATE_OUT}/") for n in columns if is_column(STATE_OUT, n)}
+        infos = {n: n.removeprefix(f"{INFOS}/") for n in columns if is_column(INFOS, n)}
         others = [n for n in columns if not any(is_column(own, n) for own in _OWN_FIELDS)]
-        return cls(tuple(columns), state, tuple(others))
+        return cls(tuple(columns), state, infos, tuple(others))
 
 
 class EpisodeMaker:
@@ -64,7 +75,7 @@ class EpisodeMaker:
             for name in SingleAgentEpisode.__slots__
             if hasattr(self._episode, name)
         ]
-        self._names = _ColumnNames((), {}, ())
+        self._names = _ColumnNames((), {}, {}, ())
 
     def make(self, chunk: Chunk, number: int, name: str | None = None) -> SingleAgentEpisode:
         """Returns a chunk as an episode.
@@ -98,11 +109,25 @@ class EpisodeMaker:
         episode.observations = buffer(observations, self._observations)
         episode.actions = buffer(columns[ACTIONS], self._actions)
         episode.rewards = buffer(columns[REWARDS], plain)
-        # One empty dict for all steps: hundreds of them keep the garbage collector busy.
-        episode.infos = buffer([{}] * (rows + 1), plain)
+        episode.infos = buffer(_infos(columns, names.infos, rows), plain)
         episode.infos.finalized = False
         episode.extra_model_outputs = extras
         episode.is_terminated, episode.is_truncated = chunk.terminated, chunk.truncated
         episode.t_started, episode.t = chunk.t_started, chunk.t_started + chunk.length
         episode._custom_data = {}  # pyright: ignore[reportPrivateUsage]
         return episode
+
+
+def _infos(
+    columns: Mapping[str, Array], keys: Mapping[str, str], rows: int
+) -> list[dict[str, float]]:
+    """Returns an info dict for each observation: what came with it; with the first one nothing."""
+    if not keys:
+        # One empty dict for all steps: hundreds of them keep the garbage collector busy.
+        return [{}] * (rows + 1)
+    values = {key: columns[name].tolist() for name, key in keys.items()}
+    steps = [
+        {key: column[row] for key, column in values.items() if not math.isnan(column[row])}
+        for row in range(rows)
+    ]
+    return [{}, *steps]

@@ -13,12 +13,14 @@ from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
 from ray.rllib.core.rl_module.torch import TorchRLModule
 
 from headrace.learner.agent_setup import AgentSetup
+from headrace.learner.config import RunnerConfig
 from headrace.learner.export import ExportedModule
 from headrace.learner.heads import is_value_based
 from headrace.learner.link import BrokerLink
 from headrace.learner.module_weights import ModuleWeights
 from headrace.learner.session import OfferedWeights
 from headrace.protocol.arrays import Array
+from headrace.protocol.errors import ConfigError
 from headrace.protocol.flow_control import Flow
 from headrace.protocol.manifest import Manifest, Policy, encode_policy, policy_digest
 from headrace.protocol.payload import encode_payload
@@ -30,10 +32,12 @@ _LOG = logging.getLogger("headrace.learner")
 class WeightsPublisher:
     """Offers each version of the weights once; exports the policy graph before the first."""
 
-    def __init__(self, setup: AgentSetup, config: AlgorithmConfig, run: str, flow: Flow) -> None:
+    def __init__(
+        self, setup: AgentSetup, config: AlgorithmConfig, own: RunnerConfig, flow: Flow
+    ) -> None:
         self._setup = setup
         self._config = config
-        self._run = run
+        self._own = own
         self._flow = flow
         self._exported: dict[str, ExportedModule] = {}
         self._policy_frame = b""
@@ -89,12 +93,15 @@ class WeightsPublisher:
         self._offered = (number, digest)
 
     def _export(self) -> dict[str, ExportedModule]:
+        if self._own.infos and self._setup.is_multi_agent:
+            raise ConfigError("infos are recorded in runs with one agent; leave them out here")
         exported = self._setup.export()
         manifest = Manifest(
-            run=self._run,
+            run=self._own.run,
             flow=self._flow,
             modules={name: module.manifest for name, module in exported.items()},
             multi_agent=self._setup.is_multi_agent,
+            infos=self._own.infos,
             environment=self._config.env if isinstance(self._config.env, str) else None,
             environment_config=_plain(self._config.env_config),
             agents=dict(self._setup.modules_by_agent) or msgspec.UNSET,

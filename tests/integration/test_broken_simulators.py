@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 
 import numpy as np
@@ -32,7 +32,7 @@ pytestmark = pytest.mark.rllib
 
 
 @contextmanager
-def collecting(broker: BrokerThread, context: Context, **fragile: int | str) -> Iterator[None]:
+def collecting(broker: BrokerThread, context: Context, **fragile: int | str) -> Generator[None]:
     """An actor in a thread that steps a fragile simulator."""
     stop = threading.Event()
     with connect(broker, context, "fragile") as client:
