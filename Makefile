@@ -1,5 +1,7 @@
 # make demo   sets everything up, and trains CartPole on a broker, a learner and two actors
 # make test   sets everything up, and passes the tests; WORKERS=0 in one process
+# make clients  builds and tests the C++ and the JavaScript client; make toolchains installs
+#               what that takes on Debian
 # make check  lint and types
 # make light  installs without extras, and starts what a broker's host needs
 # make bench  measures headrace against what people use today; ONLY=ingest for one benchmark
@@ -13,15 +15,25 @@ SEED ?= 1
 WORKERS ?= 2
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test light check bench chaos vectors clean
+.PHONY: demo test clients toolchains light check bench chaos vectors clean
 
 demo: $(VENV)/.run
 	$(BIN)/headrace up examples/cartpole.toml --seed $(SEED) --overwrite
 
 test: $(VENV)/.dev
 	$(BIN)/coverage erase
-	$(BIN)/python -m pytest --numprocesses=$(WORKERS) --cov --cov-report=term:skip-covered --cov-fail-under=90
+	$(BIN)/python -m pytest --ignore=tests/clients --numprocesses=$(WORKERS) \
+		--cov --cov-report=term:skip-covered --cov-fail-under=90
 	$(BIN)/coverage report --include='protocol/*,typings/headrace/protocol/*' --fail-under=100 --skip-covered
+
+# A client whose toolchain is not there is skipped, unless CI is "true".
+clients: $(VENV)/.dev
+	$(BIN)/python -m pytest tests/clients --numprocesses=$(WORKERS)
+
+toolchains:
+	apt-get update --quiet
+	apt-get install --yes --quiet cmake g++ libmsgpack-cxx-dev libzmq3-dev pkg-config
+	command -v npm > /dev/null || apt-get install --yes --quiet nodejs npm
 
 # The broker on a host of its own: no torch, no Ray, no Gymnasium.
 light:

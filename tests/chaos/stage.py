@@ -41,12 +41,16 @@ class Part:
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self, *arguments: str) -> None:
+        """Starts the next process of this part, in Python."""
+        self.launch(sys.executable, *arguments)
+
+    def launch(self, *command: str) -> None:
         """Starts the next process of this part."""
         assert self.process is None, f"{self.name} runs already"
         self.life += 1
         with (self.stage.folder / f"{self.name}.log").open("ab") as log:
             self.process = subprocess.Popen(
-                [*self.prefix, sys.executable, *arguments],
+                [*self.prefix, *command],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,

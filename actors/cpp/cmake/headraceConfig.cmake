@@ -1,0 +1,5 @@
+include(CMakeFindDependencyMacro)
+find_dependency(Threads)
+find_dependency(PkgConfig)
+pkg_check_modules(ZeroMQ REQUIRED IMPORTED_TARGET libzmq)
+include(${CMAKE_CURRENT_LIST_DIR}/headraceTargets.cmake)

@@ -1,0 +1,272 @@
+// The library object that a simulator talks to the broker with.
+#pragma once
+
+#include <unistd.h>
+
+#include <array>
+#include <condition_variable>
+#include <cstdint>
+#include <iostream>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <random>
+#include <string>
+
+#include "headrace/client_loop.hpp"
+#include "headrace/manifest.hpp"
+#include "headrace/session.hpp"
+#include "headrace/trajectory.hpp"
+
+namespace headrace {
+
+/// What a batch may be begun with.
+struct BatchPermit {
+  std::shared_ptr<const PolicyUpdate> update;
+  Credit credit;
+};
+
+/// Times and bounds of a client, and what it is told or tells.
+struct ClientConfig {
+  std::string address;  ///< Empty: the invitation's, or else `default_address`.
+  std::string actor;    ///< Empty: an id that no other process has.
+  std::optional<Invitation> invitation;
+  std::string client = "headrace cpp";  ///< Shown in `headrace status`.
+  Seconds presence{1.0};                ///< Time between messages that say the actor lives.
+  Seconds flush{5.0};  ///< When closing, how long finished batches may take to reach the broker.
+  ResendPolicy resend;
+  DecodeLimits limits;
+  Clock clock = steady_clock();
+  /// Called with a line for a person; must not call the client.
+  detail::Log log = [](const std::string& line) { std::cerr << "headrace: " + line + "\n"; };
+  /// Called with the seq of each batch that is handed to a socket; must not call the client.
+  std::function<void(std::uint64_t)> on_transmitted;
+};
+
+namespace detail {
+
+inline std::string host_name() {
+  std::array<char, 256> name{};
+  gethostname(name.data(), name.size() - 1);
+  return name.data();
+}
+
+/// Returns a number that nobody can foresee: episodes and incarnations must differ between actors.
+inline std::uint64_t random_number() {
+  std::random_device device;
+  return std::uint64_t{device()} << 32 | device();
+}
+
+/// Returns an id that no other process has: host, process and a random part.
+inline std::string default_actor_id() {
+  std::string host = host_name().substr(0, 64);
+  for (char& sign : host) {
+    if (!name_rule.allows(sign)) sign = '-';
+  }
+  return host + "-" + std::to_string(getpid()) + "-" + std::to_string(random_number() % 1'000'000);
+}
+
+/// Returns the id to use: the one that is given, or one that no other process has.
+///
+/// Raises ConfigError: it is none, or the invitation is for another one.
+inline std::string actor_id_of(const std::string& actor,
+                               const std::optional<Invitation>& invitation) {
+  if (actor.empty()) {
+    const std::string name = default_actor_id();
+    return invitation ? (invitation->name + "." + name).substr(0, 128) : name;
+  }
+  if (!name_rule.fits(actor)) {
+    throw ConfigError("'" + actor +
+                      "' is no actor id: write 1 to 128 printable ASCII characters, no space");
+  }
+  if (invitation && !invitation->may_speak_for(actor)) {
+    throw ConfigError("the invitation is for '" + invitation->name + "', not for the actor id '" +
+                      actor + "'; use an id that begins with '" + invitation->name + ".'");
+  }
+  return actor;
+}
+
+inline SessionConfig session_config(const ClientConfig& config) {
+  SessionConfig session;
+  session.actor = actor_id_of(config.actor, config.invitation);
+  session.incarnation = random_number() % max_safe_integer + 1;
+  session.client = config.client;
+  session.host = host_name();
+  session.presence = config.presence;
+  session.resend = config.resend;
+  session.limits = config.limits;
+  session.seed = random_number();
+  return session;
+}
+
+inline std::string address_of(const ClientConfig& config) {
+  if (!config.address.empty()) return config.address;
+  return config.invitation ? config.invitation->address : default_address;
+}
+
+}  // namespace detail
+
+/// Connects a simulator to a broker; safe to use from several threads.
+///
+/// A thread owns the sockets, so the actor stays alive to the broker while the simulator computes.
+/// The broker need not be there yet, and may go away and come back.
+///
+/// `begin` a batch, act with the policy that it returns, close the batch at `credit.fragment_steps`
+/// env steps or after `credit.fragment_s` seconds, and `push` it; RecordingAgent does all of this.
+/// A simulator that cannot wait asks `may_begin`, steps without recording while it is false, and
+/// tells `count_unrecorded`.
+class Client {
+ public:
+  /// Raises ConfigError: the address or the actor id is none, or the invitation is for another one.
+  explicit Client(ClientConfig config = {})
+      : config_(std::move(config)),
+        session_(detail::session_config(config_)),
+        loop_(session_,
+              std::make_unique<detail::ClientSockets>(
+                  context_, BrokerAddress::parse(detail::address_of(config_)), session_.actor(),
+                  config_.invitation),
+              context_, mutex_, changed_, config_.clock, {config_.log, config_.on_transmitted}) {}
+
+  ~Client() { close(); }
+  Client(const Client&) = delete;
+  Client& operator=(const Client&) = delete;
+
+  /// The actor id.
+  const std::string& actor() const { return session_.actor(); }
+
+  /// Waits until a batch may be begun; returns with what, nothing if time is up or it closes.
+  /// Without a timeout it waits for ever.
+  ///
+  /// Raises RefusedError: the broker will not serve this actor.
+  std::optional<BatchPermit> begin(std::optional<Seconds> timeout = std::nullopt) {
+    std::unique_lock lock(mutex_);
+    if (!wait(
+            lock, [this] { return session_.may_begin(); }, timeout))
+      return std::nullopt;
+    return BatchPermit{session_.policy_update(), *session_.sender().credit()};
+  }
+
+  /// Returns whether a batch may be begun now, with the newest weights.
+  ///
+  /// Raises RefusedError: the broker will not serve this actor.
+  bool may_begin() {
+    const std::lock_guard lock(mutex_);
+    raise_refusal();
+    return session_.may_begin();
+  }
+
+  /// Returns the newest policy; waits for the first one, null if it does not come in time.
+  ///
+  /// Raises RefusedError: the broker will not serve this actor.
+  std::shared_ptr<const PolicyUpdate> policy_update(std::optional<Seconds> timeout = std::nullopt) {
+    std::unique_lock lock(mutex_);
+    wait(
+        lock, [this] { return session_.newest_version().has_value(); }, timeout);
+    return session_.policy_update();
+  }
+
+  /// The newest policy version that has arrived; cheap enough to ask at every step.
+  std::optional<PolicyVersion> newest_version() const {
+    const std::lock_guard lock(mutex_);
+    return session_.newest_version();
+  }
+
+  /// Hands over a finished batch for delivery, and returns its seq. It is kept until it has ended.
+  ///
+  /// `update` is the one policy that acted; `env_steps` is the sum of the chunks' lengths.
+  ///
+  /// Raises LocalProtocolError: the batch is too large or was begun without credit, or the client
+  /// is closed. Raises RefusedError: the broker will not serve this actor.
+  std::uint64_t push(const TrajectoryBatch& batch, const PolicyUpdate& update,
+                     std::uint64_t env_steps) {
+    Bytes payload = pack_batch(batch);
+    if (payload.size() > config_.limits.max_payload_bytes) {
+      throw LocalProtocolError("a batch of " + std::to_string(payload.size()) +
+                               " bytes is above the limit: record fewer steps per batch");
+    }
+    const std::lock_guard lock(mutex_);
+    raise_refusal();
+    if (is_closed_) throw LocalProtocolError("the client is closed");
+    const std::uint64_t seq =
+        session_.push({update.version, update.policy->manifest.run, env_steps, std::move(payload)});
+    loop_.send_due();
+    return seq;
+  }
+
+  /// Returns whether a batch of that version would be stale when it arrives.
+  bool is_outdated(const PolicyVersion& version) const {
+    const std::lock_guard lock(mutex_);
+    return session_.is_outdated(version);
+  }
+
+  /// Counts steps that were taken without credit and not recorded.
+  void count_unrecorded(std::uint64_t env_steps) {
+    const std::lock_guard lock(mutex_);
+    session_.count_unrecorded(env_steps);
+  }
+
+  /// How the acknowledged batches ended.
+  Totals totals() const {
+    const std::lock_guard lock(mutex_);
+    return session_.sender().totals();
+  }
+
+  /// Batches that the broker does not have yet.
+  std::uint64_t unaccepted() const {
+    const std::lock_guard lock(mutex_);
+    return session_.unaccepted();
+  }
+
+  /// Batches whose end the broker has not told yet: what dies with this process.
+  std::uint64_t unacknowledged() const {
+    const std::lock_guard lock(mutex_);
+    return session_.sender().held();
+  }
+
+  /// Delivers what is finished, for at most `flush`, says goodbye and disconnects.
+  void close() {
+    {
+      std::unique_lock lock(mutex_);
+      if (is_closed_) return;
+      const TimePoint deadline = after(std::chrono::steady_clock::now(), config_.flush);
+      changed_.wait_until(lock, deadline, [this] {
+        return session_.unaccepted() == 0 || session_.refusal() || loop_.failure();
+      });
+      if (std::exchange(is_closed_, true)) return;  // another thread was faster
+      loop_.stop();
+      changed_.notify_all();
+    }
+    loop_.join();
+  }
+
+ private:
+  template <class Condition>
+  bool wait(std::unique_lock<std::mutex>& lock, const Condition& condition,
+            std::optional<Seconds> timeout) {
+    const auto is_over = [&] {
+      return condition() || session_.refusal() || loop_.failure() || is_closed_;
+    };
+    if (timeout) {
+      changed_.wait_until(lock, after(std::chrono::steady_clock::now(), *timeout), is_over);
+    } else {
+      changed_.wait(lock, is_over);
+    }
+    raise_refusal();
+    return condition() && !is_closed_;
+  }
+
+  void raise_refusal() const {
+    if (session_.refusal()) throw RefusedError(*session_.refusal());
+    if (loop_.failure()) std::rethrow_exception(loop_.failure());
+  }
+
+  ClientConfig config_;
+  Context context_;
+  mutable std::mutex mutex_;
+  std::condition_variable changed_;
+  ActorSession session_;
+  bool is_closed_ = false;
+  detail::ClientLoop loop_;  // last: its thread uses all that is above
+};
+
+}  // namespace headrace

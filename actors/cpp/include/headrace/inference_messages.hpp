@@ -1,0 +1,201 @@
+// What a thin simulator says to a policy server, and what it is answered.
+#pragma once
+
+#include <cmath>
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <utility>
+#include <variant>
+
+#include "headrace/fields.hpp"
+#include "headrace/headers.hpp"
+#include "headrace/payload.hpp"
+#include "headrace/trajectory.hpp"
+
+namespace headrace {
+
+/// Which request of which episode this is, or answers.
+struct Turn {
+  std::string episode;     ///< A name that no other episode has.
+  std::uint64_t turn = 0;  ///< The number of the request within the episode, from 0.
+
+  template <class Self, class Fields>
+  static void describe(Self& self, Fields& fields) {
+    fields.required("episode", self.episode, detail::name_rule);
+    fields.required("turn", self.turn, detail::batch_count_rule);
+  }
+};
+
+/// Asks for actions; the first one of an episode begins it.
+struct Act : Turn {
+  static constexpr const char* kind = "act";
+  static constexpr std::size_t payload_count = 1;
+
+  bool training_enabled = true;  ///< Whether the learner may have what comes of the episode.
+
+  template <class Self, class Fields>
+  static void describe(Self& self, Fields& fields) {
+    Turn::describe(self, fields);
+    fields.defaulted("training_enabled", self.training_enabled);
+  }
+};
+
+/// Ends an episode for all agents in it.
+struct End : Turn {
+  static constexpr const char* kind = "end";
+  static constexpr std::size_t payload_count = 1;
+
+  bool truncated = false;  ///< It was cut off, and not at a terminal state.
+
+  template <class Self, class Fields>
+  static void describe(Self& self, Fields& fields) {
+    Turn::describe(self, fields);
+    fields.defaulted("truncated", self.truncated);
+  }
+};
+
+/// Answers `act`.
+struct Actions : Turn {
+  static constexpr const char* kind = "actions";
+  static constexpr std::size_t payload_count = 1;
+};
+
+/// Answers `end`.
+struct Ended : Turn {
+  static constexpr const char* kind = "ended";
+  static constexpr std::size_t payload_count = 0;
+};
+
+/// Says why a request was not served.
+struct Denial {
+  static constexpr const char* kind = "denial";
+  static constexpr std::size_t payload_count = 0;
+
+  RejectCode code = RejectCode::other;
+  std::string reason;
+  std::optional<std::string> episode;
+  std::optional<std::uint64_t> turn;
+
+  template <class Self, class Fields>
+  static void describe(Self& self, Fields& fields) {
+    fields.required("code", self.code);
+    fields.required("reason", self.reason, detail::text_rule);
+    fields.defaulted("episode", self.episode, detail::name_rule);
+    fields.defaulted("turn", self.turn, detail::count_rule);
+  }
+};
+
+/// Asks what is served.
+struct Describe {
+  static constexpr const char* kind = "describe";
+  static constexpr std::size_t payload_count = 0;
+
+  template <class Self, class Fields>
+  static void describe(Self&, Fields&) {}
+};
+
+/// Answers `describe`.
+struct Description {
+  static constexpr const char* kind = "description";
+  static constexpr std::size_t payload_count = 0;
+
+  std::string run;
+  PolicyVersion version;
+  bool multi_agent = false;
+
+  template <class Self, class Fields>
+  static void describe(Self& self, Fields& fields) {
+    fields.required("run", self.run, detail::name_rule);
+    fields.required("version", self.version);
+    fields.defaulted("multi_agent", self.multi_agent);
+  }
+};
+
+using Question = std::variant<Act, End, Describe>;
+using Answer = std::variant<Actions, Ended, Denial, Description>;
+
+/// What one agent tells in a request. What is left at its default is not written.
+struct AgentTurn {
+  /// An array, a number, a list of numbers, or a map of these by name.
+  std::optional<Value> observation;
+  /// What came of its last action since; finite.
+  double reward = 0.0;
+  /// What it does without being told.
+  std::optional<Value> action;
+  bool terminated = false;
+  bool truncated = false;
+
+  template <class Self, class Fields>
+  static void describe(Self& self, Fields& fields) {
+    fields.optional("observation", self.observation);
+    fields.unless("reward", self.reward, 0.0);
+    fields.optional("action", self.action);
+    fields.unless("terminated", self.terminated, false);
+    fields.unless("truncated", self.truncated, false);
+  }
+};
+
+/// By agent id; a single agent is called `default_agent`.
+using AgentTurns = std::map<std::string, AgentTurn>;
+/// By agent id: a whole number or a list of numbers.
+using AgentActions = std::map<std::string, Value>;
+
+/// Returns the payload frame of a request.
+///
+/// Raises LocalProtocolError: a reward is not finite.
+inline Bytes encode_turns(const AgentTurns& turns) {
+  detail::MsgpackWriter writer;
+  writer.map(turns.size());
+  for (const auto& [agent, turn] : turns) {
+    if (!std::isfinite(turn.reward)) {
+      throw LocalProtocolError("a reward for agent '" + agent + "' that is not finite");
+    }
+    detail::FieldWriter fields;
+    AgentTurn::describe(turn, fields);
+    writer.text(agent);
+    writer.append(fields.take());
+  }
+  return writer.take();
+}
+
+/// Returns the agents' turns in the payload of a request.
+///
+/// Raises RemoteProtocolError: the bytes are not that.
+inline AgentTurns decode_turns(const Bytes& frame, const DecodeLimits& limits = {}) {
+  AgentTurns turns;
+  for (const auto& [agent, value] : decode_payload(frame, limits)) {
+    const Map* map = value.get_if<Map>();
+    if (map == nullptr) {
+      throw RemoteProtocolError(RejectCode::malformed, "an agent's turn that is not a map");
+    }
+    detail::FieldReader fields(*map);
+    AgentTurn::describe(turns[agent], fields);
+    if (!std::isfinite(turns[agent].reward)) {
+      throw RemoteProtocolError(RejectCode::malformed, "a reward that is not finite");
+    }
+  }
+  return turns;
+}
+
+inline Bytes encode_actions(const AgentActions& actions) {
+  return encode_payload(Map(actions.begin(), actions.end()));
+}
+
+/// Returns the actions in the payload of an answer.
+///
+/// Raises RemoteProtocolError: the bytes are not that.
+inline AgentActions decode_actions(const Bytes& frame, const DecodeLimits& limits = {}) {
+  AgentActions actions;
+  for (auto& [agent, action] : decode_payload(frame, limits)) {
+    if (!action.integer() && !action.numbers() && !action.number()) {
+      throw RemoteProtocolError(RejectCode::malformed,
+                                "an action that is no number or list of numbers");
+    }
+    actions[agent] = action;
+  }
+  return actions;
+}
+
+}  // namespace headrace

@@ -1,0 +1,271 @@
+// The messages between an actor and a broker: what a header frame may say.
+//
+// Each struct tells its `kind`, its `payload_count`, and in `describe` its fields in the order of
+// the wire. `headers.hpp` encodes and decodes them.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <variant>
+
+#include "headrace/errors.hpp"
+#include "headrace/identity.hpp"
+
+namespace headrace {
+
+/// How the batches up to the acknowledged one ended; all add up to `acknowledged`.
+struct Totals {
+  std::uint64_t consumed = 0;
+  std::uint64_t stale = 0;
+  std::uint64_t rejected = 0;
+  std::uint64_t dropped = 0;
+  std::uint64_t stored = 0;  ///< They are in the broker's journal.
+
+  template <class Self, class Fields>
+  static void describe(Self& self, Fields& fields) {
+    fields.defaulted("consumed", self.consumed, detail::batch_count_rule);
+    fields.defaulted("stale", self.stale, detail::batch_count_rule);
+    fields.defaulted("rejected", self.rejected, detail::batch_count_rule);
+    fields.defaulted("dropped", self.dropped, detail::batch_count_rule);
+    fields.defaulted("stored", self.stored, detail::batch_count_rule);
+  }
+};
+
+/// Permission to begin batches.
+struct Credit {
+  std::uint64_t up_to = 0;           ///< The highest seq that may be begun.
+  std::uint64_t fragment_steps = 1;  ///< Close a batch at this many env steps,
+  double fragment_s = 1.0;           ///< or after this many seconds, whichever comes first.
+  PolicyVersion min_version;         ///< Credit can overtake the weights it was granted for.
+
+  template <class Self, class Fields>
+  static void describe(Self& self, Fields& fields) {
+    fields.required("up_to", self.up_to, detail::batch_count_rule);
+    fields.required("fragment_steps", self.fragment_steps, detail::step_rule);
+    fields.required("fragment_s", self.fragment_s, detail::AboveZero{});
+    fields.required("min_version", self.min_version);
+  }
+};
+
+/// Evaluation episodes that an actor is to run.
+struct EvaluationTask {
+  std::string task;
+  std::uint64_t episodes = 1;
+  PolicyVersion min_version;
+
+  template <class Self, class Fields>
+  static void describe(Self& self, Fields& fields) {
+    fields.required("task", self.task, detail::name_rule);
+    fields.required("episodes", self.episodes, detail::step_rule);
+    fields.required("min_version", self.min_version);
+  }
+};
+
+// ------------------------------------------------------------------ actor to broker (ingest)
+
+/// What an actor has; the broker sends again whatever is behind.
+struct Presence {
+  static constexpr std::size_t payload_count = 0;
+
+  std::string actor;
+  std::uint64_t incarnation = 0;
+  std::optional<PolicyVersion> version;      ///< The weights that it has.
+  std::optional<std::string> policy_digest;  ///< The policy frame that it has.
+  std::uint64_t last_seq = 0;                ///< The newest batch that it finished, sent or not.
+  std::uint64_t acknowledged = 0;
+  Totals totals;
+  std::uint64_t env_steps = 0;  ///< Recorded so far.
+  std::uint64_t unrecorded_env_steps = 0;
+  bool evaluates = false;  ///< Whether it runs evaluation episodes when it is told to.
+
+  template <class Self, class Fields>
+  static void describe(Self& self, Fields& fields) {
+    fields.required("actor", self.actor, detail::name_rule);
+    fields.required("incarnation", self.incarnation, detail::count_rule);
+    fields.defaulted("version", self.version);
+    fields.defaulted("policy_digest", self.policy_digest, detail::digest_rule);
+    fields.defaulted("last_seq", self.last_seq, detail::batch_count_rule);
+    fields.defaulted("acknowledged", self.acknowledged, detail::batch_count_rule);
+    fields.defaulted("totals", self.totals);
+    fields.defaulted("env_steps", self.env_steps, detail::count_rule);
+    fields.defaulted("unrecorded_env_steps", self.unrecorded_env_steps, detail::count_rule);
+    fields.defaulted("evaluates", self.evaluates);
+  }
+};
+
+/// Announces an incarnation of an actor; repeated until a delivery answers it.
+struct Hello : Presence {
+  static constexpr const char* kind = "hello";
+
+  std::uint64_t wire_min = wire_version;
+  std::uint64_t wire_max = wire_version;
+  std::string client;
+  std::string host;
+
+  template <class Self, class Fields>
+  static void describe(Self& self, Fields& fields) {
+    Presence::describe(self, fields);
+    fields.defaulted("wire_min", self.wire_min);
+    fields.defaulted("wire_max", self.wire_max);
+    fields.defaulted("client", self.client, detail::text_rule);
+    fields.defaulted("host", self.host, detail::text_rule);
+  }
+};
+
+/// Says once a second that an actor lives.
+struct Alive : Presence {
+  static constexpr const char* kind = "alive";
+};
+
+/// Ends an incarnation on purpose.
+struct Goodbye {
+  static constexpr const char* kind = "goodbye";
+  static constexpr std::size_t payload_count = 0;
+
+  std::string actor;
+  std::uint64_t incarnation = 0;
+  std::uint64_t last_seq = 0;
+
+  template <class Self, class Fields>
+  static void describe(Self& self, Fields& fields) {
+    fields.required("actor", self.actor, detail::name_rule);
+    fields.required("incarnation", self.incarnation, detail::count_rule);
+    fields.defaulted("last_seq", self.last_seq, detail::batch_count_rule);
+  }
+};
+
+/// One batch; its payload is what `pack_batch` returns.
+struct Trajectories {
+  static constexpr const char* kind = "trajectories";
+  static constexpr std::size_t payload_count = 1;
+
+  std::string actor;
+  std::uint64_t incarnation = 0;
+  std::uint64_t seq = 1;
+  std::string run;
+  PolicyVersion version;  ///< The one policy version that acted.
+  std::uint64_t env_steps = 1;
+  std::string purpose = "train";  ///< Or `evaluate`.
+  std::optional<std::string> task;
+  bool sent_before = false;  ///< It may have arrived already.
+
+  template <class Self, class Fields>
+  static void describe(Self& self, Fields& fields) {
+    fields.required("actor", self.actor, detail::name_rule);
+    fields.required("incarnation", self.incarnation, detail::count_rule);
+    fields.required("seq", self.seq, detail::seq_rule);
+    fields.required("run", self.run, detail::name_rule);
+    fields.required("version", self.version);
+    fields.required("env_steps", self.env_steps, detail::step_rule);
+    fields.defaulted("purpose", self.purpose, detail::name_rule);
+    fields.defaulted("task", self.task, detail::name_rule);
+    fields.defaulted("sent_before", self.sent_before);
+  }
+};
+
+// ------------------------------------------------------------------ broker to actor (control)
+
+/// The delivery state of one incarnation: cumulative, so any copy may be lost or repeated.
+struct Delivery {
+  static constexpr const char* kind = "delivery";
+  static constexpr std::size_t payload_count = 0;
+
+  std::uint64_t broker = 0;  ///< The broker's incarnation.
+  std::uint64_t incarnation = 0;
+  std::uint64_t accepted = 0;
+  std::uint64_t acknowledged = 0;
+  Totals totals;
+  std::optional<Credit> credit;
+  bool gap = false;     ///< Send again from `accepted + 1` on.
+  bool accepts = true;  ///< Whether the broker accepts batches now.
+  std::optional<EvaluationTask> task;
+
+  template <class Self, class Fields>
+  static void describe(Self& self, Fields& fields) {
+    fields.required("broker", self.broker, detail::count_rule);
+    fields.required("incarnation", self.incarnation, detail::count_rule);
+    fields.required("accepted", self.accepted, detail::batch_count_rule);
+    fields.required("acknowledged", self.acknowledged, detail::batch_count_rule);
+    fields.required("totals", self.totals);
+    fields.defaulted("credit", self.credit);
+    fields.defaulted("gap", self.gap);
+    fields.defaulted("accepts", self.accepts);
+    fields.defaulted("task", self.task);
+  }
+};
+
+/// Says why a batch (with `seq`) or an incarnation (without) was turned away.
+struct Reject {
+  static constexpr const char* kind = "reject";
+  static constexpr std::size_t payload_count = 0;
+
+  std::uint64_t incarnation = 0;
+  RejectCode code = RejectCode::other;
+  std::string reason;
+  std::optional<std::uint64_t> seq;
+
+  template <class Self, class Fields>
+  static void describe(Self& self, Fields& fields) {
+    fields.required("incarnation", self.incarnation, detail::count_rule);
+    fields.required("code", self.code);
+    fields.required("reason", self.reason, detail::text_rule);
+    fields.defaulted("seq", self.seq, detail::batch_count_rule);
+  }
+};
+
+/// Tells all actors once a second which broker is there and which version is newest.
+struct Beacon {
+  static constexpr const char* kind = "beacon";
+  static constexpr std::size_t payload_count = 0;
+
+  std::uint64_t broker = 0;
+  std::uint64_t wire_min = wire_version;
+  std::uint64_t wire_max = wire_version;
+  std::optional<std::string> run;
+  std::optional<PolicyVersion> version;
+
+  template <class Self, class Fields>
+  static void describe(Self& self, Fields& fields) {
+    fields.required("broker", self.broker, detail::count_rule);
+    fields.defaulted("wire_min", self.wire_min);
+    fields.defaulted("wire_max", self.wire_max);
+    fields.defaulted("run", self.run, detail::name_rule);
+    fields.defaulted("version", self.version);
+  }
+};
+
+// ------------------------------------------------------------------ broker to actor (weights)
+
+/// Which weights a message of the weights endpoint carries.
+struct WeightsHeader {
+  std::string run;
+  PolicyVersion version;
+  std::string policy_digest;
+
+  template <class Self, class Fields>
+  static void describe(Self& self, Fields& fields) {
+    fields.required("run", self.run, detail::name_rule);
+    fields.required("version", self.version);
+    fields.required("policy_digest", self.policy_digest, detail::digest_rule);
+  }
+};
+
+/// New weights for a policy that the actor has.
+struct Weights : WeightsHeader {
+  static constexpr const char* kind = "weights";
+  static constexpr std::size_t payload_count = 1;
+};
+
+/// All that a late joiner needs: the policy frame and the weights frame.
+struct Snapshot : WeightsHeader {
+  static constexpr const char* kind = "snapshot";
+  static constexpr std::size_t payload_count = 2;
+};
+
+using IngestMessage = std::variant<Hello, Alive, Goodbye, Trajectories>;
+using ControlMessage = std::variant<Delivery, Reject, Beacon>;
+using WeightsMessage = std::variant<Weights, Snapshot>;
+
+}  // namespace headrace

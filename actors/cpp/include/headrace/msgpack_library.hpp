@@ -1,0 +1,7 @@
+// msgpack-c's headers, without Boost.
+#pragma once
+
+#ifndef MSGPACK_NO_BOOST
+#define MSGPACK_NO_BOOST
+#endif
+#include <msgpack.hpp>

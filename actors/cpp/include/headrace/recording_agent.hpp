@@ -1,0 +1,112 @@
+// When to begin, record, close and push the batches of one simulator.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <utility>
+
+#include "headrace/client.hpp"
+#include "headrace/recorder.hpp"
+
+namespace headrace {
+
+/// Records for a simulator whose own code acts with the learner's policy.
+///
+/// Call `start_episode`; then, for each step, act with what `policy` returns and tell `record` what
+/// came of it. Batches begin when there is credit, end by themselves, and are pushed at once.
+class RecordingAgent {
+ public:
+  /// The client must outlive the agent.
+  explicit RecordingAgent(Client& client, Clock clock = steady_clock())
+      : client_(client), clock_(std::move(clock)) {}
+
+  /// Begins an episode with its first observation.
+  void start_episode(const Array& observation) {
+    observation_ = observation;
+    if (recorder_) recorder_->start_episode(observation);
+  }
+
+  /// Returns the policy to take the next step with: the same one for all steps of a batch.
+  ///
+  /// Waits for the broker, the learner and credit; null means that time is up, or that the client
+  /// was closed. Without a timeout it waits for ever.
+  ///
+  /// Raises RefusedError: the broker will not serve this actor. Raises ConfigError: the learner
+  /// asks for what this agent cannot record.
+  std::shared_ptr<const PolicyUpdate> policy(std::optional<Seconds> timeout = std::nullopt) {
+    if (!batch_) {
+      auto permit = client_.begin(timeout);
+      if (!permit) return nullptr;
+      use(*permit->update);
+      const TimePoint deadline = after(clock_(), Seconds(permit->credit.fragment_s));
+      batch_ = OpenBatch{std::move(*permit), deadline};
+    }
+    return batch_->permit.update;
+  }
+
+  /// Takes what was recorded of an action, and what came of it; see `Recorder::record`.
+  ///
+  /// Raises LocalProtocolError: `policy` was not asked before, or a row does not fit.
+  void record(StepColumns outputs, float reward, const Array& observation, Ending ending = {}) {
+    if (!batch_) throw LocalProtocolError("policy() before record()");
+    recorder_->record(std::move(outputs), reward, observation, ending);
+    observation_ = observation;
+    if (is_full()) deliver();
+  }
+
+  /// Pushes what was recorded of a batch that is open; call it before the client is closed.
+  void flush() {
+    if (batch_ && recorder_->env_steps() > 0) deliver();
+  }
+
+ private:
+  struct OpenBatch {
+    BatchPermit permit;
+    TimePoint deadline;
+  };
+
+  void use(const PolicyUpdate& update) {
+    if (recorder_ && update.digest == digest_) return;
+    const auto& modules = update.policy->manifest.modules;
+    if (modules.size() != 1 || modules.count(default_module) == 0) {
+      throw ConfigError("this learner trains several modules, and here is one agent");
+    }
+    recorder_.emplace(modules.at(default_module), clock_);
+    recorder_->start_episode(observation_);
+    digest_ = update.digest;
+  }
+
+  bool is_full() const {
+    const PolicyUpdate& update = *batch_->permit.update;
+    const bool is_cut = cuts_on_new_weights(update.policy->manifest.flow) &&
+                        client_.newest_version() != update.version;
+    return is_cut || recorder_->env_steps() >= batch_->permit.credit.fragment_steps ||
+           clock_() >= batch_->deadline;
+  }
+
+  /// Pushes the batch, unless the broker says already that it would be stale.
+  ///
+  /// It never discards two in a row: that all batches of a simulator are too late is to be seen at
+  /// the broker.
+  void deliver() {
+    const auto update = std::move(batch_->permit.update);
+    batch_.reset();
+    has_discarded_ = !has_discarded_ && client_.is_outdated(update->version);
+    if (has_discarded_) {
+      client_.count_unrecorded(recorder_->discard_batch());
+      return;
+    }
+    const std::uint64_t env_steps = recorder_->env_steps();
+    client_.push(recorder_->take_batch(), *update, env_steps);
+  }
+
+  Client& client_;
+  Clock clock_;
+  Array observation_;
+  std::string digest_;
+  std::optional<Recorder> recorder_;
+  std::optional<OpenBatch> batch_;
+  bool has_discarded_ = false;
+};
+
+}  // namespace headrace

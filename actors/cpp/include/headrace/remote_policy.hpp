@@ -1,0 +1,221 @@
+// Actions from a policy server, for simulators beside which no policy can run.
+#pragma once
+
+#include <algorithm>
+#include <atomic>
+#include <optional>
+#include <random>
+#include <string>
+#include <utility>
+#include <variant>
+
+#include "headrace/clock.hpp"
+#include "headrace/errors.hpp"
+#include "headrace/inference_messages.hpp"
+#include "headrace/recorder.hpp"
+#include "headrace/zmq.hpp"
+
+namespace headrace {
+
+inline constexpr const char* default_inference = "tcp://127.0.0.1:5570";
+
+/// One socket to one endpoint, at which any policy server may answer; for one thread at a time.
+///
+/// A request without an answer is repeated, which changes nothing at the server: `act` and `end`
+/// return when they are answered, however long the server or its learner is away. `interrupt`, from
+/// any thread, ends the wait.
+class RemotePolicy {
+ public:
+  /// An episode as this side knows it; pass it to `act` and `end`.
+  class Episode {
+   public:
+    /// Its name at the server.
+    const std::string& name() const { return name_; }
+
+   private:
+    friend class RemotePolicy;
+
+    Episode(std::string name, bool training_enabled)
+        : name_(std::move(name)), training_enabled_(training_enabled) {}
+
+    std::string name_;
+    bool training_enabled_;
+    std::uint64_t turn_ = 0;
+  };
+
+  /// Raises ConfigError: that is no endpoint.
+  explicit RemotePolicy(const std::string& endpoint = default_inference,
+                        std::optional<Invitation> invitation = std::nullopt,
+                        Clock clock = steady_clock())
+      : endpoint_(endpoint),
+        socket_(network_socket(context_, ZMQ_DEALER, invitation)),
+        clock_(std::move(clock)) {
+    socket_.connect(endpoint_);
+  }
+
+  /// Begins an episode; the server hears of it with the first `act`.
+  ///
+  /// With `training_enabled` false it is acted for, and the learner gets nothing of it.
+  Episode start_episode(bool training_enabled = true) {
+    return Episode(random_name(), training_enabled);
+  }
+
+  /// Returns the action for an observation of a single agent: a whole number or a list of numbers.
+  ///
+  /// `reward` is what the last action has brought since, 0 with the first observation.
+  ///
+  /// Raises what the other `act` does.
+  Value act(Episode& episode, Value observation, double reward = 0.0) {
+    AgentTurns turns = turns_of_one(std::move(observation), reward);
+    const AgentActions actions = act(episode, turns);
+    const auto action = actions.find(default_agent);
+    if (action == actions.end()) {
+      throw RefusedError(RejectCode::malformed, "an answer without the agent's action");
+    }
+    return action->second;
+  }
+
+  /// Returns the actions of all agents that are named and have not left.
+  ///
+  /// Raises UnknownEpisodeError: begin another episode, with the present observations and no
+  /// reward. Raises RefusedError: the turn does not fit; it was not taken. Raises
+  /// LocalProtocolError: the wait was interrupted.
+  AgentActions act(Episode& episode, const AgentTurns& turns) {
+    Act message;
+    message.episode = episode.name_;
+    message.turn = episode.turn_;
+    message.training_enabled = episode.training_enabled_;
+    const Received received = ask(message, {encode_header(message), encode_turns(turns)});
+    ++episode.turn_;
+    if (!std::holds_alternative<Actions>(received.answer)) throw wrong_answer();
+    try {
+      return decode_actions(received.frames.at(1));
+    } catch (const RemoteProtocolError& error) {
+      throw RefusedError(error.code(), error.reason());
+    }
+  }
+
+  /// Ends an episode of a single agent with what it saw last.
+  ///
+  /// Raises what `act` does; an episode that the server does not know has ended there already.
+  void end(Episode& episode, Value observation, double reward, Ending ending) {
+    end(episode, turns_of_one(std::move(observation), reward), ending);
+  }
+
+  /// Ends an episode for all agents in it; agents that acted need an observation if it is
+  /// truncated.
+  void end(Episode& episode, const AgentTurns& turns, Ending ending) {
+    if (episode.turn_ == 0) return;  // the server has not heard of it
+    End message;
+    message.episode = episode.name_;
+    message.turn = episode.turn_;
+    message.truncated = ending.truncated && !ending.terminated;
+    ask(message, {encode_header(message), encode_turns(turns)});
+    ++episode.turn_;
+  }
+
+  /// Ends the wait of whoever waits, now and from now on; safe to call from any thread.
+  void interrupt() { is_interrupted_ = true; }
+
+ private:
+  static constexpr Seconds resend_wait{2.0};
+  static constexpr Seconds longest_silence{30.0};
+  static constexpr long look_for_interrupt_ms = 100;
+
+  struct Received {
+    Answer answer;
+    Frames frames;
+  };
+
+  static std::string random_name() {
+    static constexpr char digits[] = "0123456789abcdef";
+    std::string name;
+    for (const std::uint8_t byte : random_episode_id()) {
+      name += digits[byte >> 4];
+      name += digits[byte & 15];
+    }
+    return name;
+  }
+
+  static AgentTurns turns_of_one(Value observation, double reward) {
+    AgentTurn turn;
+    turn.observation = std::move(observation);
+    turn.reward = reward;
+    return {{default_agent, std::move(turn)}};
+  }
+
+  static RefusedError wrong_answer() {
+    return RefusedError(RejectCode::malformed, "an answer to another question");
+  }
+
+  /// Sends a request, again where no answer comes, and returns the answer.
+  Received ask(const Turn& asked, const Frames& request) {
+    TimePoint resend_at = long_ago;
+    TimePoint reconnect_at = after(clock_(), resend_wait);
+    Seconds silence = resend_wait;
+    while (!is_interrupted_) {
+      const TimePoint now = clock_();
+      if (now >= reconnect_at) {
+        // libzmq gives up on a connection that was refused once; who was invited a moment ago may
+        // be known by now.
+        socket_.reconnect(endpoint_);
+        silence = std::min(2 * silence, longest_silence);
+        reconnect_at = after(now, silence);
+        resend_at = now;
+      }
+      if (now >= resend_at) {
+        resend_at = after(now, resend_wait);
+        socket_.send(request[0], request[1]);  // where nobody is there, the next attempt sends it
+      }
+      if (auto received = wait_for_answer(asked)) return std::move(*received);
+    }
+    throw LocalProtocolError("the remote policy was interrupted");
+  }
+
+  /// Returns the answer if it comes within a moment.
+  std::optional<Received> wait_for_answer(const Turn& asked) {
+    zmq_pollitem_t item{socket_.get(), 0, ZMQ_POLLIN, 0};
+    zmq_poll(&item, 1, look_for_interrupt_ms);
+    while (auto frames = socket_.receive()) {
+      Answer answer = read(*frames);
+      if (answers(answer, asked)) return Received{std::move(answer), std::move(*frames)};
+    }
+    return std::nullopt;
+  }
+
+  static Answer read(const Frames& frames) {
+    try {
+      return decode_header<Answer>(frames);
+    } catch (const RemoteProtocolError& error) {
+      throw RefusedError(error.code(), "an answer that is none: " + error.reason());
+    }
+  }
+
+  /// Returns whether an answer is to this request, and not to one that was repeated.
+  ///
+  /// Raises UnknownEpisodeError or RefusedError: the request is denied.
+  static bool answers(const Answer& answer, const Turn& asked) {
+    if (const auto* denial = std::get_if<Denial>(&answer)) {
+      const bool is_named = denial->episode && denial->turn;
+      if (is_named && (*denial->episode != asked.episode || *denial->turn != asked.turn)) {
+        return false;
+      }
+      if (denial->code == RejectCode::unknown_episode) throw UnknownEpisodeError(denial->reason);
+      throw RefusedError(denial->code, denial->reason);
+    }
+    const auto is_same = [&](const Turn& turn) {
+      return turn.episode == asked.episode && turn.turn == asked.turn;
+    };
+    if (const auto* actions = std::get_if<Actions>(&answer)) return is_same(*actions);
+    if (const auto* ended = std::get_if<Ended>(&answer)) return is_same(*ended);
+    return false;
+  }
+
+  std::string endpoint_;
+  Context context_;
+  Socket socket_;
+  Clock clock_;
+  std::atomic<bool> is_interrupted_{false};
+};
+
+}  // namespace headrace

@@ -1,0 +1,36 @@
+// SIGTERM, SIGINT as something to ask and to wait for.
+#pragma once
+
+#include <pthread.h>
+
+#include <chrono>
+#include <csignal>
+#include <ctime>
+
+/// Keeps SIGTERM and SIGINT from all threads that begin later, and takes them itself.
+///
+/// Make it before any other thread; call its methods in one thread.
+class Stopping {
+ public:
+  Stopping() {
+    sigemptyset(&signals_);
+    sigaddset(&signals_, SIGTERM);
+    sigaddset(&signals_, SIGINT);
+    pthread_sigmask(SIG_BLOCK, &signals_, nullptr);
+  }
+
+  /// Returns whether a signal has come.
+  bool is_set() { return wait(std::chrono::nanoseconds(0)); }
+
+  /// Waits for a signal, for so long at most; returns whether one has come.
+  bool wait(std::chrono::nanoseconds longest) {
+    const auto whole = std::chrono::duration_cast<std::chrono::seconds>(longest);
+    const timespec limit{whole.count(), (longest - whole).count()};
+    is_set_ = is_set_ || sigtimedwait(&signals_, nullptr, &limit) > 0;
+    return is_set_;
+  }
+
+ private:
+  sigset_t signals_{};
+  bool is_set_ = false;
+};

@@ -1,0 +1,145 @@
+// Steps to chunks: lookback, episodes that go on, ends.
+
+#include <headrace/recorder.hpp>
+
+#include "check.hpp"
+#include "examples.hpp"
+
+namespace {
+
+using namespace headrace;
+using Floats = std::vector<float>;
+
+Array seen(float value) { return Array::of(Floats{value}); }
+
+StepColumns acted(std::int64_t action) { return {{"actions", Array::scalar(action)}}; }
+
+/// Records steps whose observations and rewards count up, the last with an ending.
+void record(Recorder& recorder, int first, int steps, Ending ending = {}) {
+  for (int at = first; at < first + steps; ++at) {
+    const bool is_last = at == first + steps - 1;
+    recorder.record(acted(at), static_cast<float>(at), seen(static_cast<float>(at + 1)),
+                    is_last ? ending : Ending{});
+  }
+}
+
+const ModuleTrajectories& only(const TrajectoryBatch& batch) { return batch.at(default_module); }
+
+Floats floats_of(const TrajectoryBatch& batch, const std::string& column) {
+  for (const Column& candidate : only(batch).columns) {
+    if (candidate.name != column) continue;
+    const auto* values = candidate.values.data<float>();
+    return Floats(values, values + candidate.values.size());
+  }
+  throw std::runtime_error("no such column");
+}
+
+void a_batch_has_one_observation_more_than_steps() {
+  Recorder recorder(example_module());
+  recorder.start_episode(seen(0));
+  record(recorder, 0, 3);
+  CHECK(recorder.env_steps() == 3);
+  const TrajectoryBatch batch = recorder.take_batch();
+  CHECK((floats_of(batch, "obs") == Floats{0, 1, 2, 3}));
+  CHECK((floats_of(batch, "rewards") == Floats{0, 1, 2}));
+  CHECK(recorder.env_steps() == 0);
+}
+
+void an_episode_goes_on_in_the_next_batch_with_its_lookback() {
+  Recorder recorder(example_module(2));
+  recorder.start_episode(seen(0));
+  record(recorder, 0, 3);
+  const auto first = recorder.take_batch();
+  record(recorder, 3, 2, {true, false});
+  const auto second = recorder.take_batch();
+  const Chunk& chunk = only(second).chunks.at(0);
+  CHECK(chunk.episode_id == only(first).chunks.at(0).episode_id);
+  CHECK(chunk.t_started == 3 && chunk.length == 2 && chunk.lookback == 2);
+  CHECK((floats_of(second, "obs") == Floats{1, 2, 3, 4, 5}));
+  CHECK((floats_of(second, "rewards") == Floats{1, 2, 3, 4}));
+}
+
+void lookback_does_not_reach_before_the_start_of_an_episode() {
+  Recorder recorder(example_module(5));
+  recorder.start_episode(seen(0));
+  record(recorder, 0, 1);
+  recorder.take_batch();
+  record(recorder, 1, 1);
+  CHECK(only(recorder.take_batch()).chunks.at(0).lookback == 1);
+}
+
+void a_finished_episode_tells_its_return_length_and_time() {
+  TimePoint now;
+  Recorder recorder(example_module(), [&] { return now; });
+  recorder.start_episode(seen(0));
+  record(recorder, 0, 2);
+  recorder.take_batch();
+  now = after(now, Seconds(2.0));
+  record(recorder, 2, 2, {false, true});
+  const auto batch = recorder.take_batch();
+  const Chunk& chunk = only(batch).chunks.at(0);
+  CHECK(chunk.truncated && !chunk.terminated && chunk.episode_length == 4);
+  CHECK(chunk.episode_return == 6.0 && chunk.episode_s == 2.0);
+}
+
+void episodes_that_end_within_a_batch_are_chunks_of_their_own() {
+  Recorder recorder(example_module());
+  for (int episode = 0; episode < 2; ++episode) {
+    recorder.start_episode(seen(0));
+    record(recorder, 0, 2, {true, false});
+  }
+  const auto batch = recorder.take_batch();
+  CHECK(only(batch).chunks.size() == 2);
+  CHECK(only(batch).chunks[0].episode_id != only(batch).chunks[1].episode_id);
+  CHECK((floats_of(batch, "obs") == Floats{0, 1, 2, 0, 1, 2}));
+}
+
+void a_batch_is_read_back_as_it_was_packed() {
+  Recorder recorder(example_module());
+  recorder.start_episode(seen(0));
+  record(recorder, 0, 3, {true, false});
+  const Bytes payload = pack_batch(recorder.take_batch());
+  CHECK(pack_batch(unpack_batch(payload)) == payload);
+}
+
+void what_was_discarded_is_not_in_the_next_batch() {
+  Recorder recorder(example_module());
+  recorder.start_episode(seen(0));
+  record(recorder, 0, 3);
+  CHECK(recorder.discard_batch() == 3);
+  record(recorder, 3, 1);
+  const auto batch = recorder.take_batch();
+  CHECK(only(batch).chunks.at(0).t_started == 3 && only(batch).chunks.size() == 1);
+}
+
+void rows_that_do_not_fit_the_manifest_are_our_fault() {
+  Recorder recorder(example_module());
+  check_raises<LocalProtocolError>([&] { recorder.record(acted(0), 0, seen(0)); });
+  recorder.start_episode(seen(0));
+  check_raises<LocalProtocolError>([&] { recorder.record({}, 0, seen(0)); });
+  check_raises<LocalProtocolError>([&] {
+    recorder.record({{"actions", Array::scalar(1.0F)}}, 0, seen(0));
+  });
+  check_raises<LocalProtocolError>([&] { recorder.record(acted(0), 0, Array::scalar(1.0F)); });
+  check_raises<LocalProtocolError>([&] { recorder.take_batch(); });
+}
+
+}  // namespace
+
+int main() {
+  return run({
+      {"a batch has one observation more than steps", a_batch_has_one_observation_more_than_steps},
+      {"an episode goes on in the next batch with its lookback",
+       an_episode_goes_on_in_the_next_batch_with_its_lookback},
+      {"lookback does not reach before the start of an episode",
+       lookback_does_not_reach_before_the_start_of_an_episode},
+      {"a finished episode tells its return, length and time",
+       a_finished_episode_tells_its_return_length_and_time},
+      {"episodes that end within a batch are chunks of their own",
+       episodes_that_end_within_a_batch_are_chunks_of_their_own},
+      {"a batch is read back as it was packed", a_batch_is_read_back_as_it_was_packed},
+      {"what was discarded is not in the next batch", what_was_discarded_is_not_in_the_next_batch},
+      {"rows that do not fit the manifest are our fault",
+       rows_that_do_not_fit_the_manifest_are_our_fault},
+  });
+}

@@ -1,0 +1,41 @@
+// Plays episodes of a given length against a policy server, for observations of two numbers.
+//
+// Prints a line per answer: the episode's number, the turn, and the action.
+
+#include <headrace/headrace.hpp>
+#include <iostream>
+
+#include "options.hpp"
+
+namespace {
+
+headrace::Array observe(std::uint64_t t) {
+  return headrace::Array::of(std::vector<float>(2, static_cast<float>(t)));
+}
+
+}  // namespace
+
+int main(int count, char** words) {
+  const Options options(
+      count, words,
+      {{"--endpoint", ""}, {"--episodes", "1"}, {"--length", "5"}, {"--truncated", "0"}});
+  headrace::RemotePolicy policy(options.text("--endpoint"));
+  const std::uint64_t length = options.natural("--length");
+  const bool is_truncated = options.natural("--truncated") != 0;
+  for (std::uint64_t number = 0; number < options.natural("--episodes");) {
+    auto episode = policy.start_episode();
+    try {
+      for (std::uint64_t t = 0; t < length; ++t) {
+        const auto action = policy.act(episode, observe(t), t == 0 ? 0.0 : 1.0);
+        std::cout << number << " " << t << " " << action.integer().value() << std::endl;
+      }
+      policy.end(episode, observe(length), 1.0, {!is_truncated, is_truncated});
+      ++number;
+    } catch (const headrace::UnknownEpisodeError&) {
+      std::cout << number << " unknown" << std::endl;
+    } catch (const headrace::RefusedError& error) {
+      std::cerr << error.what() << "\n";
+      return 3;
+    }
+  }
+}
