@@ -26,11 +26,11 @@ from headrace.protocol.inference import (
     Request,
     RequestName,
     decode_turns,
+    encode_actions,
     peek_request,
     request_decoder,
 )
 from headrace.protocol.limits import DEFAULT_LIMITS, DecodeLimits
-from headrace.protocol.payload import encode_payload
 
 _LOG = logging.getLogger("headrace.policy_server")
 _REMEMBERED_ENDS = 20_000
@@ -298,7 +298,7 @@ class InferenceDesk:
     def _answer(self, key: Key, known: _Open, actions: Mapping[str, Any]) -> None:
         message = Actions(episode=key[1], turn=known.next_turn - 1)
         known.answered_turn = message.turn
-        known.answer = [encode_header(message), encode_payload(actions)]
+        known.answer = [encode_header(message), encode_actions(actions)]
         self._answers.append((known.route, known.answer))
 
     def _end(self, key: Key, known: _Open) -> None:

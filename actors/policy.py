@@ -72,6 +72,7 @@ class OnnxPolicy:
             for output, column in spec.recorded.items()
             if output not in self._observation_outputs
         }
+        self._leaves = {spec.name: spec for spec in spec.observations}
         self._states = {state_output(state.name): state.name for state in spec.states}
         outputs = (spec.env_action.name, *self._recorded, *self._observation_outputs)
         self._outputs = list(dict.fromkeys((*outputs, *self._states)))
@@ -93,6 +94,11 @@ class OnnxPolicy:
             spec.name: weights.get(initial_state(spec.name), np.zeros(spec.shape, np.float32))
             for spec in self._spec.states
         }
+
+    @property
+    def records_what_it_sees(self) -> bool:
+        """Whether observations are recorded as the simulator gives them."""
+        return not self._observation_outputs
 
     def initial_state(self, rows: int) -> dict[str, Array]:
         """Returns the state with which n episodes begin."""
@@ -153,7 +159,7 @@ class OnnxPolicy:
             ConfigError: it is not what the graph expects.
         """
         leaves = flatten_paths(observation, OBSERVATIONS)
-        wanted = {spec.name: spec for spec in self._spec.observations}
+        wanted = self._leaves
         if leaves.keys() != wanted.keys():
             raise ConfigError(_names_differ(leaves, wanted))
         return {name: _row_of(name, leaf, wanted[name]) for name, leaf in leaves.items()}
@@ -181,7 +187,7 @@ class OnnxPolicy:
         Raises:
             ConfigError: they differ; the sentence names the first difference.
         """
-        wanted = {spec.name: spec for spec in self._spec.observations}
+        wanted = self._leaves
         if observations.keys() != wanted.keys():
             raise ConfigError(_names_differ(observations, wanted))
         for name, spec in wanted.items():
@@ -204,7 +210,7 @@ def _row_of(name: str, leaf: Any, spec: TensorSpec) -> Array:
     except (TypeError, ValueError, OverflowError) as error:
         raise ConfigError(f"the simulator's {name!r} is no {spec.dtype}: {error}") from error
     _check_rows(name, row, spec)
-    if row.dtype.kind == "f" and not np.isfinite(row).all():
+    if row.dtype.kind == "f" and not np.logical_and.reduce(np.isfinite(row), None):
         raise ConfigError(f"the simulator's {name!r} holds a value that is not finite")
     return row
 

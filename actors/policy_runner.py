@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,6 @@ from headrace.actors.episode_track import Columns, Track
 from headrace.actors.module_policies import ModulePolicies
 from headrace.actors.policy import Acted, OnnxPolicy
 from headrace.actors.session import PolicyUpdate
-from headrace.actors.single import action_of_one
 from headrace.protocol.errors import ConfigError
 from headrace.protocol.flow_control import OffPolicyFlow
 from headrace.protocol.identity import PolicyVersion
@@ -124,29 +123,39 @@ class PolicyRunner:
 
     def see(self, track: Track, rows: Columns) -> Columns:
         """Returns an observation as it is recorded."""
-        rewards = np.array([track.last_reward], np.float32)
-        return self._policies[track.module].observe(rows, track.state, rewards)
+        policy = self._policies[track.module]
+        if policy.records_what_it_sees:
+            return rows
+        return policy.observe(rows, track.state, np.array([track.last_reward], np.float32))
 
     def run(self, seen: Sequence[tuple[Track, Columns]]) -> list[Decision]:
         """Returns what each agent does upon its observation; its track has the new state then."""
         by_module: dict[str, list[tuple[Track, Columns]]] = {}
         for track, rows in seen:
             by_module.setdefault(track.module, []).append((track, rows))
-        decisions: list[Decision] = []
-        for module, own in by_module.items():
-            acted = _act(self._policies[module], own)
-            for index, (track, _) in enumerate(own):
-                one = slice(index, index + 1)
-                track.state = {name: value[one] for name, value in acted.state.items()}
-                decisions.append(
-                    Decision(
-                        track,
-                        action_of_one(acted.env_actions[one]),
-                        {name: value[one] for name, value in acted.observations.items()},
-                        {name: value[one] for name, value in acted.recorded.items()},
-                    )
-                )
-        return decisions
+        return [
+            decision
+            for module, own in by_module.items()
+            for decision in _decide(self._policies[module], own)
+        ]
+
+
+def _decide(policy: OnnxPolicy, own: Sequence[tuple[Track, Columns]]) -> Iterator[Decision]:
+    acted = _act(policy, own)
+    is_scalar = acted.env_actions.ndim == 1
+    # Python's numbers, all at once: one by one each takes as long as the rest of its decision.
+    actions: Sequence[Any] = acted.env_actions.tolist() if is_scalar else list(acted.env_actions)
+    for index, (track, rows) in enumerate(own):
+        one = slice(index, index + 1)
+        track.state = {name: value[one] for name, value in acted.state.items()}
+        yield Decision(
+            track,
+            actions[index],
+            rows
+            if policy.records_what_it_sees
+            else {name: value[one] for name, value in acted.observations.items()},
+            {name: value[one] for name, value in acted.recorded.items()},
+        )
 
 
 def _act(policy: OnnxPolicy, own: Sequence[tuple[Track, Columns]]) -> Acted:

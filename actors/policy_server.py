@@ -43,8 +43,12 @@ class Doorman(Protocol):
         """Answers what has been asked."""
         ...
 
-    def name_of(self, frame: zmq.Frame) -> str:
-        """Returns what a message's sender was authenticated as; empty without keys."""
+    def receive(self, socket: zmq.Socket[bytes]) -> tuple[str, list[bytes]]:
+        """Returns the next message: its sender's name, empty without keys, and its frames.
+
+        Raises:
+            zmq.Again: none has arrived.
+        """
         ...
 
     def look(self) -> bool:
@@ -63,8 +67,8 @@ class OpenDoor:
     def answer_requests(self) -> None:
         pass
 
-    def name_of(self, frame: zmq.Frame) -> str:
-        return ""
+    def receive(self, socket: zmq.Socket[bytes]) -> tuple[str, list[bytes]]:
+        return "", socket.recv_multipart(zmq.NOBLOCK)
 
     def look(self) -> bool:
         return False
@@ -151,12 +155,10 @@ class PolicyServer:
         now_s = self._clock()
         while self._desk.waiting < 4 * self._config.max_batch:
             try:
-                frames = self._socket.recv_multipart(zmq.NOBLOCK, copy=False)
+                name, (route, *frames) = self._doorman.receive(self._socket)
             except zmq.Again:
                 return
-            name = self._doorman.name_of(frames[-1])
-            route, *rest = (frame.bytes for frame in frames)
-            self._desk.take(route, name, rest, now_s)
+            self._desk.take(route, name, frames, now_s)
 
     def _disconnect_all(self) -> None:
         closed = self._socket.get_monitor_socket(int(zmq.EVENT_CLOSED | zmq.EVENT_CLOSE_FAILED))

@@ -35,8 +35,10 @@ class KeyDoorman:
     def answer_requests(self) -> None:
         self._gate.answer_requests(lambda _: False)
 
-    def name_of(self, frame: zmq.Frame) -> str:
-        return self._gate.name_of([frame.buffer])
+    def receive(self, socket: zmq.Socket[bytes]) -> tuple[str, list[bytes]]:
+        # Only a frame that is not copied tells who sent it.
+        frames = socket.recv_multipart(zmq.NOBLOCK, copy=False)
+        return self._gate.name_of([frames[-1].buffer]), [frame.bytes for frame in frames]
 
     def look(self) -> bool:
         return self._gate.refresh()

@@ -22,7 +22,7 @@ from headrace.protocol.payload import decode_payload
 DEFAULT_INFERENCE = "tcp://127.0.0.1:5570"
 """The endpoint of a policy server."""
 
-_OPEN_FIELDS = ("observation", "action")
+_NUMBERS = (float, int)
 
 Turn = Annotated[int, msgspec.Meta(ge=0, le=2**40)]
 
@@ -150,18 +150,28 @@ def decode_turns(frame: Frame, limits: DecodeLimits = DEFAULT_LIMITS) -> dict[st
     tree = decode_payload(frame, limits)
     try:
         return {agent: _turn(fields) for agent, fields in tree.items()}
-    except (msgspec.ValidationError, TypeError) as error:
+    except TypeError as error:
         raise RemoteProtocolError(RejectCode.MALFORMED, f"not an agent's turn: {error}") from error
 
 
 def _turn(fields: Any) -> AgentTurn:
-    if not isinstance(fields, Mapping):
+    """By hand, since a library's converter would look into observations, which may be anything."""
+    if not isinstance(fields, dict):
         raise TypeError("it is not a map")
-    rest = {name: value for name, value in fields.items() if name not in _OPEN_FIELDS}
-    turn = msgspec.convert(rest, AgentTurn)
-    if not math.isfinite(turn.reward):
-        raise TypeError(f"a reward of {turn.reward}")
-    return msgspec.structs.replace(turn, **{name: fields.get(name) for name in _OPEN_FIELDS})
+    reward = fields.get("reward", 0.0)
+    if type(reward) not in _NUMBERS or not math.isfinite(reward):
+        raise TypeError(f"a reward of {reward!r:.80} is no finite float")
+    terminated, truncated = fields.get("terminated", False), fields.get("truncated", False)
+    if type(terminated) is not bool or type(truncated) is not bool:
+        raise TypeError("'terminated' and 'truncated' are true or false")
+    return AgentTurn(
+        fields.get("observation"), float(reward), fields.get("action"), terminated, truncated
+    )
+
+
+def encode_actions(actions: Mapping[str, Any]) -> bytes:
+    """Returns the payload of an answer: numbers, and lists of them, by agent."""
+    return msgspec.msgpack.encode(actions)
 
 
 class RequestName(msgspec.Struct, frozen=True):
