@@ -20,7 +20,7 @@ BENCHMARKS = (
     "weights",
     "pipes",
 )
-BY_NAME_ONLY = ("algorithms",)
+BY_NAME_ONLY = ("algorithms", "pong")
 
 
 def main() -> None:

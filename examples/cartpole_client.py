@@ -19,7 +19,8 @@ from headrace.actors import PolicyClient
 def main() -> None:
     """Plays until it is stopped."""
     simulator = gymnasium.make("CartPole-v1")
-    with PolicyClient(*sys.argv[1:]) as client:
+    address = sys.argv[1] if len(sys.argv) > 1 else None
+    with PolicyClient(address, "remote" if "remote" in sys.argv else "local") as client:
         while True:
             episode = client.start_episode()
             observation, _ = simulator.reset()

@@ -26,7 +26,7 @@ def write(folder: Path, text: str) -> Path:
 
 
 @pytest.mark.parametrize(
-    "path", sorted((ROOT / "examples").glob("*.toml")), ids=lambda path: path.name
+    "path", sorted((ROOT / "examples").rglob("*.toml")), ids=lambda path: path.name
 )
 def test_every_run_file_that_is_shipped_is_read(path: Path) -> None:
     assert read_run_file(path).run.name

@@ -1,0 +1,11 @@
+/** Time, as everything here measures it. */
+
+/** @typedef {() => number} Clock seconds, never going back */
+
+/**
+ * Returns seconds on the machine's monotonic clock.
+ * @type {Clock}
+ */
+export function monotonicS() {
+  return Number(process.hrtime.bigint()) / 1e9;
+}

@@ -1,0 +1,217 @@
+/** Actions from a policy server, for simulators beside which no policy can run; SPEC.md, section 11. */
+
+import { Dealer } from "zeromq";
+
+import { monotonicS } from "./clock.js";
+import { connectionOptions } from "./connections.js";
+import {
+  ConfigError,
+  LocalProtocolError,
+  RefusedError,
+  RemoteProtocolError,
+  UnknownEpisodeError,
+} from "./errors.js";
+import { answerDecoder, encodeHeader } from "./headers.js";
+import { encodeTurns } from "./inference-messages.js";
+import { RemoteEpisode, unexpected } from "./remote-episode.js";
+import { SilenceWatch } from "./silence-watch.js";
+
+/** @typedef {import("./inference-messages.js").AgentTurn} AgentTurn */
+/** @typedef {import("./inference-messages.js").Answer} Answer */
+/** @typedef {import("./inference-messages.js").Question} Question */
+
+export const DEFAULT_POLICY_SERVER = "tcp://127.0.0.1:5570";
+
+const RESEND_MS = 2000;
+const RECONNECT_S = { firstS: 2, longestS: 30 };
+const DESCRIPTION_KEY = "description";
+
+/**
+ * A request that waits for its answer.
+ * @typedef {object} Pending
+ * @property {Uint8Array[]} frames
+ * @property {(answered: { message: Answer, payloads: Uint8Array[] }) => void} resolve
+ * @property {(error: Error) => void} reject
+ */
+
+/**
+ * One socket to one endpoint, at which any policy server may answer. A request without an answer is
+ * repeated as it was, which changes nothing at the server.
+ */
+export class RemotePolicy {
+  #endpoint;
+  #socket;
+  #decoder = answerDecoder();
+  /** @type {Map<string, Pending>} by episode and turn */
+  #pending = new Map();
+  /** @type {NodeJS.Timeout | undefined} */
+  #timer;
+  #silence = new SilenceWatch(monotonicS(), RECONNECT_S);
+  #isClosed = false;
+
+  /**
+   * @param {string} [endpoint] by default the invitation's, or a server on this machine
+   * @param {{ invitation?: import("./invitation.js").Invitation }} [options]
+   * @throws {ConfigError} that is no endpoint
+   */
+  constructor(endpoint, { invitation } = {}) {
+    this.#endpoint = endpoint ?? invitation?.address ?? DEFAULT_POLICY_SERVER;
+    this.#socket = new Dealer({ ...connectionOptions(this.#endpoint, invitation), sendTimeout: 0 });
+    try {
+      this.#socket.connect(this.#endpoint);
+    } catch (error) {
+      this.#socket.close();
+      throw new ConfigError(`cannot connect to '${this.#endpoint}'`, { cause: error });
+    }
+    this.#receive();
+  }
+
+  /**
+   * Begins an episode; the server hears of it with its first action.
+   * @param {{ trainingEnabled?: boolean }} [options] whether the learner may have what comes of it
+   */
+  startEpisode({ trainingEnabled = true } = {}) {
+    return new RemoteEpisode((question, turns) => this.#ask(question, turns), trainingEnabled);
+  }
+
+  /**
+   * Tells what is served; waits until the learner has published.
+   * @throws {LocalProtocolError} the policy was closed meanwhile
+   */
+  async describe() {
+    const { message } = await this.#ask({ kind: "describe" });
+    if (message.kind !== "description") throw unexpected(message);
+    const { run, version, multiAgent } = message;
+    return { run, version, multiAgent };
+  }
+
+  /** Disconnects; what still waits for an answer is told so. */
+  close() {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    this.#socket.close();
+    this.#rejectAll(closed());
+  }
+
+  /**
+   * @param {Question} question
+   * @param {Map<string, AgentTurn>} [turns]
+   * @returns {Promise<{ message: Answer, payloads: Uint8Array[] }>}
+   */
+  #ask(question, turns) {
+    if (this.#isClosed) return Promise.reject(closed());
+    const header = encodeHeader(question);
+    const frames = turns === undefined ? [header] : [header, encodeTurns(turns)];
+    const key = keyOf(question);
+    if (this.#pending.has(key)) {
+      return Promise.reject(new LocalProtocolError("await an answer before you ask again"));
+    }
+    return new Promise((resolve, reject) => {
+      if (this.#pending.size === 0) this.#beginWaiting();
+      this.#pending.set(key, { frames, resolve, reject });
+      this.#send(frames);
+    });
+  }
+
+  #beginWaiting() {
+    this.#silence.hear(monotonicS());
+    this.#timer = setInterval(() => this.#repeat(), RESEND_MS);
+  }
+
+  /** Asks again what was not answered, over another connection where all is silent. */
+  #repeat() {
+    if (this.#silence.isOverdue(monotonicS())) {
+      // libzmq gives up on a connection that was refused once; who was invited a moment ago may be
+      // known by now.
+      this.#socket.disconnect(this.#endpoint);
+      this.#socket.connect(this.#endpoint);
+    }
+    for (const { frames } of this.#pending.values()) this.#send(frames);
+  }
+
+  /** @param {Uint8Array[]} frames */
+  #send(frames) {
+    // Where nobody is there, they go out with the next repetition.
+    if (this.#socket.writable) this.#socket.send(frames).catch(() => {});
+  }
+
+  async #receive() {
+    try {
+      for await (const frames of this.#socket) this.#onAnswer(frames);
+    } catch (error) {
+      this.#rejectAll(error instanceof Error ? error : new Error(String(error)));
+    }
+  }
+
+  /** @param {Uint8Array[]} frames */
+  #onAnswer(frames) {
+    this.#silence.hear(monotonicS());
+    try {
+      const { message, payloads } = this.#decoder.decode(frames);
+      const key = keyOf(message);
+      if (key === null) this.#rejectAll(refusalOf(message));
+      else this.#settle(key, message, payloads);
+    } catch (error) {
+      if (!(error instanceof RemoteProtocolError)) throw error;
+      this.#rejectAll(error);
+    }
+  }
+
+  /**
+   * @param {string} key
+   * @param {Answer} message
+   * @param {Uint8Array[]} payloads
+   */
+  #settle(key, message, payloads) {
+    const pending = this.#pending.get(key);
+    if (pending === undefined) return; // it answers what was asked twice
+    this.#forget(key);
+    if (message.kind === "denial") pending.reject(refusalOf(message));
+    else pending.resolve({ message, payloads });
+  }
+
+  /** @param {Error} error */
+  #rejectAll(error) {
+    for (const [key, { reject }] of [...this.#pending]) {
+      this.#forget(key);
+      reject(error);
+    }
+  }
+
+  /** @param {string} key */
+  #forget(key) {
+    this.#pending.delete(key);
+    if (this.#pending.size === 0) clearInterval(this.#timer);
+  }
+}
+
+/**
+ * What names a request and its answer; null where a denial names none.
+ * @template {Question | Answer} M
+ * @param {M} message
+ * @returns {M extends Question ? string : string | null}
+ */
+function keyOf(message) {
+  /** @type {any} */
+  let key = DESCRIPTION_KEY;
+  if ("episode" in message) {
+    key =
+      message.episode === null || message.turn === null
+        ? null
+        : `${message.episode} ${message.turn}`;
+  }
+  return key;
+}
+
+/** @param {Answer} message */
+function refusalOf(message) {
+  if (message.kind !== "denial") return unexpected(message);
+  const { code, reason } = message;
+  return code === "unknown_episode"
+    ? new UnknownEpisodeError(reason)
+    : new RefusedError(code, reason);
+}
+
+function closed() {
+  return new LocalProtocolError("the policy is closed");
+}

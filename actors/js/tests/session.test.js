@@ -1,0 +1,188 @@
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { test } from "node:test";
+
+import { DEFAULT_CONFIG } from "../src/client-config.js";
+import { LocalProtocolError, RemoteProtocolError } from "../src/errors.js";
+import { encodeHeader, ingestDecoder } from "../src/headers.js";
+import { noTotals } from "../src/messages.js";
+import { PolicyVersion } from "../src/policy-version.js";
+import { ActorSession } from "../src/session.js";
+import { VECTORS } from "./support/vectors-folder.js";
+
+/** @typedef {import("../src/messages.js").ControlMessage} ControlMessage */
+/** @typedef {import("../src/messages.js").Delivery} Delivery */
+
+const V1 = new PolicyVersion(1, 1);
+const V2 = new PolicyVersion(1, 2);
+const snapshot = JSON.parse(readFileSync(new URL("snapshot.json", VECTORS), "utf8"));
+const [, POLICY, WEIGHTS] = snapshot.frames.map((/** @type {string} */ f) => Buffer.from(f, "hex"));
+const DIGEST = snapshot.header.policy_digest;
+const RUN = "test-run";
+
+function makeSession() {
+  const who = { actor: "a", incarnation: 5, host: "host" };
+  return new ActorSession(who, DEFAULT_CONFIG, () => 0);
+}
+
+/**
+ * @param {ActorSession} session
+ * @param {ControlMessage} message
+ */
+function control(session, message, nowS = 0) {
+  session.onControl([encodeHeader(message)], nowS);
+}
+
+/**
+ * @param {Partial<Delivery>} fields
+ * @returns {Delivery}
+ */
+function delivery(fields = {}) {
+  const cumulative = { accepted: 0, acknowledged: 0, totals: noTotals() };
+  const flags = { credit: null, gap: false, accepts: true, task: null };
+  return { kind: "delivery", broker: 1, incarnation: 5, ...cumulative, ...flags, ...fields };
+}
+
+/**
+ * @param {number} broker
+ * @param {PolicyVersion | null} version
+ * @returns {ControlMessage}
+ */
+function beacon(broker, version = null) {
+  return { kind: "beacon", broker, wireMin: 1, wireMax: 1, run: null, version };
+}
+
+/**
+ * @param {number | null} seq
+ * @returns {ControlMessage}
+ */
+function reject(seq, incarnation = 5) {
+  return { kind: "reject", incarnation, code: "superseded", reason: "later", seq };
+}
+
+function credit(upTo = 2) {
+  return { upTo, fragmentSteps: 10, fragmentS: 1, minVersion: V1 };
+}
+
+/**
+ * @param {ActorSession} session
+ * @param {PolicyVersion} version
+ */
+function takeSnapshot(session, version, policy = POLICY) {
+  const header = encodeHeader({ kind: "snapshot", run: RUN, version, policyDigest: DIGEST });
+  session.onWeights([header, policy, WEIGHTS]);
+}
+
+/** @param {ActorSession} session */
+function presence(session, nowS = 0) {
+  const frames = session.nextPresence(nowS);
+  return frames === null ? null : ingestDecoder().decode(frames).message.kind;
+}
+
+/** @param {ActorSession} session */
+function push(session) {
+  return session.push({ version: V1, run: RUN, envSteps: 5, payload: Buffer.from("payload") });
+}
+
+test("hello is repeated until it is answered, and then it says that it lives", () => {
+  const session = makeSession();
+  assert.equal(presence(session, 0), "hello");
+  assert.equal(presence(session, 0.5), null);
+  assert.equal(presence(session, 1), "hello");
+  control(session, delivery());
+  assert.equal(presence(session, 2), "alive");
+});
+
+test("a beacon of another broker asks for a hello at once", () => {
+  const session = makeSession();
+  presence(session, 0);
+  control(session, delivery());
+  control(session, beacon(1));
+  assert.equal(presence(session, 0.1), null);
+  control(session, beacon(2));
+  assert.equal(presence(session, 0.1), "hello");
+});
+
+test("after a disconnect it says that it lives before it sends a batch", () => {
+  const session = makeSession();
+  control(session, delivery({ credit: credit() }));
+  presence(session, 0);
+  push(session);
+  session.onDisconnect(0.1);
+  assert.equal(session.nextBatch(0.1), null);
+  assert.equal(presence(session, 0.1), "alive");
+  control(session, delivery({ credit: credit() }));
+  assert.equal(session.nextBatch(0.2)?.seq, 1);
+});
+
+test("endpoints that prove nothing for five seconds are connected anew", () => {
+  const session = makeSession();
+  assert.deepEqual(session.silentEndpoints(0), []);
+  for (let second = 1; second < 5; second += 1) control(session, beacon(1, V1), second);
+  control(session, delivery(), 4);
+  assert.deepEqual(session.silentEndpoints(6), ["weights"], "its version has not come");
+  assert.deepEqual(session.silentEndpoints(9.5), ["ingest", "control"]);
+});
+
+test("what is meant for an earlier process is ignored", () => {
+  const session = makeSession();
+  control(session, delivery({ incarnation: 4, credit: credit() }));
+  control(session, reject(null, 4));
+  assert.equal(session.credit, null);
+  assert.equal(session.refusal, null);
+});
+
+test("an incarnation that is turned away is refused, and a batch is not", () => {
+  const session = makeSession();
+  const refusal = () => session.refusal?.code;
+  control(session, reject(1));
+  assert.equal(refusal(), undefined);
+  control(session, reject(null));
+  assert.equal(refusal(), "superseded");
+});
+
+test("a snapshot brings policy and weights, decoded once", () => {
+  const session = makeSession();
+  assert.equal(session.policyUpdate(), null);
+  takeSnapshot(session, V1);
+  const update = session.policyUpdate();
+  assert.equal(update?.digest, DIGEST);
+  assert.equal(session.run, RUN);
+  assert.deepEqual(update?.weights.get("default_policy")?.get("w")?.shape, [4, 2]);
+  assert.equal(session.policyUpdate(), update);
+});
+
+test("versions never go back within a run", () => {
+  const session = makeSession();
+  takeSnapshot(session, V2);
+  takeSnapshot(session, V1);
+  assert.ok(session.newestVersion?.equals(V2));
+});
+
+test("weights count for the policy whose digest they name", () => {
+  const session = makeSession();
+  takeSnapshot(session, V1);
+  const header = { kind: /** @type {const} */ ("weights"), run: RUN, version: V2 };
+  session.onWeights([encodeHeader({ ...header, policyDigest: "0".repeat(32) }), WEIGHTS]);
+  assert.ok(session.newestVersion?.equals(V1));
+  session.onWeights([encodeHeader({ ...header, policyDigest: DIGEST }), WEIGHTS]);
+  assert.ok(session.newestVersion?.equals(V2));
+});
+
+test("a policy that differs from its digest is a fault", () => {
+  const session = makeSession();
+  const other = Buffer.concat([POLICY.subarray(0, -1), Buffer.of(0)]);
+  assert.throws(() => takeSnapshot(session, V1, other), RemoteProtocolError);
+});
+
+test("a batch may be begun with credit and weights, and pushed with neither after that", () => {
+  const session = makeSession();
+  assert.throws(() => push(session), LocalProtocolError);
+  control(session, delivery({ credit: credit(1) }));
+  assert.equal(session.mayBegin(), false);
+  takeSnapshot(session, V1);
+  assert.equal(session.mayBegin(), true);
+  control(session, delivery({ broker: 2 }));
+  assert.equal(push(session), 1);
+  assert.throws(() => push(session), LocalProtocolError);
+});

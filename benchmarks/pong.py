@@ -1,0 +1,188 @@
+"""Pong's pictures on their way to the learner: bytes and speed, stacked by whom, and with LZ4.
+
+The wire has no compression: what LZ4 would save and cost is measured on the payloads of real
+batches, and by an actor that compresses each batch before it pushes it.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import gymnasium
+import lz4.frame
+import numpy as np
+from gymnasium.wrappers import FrameStackObservation, TransformObservation
+
+from benchmarks.pairs import Row, alone, compare
+from benchmarks.processes import broker_process, running
+from examples.pong.environment import make_pong
+from examples.pong.train import FRAMES, SCREEN, make_config
+from headrace.actors.client import Client
+from headrace.actors.collector import Collector
+from headrace.actors.environments import SingleEnvironment
+from headrace.actors.recorder import StepResult
+from headrace.actors.session import PolicyUpdate
+from headrace.learner.env_runner import BrokerEnvRunner
+from headrace.protocol.arrays import Array
+from headrace.protocol.trajectory import TrajectoryBatch, pack_batch
+
+_MEASURED_S = 3.0
+_PAIRS = 3
+_TRAIN_BATCH = 20_000
+"""Large enough that the actor never waits for credit."""
+
+
+def run() -> list[Row]:
+    """Measures one picture per step, stacked by policy and learner, and four by the simulator."""
+    with _acting(frames_sent=1) as one, _acting(frames_sent=FRAMES) as four:
+        one_name, four_name = "one picture per step", f"{FRAMES} pictures per step"
+        rows = [
+            compare(f"{one_name}, against {FRAMES}", "env steps/s", one.plain, four.plain, _PAIRS),
+            compare(f"{one_name}, LZ4 against none", "env steps/s", one.lz4, one.plain, _PAIRS),
+            compare(f"{four_name}, LZ4 against none", "env steps/s", four.lz4, four.plain, _PAIRS),
+        ]
+        return [*rows, *_sizes(one_name, one), *_sizes(four_name, four)]
+
+
+class _KeepingClient(Client):
+    """Keeps the newest payload, and compresses each if told to.
+
+    Both cost packing once more, which an actor does not do.
+    """
+
+    compresses = False
+    payload, env_steps = b"", 0
+
+    def push(
+        self,
+        batch: TrajectoryBatch,
+        update: PolicyUpdate,
+        env_steps: int,
+        *,
+        task: str | None = None,
+    ) -> int:
+        self.payload, self.env_steps = pack_batch(batch), env_steps
+        if self.compresses:
+            lz4.frame.compress(self.payload)
+        return super().push(batch, update, env_steps, task=task)
+
+
+class _PausingEnvironment(SingleEnvironment):
+    """Counts its steps, and rests while another one is measured."""
+
+    def __init__(self, env: gymnasium.Env[Any, Any]) -> None:
+        super().__init__(env)
+        self.env_steps = 0
+        self.may_run = threading.Event()
+
+    def step(self, actions: Array) -> StepResult:
+        self.may_run.wait()
+        self.env_steps += 1
+        return super().step(actions)
+
+
+@dataclass
+class _Actor:
+    """An actor that runs, and what it is measured by."""
+
+    client: _KeepingClient
+    environment: _PausingEnvironment
+    stop: threading.Event = field(default_factory=threading.Event)
+
+    def plain(self) -> float:
+        """Returns env steps per second as the wire is."""
+        return self._rate(compresses=False)
+
+    def lz4(self) -> float:
+        """Returns env steps per second with each batch compressed."""
+        return self._rate(compresses=True)
+
+    def _rate(self, *, compresses: bool) -> float:
+        environment = self.environment
+        self.client.compresses = compresses
+        environment.may_run.set()
+        before, started_s = environment.env_steps, time.perf_counter()
+        threading.Event().wait(_MEASURED_S)
+        rate = (environment.env_steps - before) / (time.perf_counter() - started_s)
+        environment.may_run.clear()
+        return rate
+
+
+@contextmanager
+def _acting(frames_sent: int) -> Generator[_Actor]:
+    """An actor whose simulator gives so many pictures at once; its learner trains nothing."""
+    environment = _PausingEnvironment(_stacked(frames_sent))
+    with (
+        broker_process() as address,
+        running(_sample, address, frames_sent),
+        _KeepingClient(address) as client,
+    ):
+        actor = _Actor(client, environment)
+        collector = Collector(client, environment, seed=1)
+        thread = threading.Thread(target=collector.run, args=(actor.stop,))
+        thread.start()
+        client.policy_update()
+        try:
+            yield actor
+        finally:
+            actor.stop.set()
+            environment.may_run.set()
+            thread.join()
+            environment.close()
+
+
+def _stacked(frames: int) -> gymnasium.Env[Any, Any]:
+    pong = make_pong()
+    if frames == 1:
+        return pong
+    return TransformObservation(
+        FrameStackObservation(pong, frames),  # [frames, 84, 84, 1]
+        lambda stack: np.ascontiguousarray(np.moveaxis(stack[..., 0], 0, -1)),
+        _screen(frames),
+    )
+
+
+def _screen(frames: int) -> gymnasium.spaces.Box:
+    return gymnasium.spaces.Box(0, 255, (*SCREEN.shape[:2], frames), np.uint8)
+
+
+def _sample(address: str, frames_sent: int) -> None:
+    """A learner that takes what comes and trains nothing."""
+    config = make_config(address, frames=FRAMES // frames_sent)
+    config.environment(observation_space=_screen(frames_sent))
+    config.training(train_batch_size_per_learner=_TRAIN_BATCH)
+    runner = BrokerEnvRunner(config=config, worker_index=0)
+    while True:
+        runner.sample()
+
+
+def _sizes(name: str, actor: _Actor) -> list[Row]:
+    """Returns what the newest batch takes, and how long LZ4 works on it, per env step."""
+    payload, env_steps = actor.client.payload, actor.client.env_steps
+    compressed = lz4.frame.compress(payload)
+    return [
+        alone(f"{name}, no compression", "bytes/env step", len(payload) / env_steps),
+        alone(f"{name}, LZ4", "bytes/env step", len(compressed) / env_steps),
+        alone(
+            f"{name}, to compress",
+            "µs/env step",
+            _spent_us(lz4.frame.compress, payload) / env_steps,
+        ),
+        alone(
+            f"{name}, to decompress",
+            "µs/env step",
+            _spent_us(lz4.frame.decompress, compressed) / env_steps,
+        ),
+    ]
+
+
+def _spent_us(work: Callable[[bytes], bytes], data: bytes) -> float:
+    rounds, started_s = 10, time.perf_counter()
+    for _ in range(rounds):
+        work(data)
+    return (time.perf_counter() - started_s) / rounds * 1e6

@@ -1,0 +1,241 @@
+"""The JavaScript client: its own tests, the vectors, and its actors beside real processes."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from chaos.foreign import ForeignStage
+from chaos.stage import judge
+from support.examples import make_manifest, make_module
+from support.running import BrokerThread, Context, Learner, wait_until
+from support.serving import ServerThread, chunks_of, one_module, publish
+
+from headrace.broker.key_folder import KeyFolder
+from headrace.deploy.conformance.scenes import SCENES
+from headrace.protocol.manifest import ColumnSpec
+
+ROOT = Path(__file__).parents[2]
+RUNTIME = "onnxruntime-node@1.24.3"
+INSTALL_S = 300.0
+BETWEEN_KILLS_S = 2.0
+RECORDED = (
+    ColumnSpec("obs", "float32", (4,)),
+    ColumnSpec("actions", "int64", (), 0.0, 1.0),
+    ColumnSpec("rewards", "float32", ()),
+)
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+
+Start = Callable[..., subprocess.Popen[str]]
+
+
+@pytest.fixture(scope="session")
+def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Returns a copy of the client outside the tree, with what it depends on."""
+    if shutil.which("npm") is None:
+        if os.environ.get("CI") == "true":
+            pytest.fail("npm is not installed")
+        pytest.skip("npm is not installed")
+    root = tmp_path_factory.mktemp("js")
+    copy = root / "actors" / "js"
+    shutil.copytree(ROOT / "actors" / "js", copy, ignore=shutil.ignore_patterns("node_modules"))
+    shutil.copytree(ROOT / "protocol" / "vectors", root / "protocol" / "vectors")
+    npm(copy, "ci")
+    return copy
+
+
+@pytest.fixture(scope="session")
+def package_with_runtime(package: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same with ONNX Runtime, beside which a policy can run."""
+    copy = tmp_path_factory.mktemp("js-onnx") / "js"
+    shutil.copytree(package, copy, symlinks=True)
+    npm(copy, "install", "--save-dev", RUNTIME)  # as an optional peer it would be left out
+    return copy
+
+
+@pytest.fixture
+def start(package: Path) -> Iterator[Start]:
+    """Starts programs of the package, and ends those that still run."""
+    started: list[subprocess.Popen[str]] = []
+
+    def run(program: str, *arguments: str, folder: Path = package) -> subprocess.Popen[str]:
+        process = subprocess.Popen(
+            ["node", program, *arguments], cwd=folder, stdout=subprocess.PIPE, text=True
+        )
+        started.append(process)
+        return process
+
+    yield run
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+@pytest.fixture
+def learner(broker: BrokerThread, context: Context) -> Iterator[Learner]:
+    with Learner(context, broker.address) as learner:
+        yield learner
+
+
+def npm(folder: Path, *arguments: str) -> None:
+    # Their install scripts would fetch or build what the packages bring already.
+    options = ["--ignore-scripts", "--no-audit", "--no-fund"]
+    run(folder, "npm", *arguments, *options)
+
+
+def run(folder: Path, *command: str) -> str:
+    """Returns what a command wrote; fails with it where the command does."""
+    ended = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=INSTALL_S)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    return ended.stdout
+
+
+def test_its_own_tests_pass(package: Path) -> None:
+    run(package, "npm", "test")
+
+
+def test_its_types_hold(package: Path) -> None:
+    run(package, "npm", "run", "check")
+
+
+def test_it_reads_and_writes_the_vectors_byte_for_byte(package: Path) -> None:
+    told = run(package, "node", "tests/vectors.js", str(ROOT / "protocol" / "vectors"))
+    assert "16 same, 0 differ" in told
+
+
+def test_it_conforms(package: Path) -> None:
+    played = run(
+        package,
+        *(sys.executable, "-m", "headrace.deploy", "conformance", "--"),
+        *("node", "tests/random-actor.js", "--address", "{broker}", "--seed", "1"),
+    )
+    assert f"{len(SCENES)} of {len(SCENES)} scenes passed" in played
+
+
+def test_no_batch_is_lost_or_trained_on_twice_when_brokers_are_killed(
+    package: Path, tmp_path: Path
+) -> None:
+    pause = threading.Event()
+    command = ("node", str(package / "tests" / "scripted-actor.js"))
+    with ForeignStage(tmp_path / "stage", command, actors=2) as stage:
+        stage.start_all(actor={"pause_s": 0.005}, learner={})
+        for _ in range(5):
+            pause.wait(BETWEEN_KILLS_S)
+            stage.broker.kill()
+            stage.start_broker()
+        pause.wait(BETWEEN_KILLS_S)
+        entries = stage.finish()
+    findings = judge(entries)
+    assert findings.ledger.produced > 100
+    assert findings.ledger.lost == 0
+    assert findings.handed_twice == 0
+    assert findings.sent_twice <= findings.open_at_faults
+    assert findings.violations == []
+
+
+def test_recorded_batches_are_accepted_and_a_stopped_actor_says_goodbye(
+    broker: BrokerThread, learner: Learner, start: Start
+) -> None:
+    learner.publish(1, make_manifest(module=make_module(columns=RECORDED)))
+    actor = start("tests/random-actor.js", "--address", broker.address, "--seed", "1")
+    chunks = chunks_of(learner, 600)
+    actor.send_signal(signal.SIGTERM)
+    assert actor.wait(15) == 0
+    assert broker.status.ledger.rejected == 0
+    assert all((chunk.columns["rewards"] == 1.0).all() for chunk in chunks)
+    ended = [chunk for chunk in chunks if chunk.is_done]
+    assert ended
+    assert all(chunk.episode_return == chunk.episode_length for chunk in ended)
+
+
+def test_an_actor_that_is_superseded_ends_with_exit_status_3(
+    broker: BrokerThread, learner: Learner, start: Start
+) -> None:
+    learner.publish(1, make_manifest(module=make_module(columns=RECORDED)))
+    arguments = ("tests/random-actor.js", "--address", broker.address, "--actor", "twin")
+    former = start(*arguments)
+    wait_until(lambda: any(actor.env_steps for actor in broker.status.actors))
+    start(*arguments)
+    assert former.wait(15) == 3
+
+
+def test_an_actor_that_was_invited_delivers_to_a_broker_with_keys(
+    tmp_path: Path, start_broker: Callable[..., BrokerThread], context: Context, start: Start
+) -> None:
+    keys = KeyFolder(tmp_path / "keys")
+    keys.create()
+    broker = start_broker(keys=keys)
+    trainer = keys.invite("learner", "trainer", broker.address)
+    join = tmp_path / "walker.join"
+    join.touch(mode=0o600)
+    join.write_text(keys.invite("actor", "walker", broker.address).to_line())
+    with Learner(context, broker.address, invitation=trainer) as learner:
+        learner.publish(1, make_manifest(module=make_module(columns=RECORDED)))
+        actor = start("tests/random-actor.js", "--join", str(join))
+        assert chunks_of(learner, 100)
+        actor.send_signal(signal.SIGTERM)
+        assert actor.wait(15) == 0
+
+
+@pytest.mark.rllib
+def test_a_thin_simulator_is_acted_for_and_recorded(
+    broker: BrokerThread, learner: Learner, start: Start
+) -> None:
+    publish(learner, one_module())
+    with ServerThread(broker.address) as server:
+        told = ended_well(start("tests/thin-simulator.js", "--endpoint", server.endpoint))
+    chunks = chunks_of(learner, 30)
+    recorded = [int(action) for chunk in chunks for action in chunk.columns["actions"]]
+    assert recorded == told["actions"][: len(recorded)]
+    ended = [chunk for chunk in chunks if chunk.is_done]
+    assert {(chunk.episode_return, chunk.terminated) for chunk in ended} == {(15.0, True)}
+
+
+@pytest.mark.rllib
+def test_a_thin_simulator_begins_another_episode_when_the_server_was_restarted(
+    broker: BrokerThread, learner: Learner, start: Start
+) -> None:
+    publish(learner, one_module())
+    pace = ("--episodes", "1", "--length", "40", "--pause-s", "0.05")
+    with ServerThread(broker.address, actor="first") as server:
+        simulator = start("tests/thin-simulator.js", "--endpoint", server.endpoint, *pace)
+        wait_until(lambda: any(actor.env_steps for actor in broker.status.actors))
+    with ServerThread(broker.address, actor="second", endpoint=server.endpoint):
+        told = ended_well(simulator)
+    assert told["begunAnew"] == 1
+    assert len(told["actions"]) == 40
+
+
+def ended_well(process: subprocess.Popen[str]) -> dict[str, Any]:
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 0
+    told: dict[str, Any] = json.loads(output)
+    return told
+
+
+@pytest.mark.rllib
+def test_an_agent_acts_with_the_learners_graph_and_delivers_what_it_records(
+    package_with_runtime: Path, broker: BrokerThread, learner: Learner, start: Start
+) -> None:
+    publish(learner, one_module())
+    arguments = ("--address", broker.address, "--length", "5")
+    program = "tests/counting-simulator.js"
+    actor = start(program, *arguments, folder=package_with_runtime)
+    chunks = chunks_of(learner, 160)
+    actor.send_signal(signal.SIGTERM)
+    assert actor.wait(15) == 0
+    assert broker.status.ledger.rejected == 0
+    assert {int(action) for chunk in chunks for action in chunk.columns["actions"]} == {0, 1}
+    ended = [chunk for chunk in chunks if chunk.is_done]
+    assert {(chunk.episode_return, chunk.terminated) for chunk in ended} == {(15.0, True)}
+    assert all(chunk.columns["obs"][-1, 0] == 5.0 for chunk in ended)

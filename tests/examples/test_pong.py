@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from ray.rllib.connectors.env_to_module.frame_stacking import FrameStackingEnvToModule
+from support.policies import Exported
+from support.running import BrokerThread, Learner
+from support.serving import chunks_of
+
+from headrace.actors import Client, Collector
+from headrace.actors.environments import make_environment
+
+if os.environ.get("CI") != "true":
+    pytest.importorskip("ale_py")
+    pytest.importorskip("cv2")
+
+from examples.pong import environment, train
+from examples.pong.pixel_module import PixelModule
+
+pytestmark = pytest.mark.rllib
+
+
+def test_pong_gives_small_grey_pictures_of_bytes() -> None:
+    pong = environment.make_pong()
+    observation, _ = pong.reset(seed=1)
+    assert pong.observation_space == train.SCREEN
+    assert pong.action_space == train.MOVES
+    assert (observation.shape, observation.dtype) == ((84, 84, 1), np.uint8)
+
+
+def test_pictures_travel_once_and_are_stacked_by_who_needs_them(
+    broker: BrokerThread, start_learner: Callable[..., Learner]
+) -> None:
+    exported = Exported(
+        train.SCREEN,
+        train.MOVES,
+        connector=lambda *_, **__: [FrameStackingEnvToModule(num_frames=4)],
+        model={"conv_filters": [[4, 8, 4], [8, 4, 2]]},
+        module_class=PixelModule,
+    )
+    assert exported.spaces.module_observation.shape == (84, 84, 4)
+    learner = start_learner(exported, wanted_env_steps=64)
+    stop = threading.Event()
+    with Client(broker.address, actor="pong") as client:
+        collector = Collector(client, make_environment(environment.ENV_ID, 1, {}), seed=1)
+        thread = threading.Thread(target=collector.run, args=(stop,))
+        thread.start()
+        chunks = chunks_of(learner, 32)
+        stop.set()
+        thread.join(10.0)
+    observed = [chunk.columns["obs"] for chunk in chunks]
+    assert {(rows.shape[1:], rows.dtype) for rows in observed} == {
+        ((84, 84, 1), np.dtype(np.uint8))
+    }
+    assert all(chunk.lookback == min(3, chunk.t_started) for chunk in chunks)

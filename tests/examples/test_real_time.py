@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+from gymnasium.spaces import Box, Discrete
+from support.policies import Exported
+from support.running import BrokerThread, Learner, wait_until
+
+from examples.real_time.lateness import Tick, read_ticks, summary, write_ticks
+from examples.real_time.rig import ACTOR, Rig
+from examples.real_time.ticker import Ticker
+from headrace.actors import PolicyClient
+
+pytestmark = pytest.mark.rllib
+
+
+@contextmanager
+def running(address: str) -> Generator[Rig]:
+    """A rig in a thread."""
+    stop = threading.Event()
+    with PolicyClient(address, actor=ACTOR, without_credit="act", seed=1) as client:
+        rig = Rig(client, plants=4)
+        thread = threading.Thread(target=rig.run, args=(stop,))
+        thread.start()
+        try:
+            yield rig
+        finally:
+            stop.set()
+            thread.join(10.0)
+    assert not thread.is_alive()
+
+
+def ticks_of(rig: Rig) -> int:
+    """Ticks so far, those that were skipped because the machine was busy included."""
+    return len(rig.ticks) + rig.skipped
+
+
+def cart_pole_policy() -> Exported:
+    return Exported(Box(-np.inf, np.inf, (4,)), Discrete(2))
+
+
+def test_deadlines_stay_on_their_grid_and_overrun_ticks_are_counted() -> None:
+    ticker = Ticker(0.02)
+    ticker.wait()
+    first_s = ticker.deadline_s
+    threading.Event().wait(0.07)  # work that takes three and a half periods
+    ticker.wait()
+    periods = (ticker.deadline_s - first_s) / 0.02
+    assert periods == pytest.approx(round(periods))
+    assert round(periods) - 1 == ticker.skipped >= 2
+    assert ticker.late_s >= 0
+
+
+def test_lateness_is_told_in_percentiles() -> None:
+    ticks = [Tick(due_s, late_s) for due_s, late_s in ((1.0, 0.001), (1.02, 0.001), (1.06, 0.02))]
+    assert "3 ticks, late by 1.00 ms (median)" in summary(ticks)
+    assert summary(ticks).endswith("1 missed, 1 skipped")
+
+
+def test_ticks_are_read_as_they_were_written(tmp_path: Path) -> None:
+    ticks = [Tick(1.02, 0.00123), Tick(1.04, 0.02)]
+    write_ticks(tmp_path / "ticks", ticks)
+    assert read_ticks(tmp_path / "ticks") == ticks
+
+
+def test_the_rig_runs_without_anybody_to_ask(broker: BrokerThread) -> None:
+    with running(broker.address) as rig:
+        wait_until(lambda: ticks_of(rig) >= 50)
+    assert all(tick.late_s >= 0 for tick in rig.ticks)
+
+
+def test_what_nobody_wants_is_not_recorded_and_counted(
+    broker: BrokerThread, start_learner: Callable[..., Learner]
+) -> None:
+    start_learner(cart_pole_policy(), wanted_env_steps=100)
+    with running(broker.address):
+        wait_until(lambda: [a for a in broker.status.actors if a.unrecorded_env_steps > 100])
+        [actor] = broker.status.actors
+        assert actor.env_steps >= 100
+
+
+def test_the_rig_goes_on_while_the_broker_is_away(
+    start_broker: Callable[..., BrokerThread],
+    broker: BrokerThread,
+    start_learner: Callable[..., Learner],
+) -> None:
+    start_learner(cart_pole_policy(), wanted_env_steps=100)
+    with running(broker.address) as rig:
+        wait_until(lambda: [a for a in broker.status.actors if a.unrecorded_env_steps > 100])
+        broker.stop()
+        before = ticks_of(rig)
+        wait_until(lambda: ticks_of(rig) >= before + 50)
+        after = start_broker(broker.address)
+        wait_until(lambda: [a for a in after.status.actors if a.unrecorded_env_steps > 300])
