@@ -17,15 +17,16 @@ from headrace.deploy.process import raise_open_files_limit
 raise_open_files_limit()  # some tests have hundreds of clients
 
 _HEAVY = ("learner", "process")
-"""Folders whose tests start Ray and processes: one of them at a time is enough for two cores."""
+"""Folders whose tests start Ray and processes: of each, one test at a time is enough."""
 
 
 class FolderScheduling(LoadScopeScheduling):  # type: ignore[misc] # it has no types
-    """Each file's tests, and those of all heavy folders, in one process."""
+    """Each file's tests, and those of each heavy folder, in one process."""
 
     def _split_scope(self, nodeid: str) -> str:
         file, _, _ = nodeid.partition("::")
-        return "heavy" if Path(file).parts[1] in _HEAVY else file
+        folder = Path(file).parts[1]
+        return folder if folder in _HEAVY else file
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> FolderScheduling:
