@@ -96,8 +96,10 @@ class VectorAgent:
             if step.final_observations:
                 finals = self._observe_finals(policy, step.final_observations)
                 step = dataclasses.replace(step, final_observations=finals)
-            infos = info_columns(self._info_keys, step)
-            self._recorder.record(acted.observations, {**acted.recorded, **infos}, step)
+            outputs = acted.recorded
+            if self._info_keys:
+                outputs = {**outputs, **info_columns(self._info_keys, step)}
+            self._recorder.record(acted.observations, outputs, step)
         self._begin_episodes(policy, step)
         is_over = bool(step.terminated[0] or step.truncated[0])
         if not batch.is_recorded:

@@ -219,7 +219,7 @@ class Receiver:
     """
 
     def __init__(self, acknowledged: int = 0, totals: Totals = Totals()) -> None:
-        if acknowledged != sum(getattr(totals, outcome.value) for outcome in Outcome):
+        if acknowledged != totals.ended:
             raise RemoteProtocolError(
                 RejectCode.MALFORMED, f"totals that do not add up to acknowledged {acknowledged}"
             )

@@ -42,6 +42,11 @@ class Totals(msgspec.Struct, frozen=True):
     dropped: BatchCount = 0
     stored: BatchCount = 0
 
+    @property
+    def ended(self) -> int:
+        """All of them."""
+        return self.consumed + self.stale + self.rejected + self.dropped + self.stored
+
 
 class Ledger(msgspec.Struct, frozen=True):
     """Every batch of every actor: produced = consumed + stale + rejected + dropped + held."""

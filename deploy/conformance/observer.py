@@ -118,12 +118,11 @@ class Observer:
                 f"counts {presence.unrecorded_env_steps} unrecorded env steps, where {missing} are "
                 "missing between the chunks of its episodes",
             )
-        totals = presence.totals
-        summed = totals.consumed + totals.stale + totals.rejected + totals.dropped + totals.stored
-        if summed != presence.acknowledged:
+        ended = presence.totals.ended
+        if ended != presence.acknowledged:
             fail(
                 Section.MESSAGES,
-                f"has totals of {summed} batches, with {presence.acknowledged} acknowledged",
+                f"has totals of {ended} batches, with {presence.acknowledged} acknowledged",
             )
 
     def _check_batch(self, header: Trajectories, payload: Frame) -> None:

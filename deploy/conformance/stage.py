@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from headrace.deploy.conformance.candidate import Candidate
 from headrace.deploy.conformance.conduct import FIRST_VERSION
@@ -67,15 +67,14 @@ class Stage:
         Raises:
             ClientFault: it does, which `sentence` tells, or the client did wrong.
         """
-        end_s = self._clock() + for_s
-        while self._clock() < end_s:
-            self._serve_once()
+        for _ in self._serving(for_s):
             if condition():
                 fail(section, sentence)
 
     def serve(self, for_s: float) -> None:
         """Serves for a while in which the client need only do nothing wrong."""
-        self.refuse(lambda: False, for_s, Section.DELIVERY, "")
+        for _ in self._serving(for_s):
+            pass
 
     def await_hello(self) -> None:
         """Waits for the client to start and speak."""
@@ -110,6 +109,12 @@ class Stage:
             return presence is not None and presence.version == version
 
         self.expect(has_it, SOON_S, Section.DELIVERY, f"does not tell version {version} {why}")
+
+    def _serving(self, for_s: float) -> Iterator[None]:
+        end_s = self._clock() + for_s
+        while self._clock() < end_s:
+            self._serve_once()
+            yield
 
     def _serve_once(self) -> None:
         self.broker.serve_once()

@@ -8,24 +8,13 @@ from contextlib import contextmanager
 
 import numpy as np
 import pytest
-from gymnasium.spaces import Box, Discrete
 from support.fragile import Fragile
-from support.policies import Exported
 from support.running import BrokerThread, Context, Learner, connect, wait_until
+from support.serving import one_module, publish
 
 from headrace.actors.collector import Collector
 from headrace.actors.environments import SingleEnvironment
 from headrace.actors.restarting import RestartingEnvironment
-from headrace.learner.session import OfferedWeights
-from headrace.protocol.flow_control import OnPolicyFlow
-from headrace.protocol.manifest import (
-    DEFAULT_MODULE,
-    Manifest,
-    Policy,
-    encode_policy,
-    policy_digest,
-)
-from headrace.protocol.payload import encode_payload
 from headrace.protocol.trajectory import unpack_batch
 
 pytestmark = pytest.mark.rllib
@@ -49,22 +38,13 @@ def collecting(broker: BrokerThread, context: Context, **fragile: int | str) -> 
             thread.join()
 
 
-def publish(learner: Learner) -> None:
-    made = Exported(Box(-10.0, 10.0, (2,)), Discrete(2))
-    flow = OnPolicyFlow(train_batch_env_steps=160)
-    manifest = Manifest("test-run", flow, {DEFAULT_MODULE: made.exported.manifest})
-    frame = encode_policy(Policy(manifest, {DEFAULT_MODULE: made.exported.graph}))
-    weights = encode_payload({DEFAULT_MODULE: made.weights})
-    learner.link.offer(OfferedWeights(1, "0" * 8, policy_digest(frame), frame, weights))
-
-
 def test_an_episode_whose_simulator_failed_is_dropped_and_counted(
     broker: BrokerThread, context: Context
 ) -> None:
     """The first simulator fails in its first episode; the others count to five."""
     Fragile.made = 0
     with Learner(context, broker.address) as learner:
-        publish(learner)
+        publish(learner, one_module())
         with collecting(broker, context, fails_at=3, fails_once=True):
             batches = learner.take(60)
             wait_until(lambda: broker.status.actors[0].broken_episodes == 1)
