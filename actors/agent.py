@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from headrace.actors.assigned import AssignmentWatch, Reset
 from headrace.actors.batching import BatchDelivery, OpenBatch
 from headrace.actors.client import BatchPermit, Client
 from headrace.actors.infos import info_columns
@@ -33,6 +34,7 @@ class VectorAgent:
     A batch begins with the first `act` for which there is credit, with the newest weights, and ends
     by itself in `record`. Arrays are kept until then: pass ones that the simulator does not reuse.
     With one environment it also runs evaluation episodes between others, when the learner asks.
+    What the learner assigns takes effect when `take_reset` is asked between steps.
     """
 
     def __init__(
@@ -55,6 +57,7 @@ class VectorAgent:
         self._policies = ModulePolicies(self._rng)
         self._batch: OpenBatch | None = None
         self._delivery = BatchDelivery(client)
+        self._assignments = AssignmentWatch(client)
         self._acted: Acted | None = None
         # Environments that step together do not end their episodes together.
         self._evaluates = environments == 1
@@ -65,7 +68,7 @@ class VectorAgent:
         """Returns actions [n, …] as the simulator expects them.
 
         Waits for the broker, the learner and credit, for at most `timeout_s`; None means that time
-        is up, or the client was closed.
+        is up, or the client was closed, or, if you ask it, that there is something to `take_reset`.
 
         Raises:
             ConfigError: the observations do not fit the learner's policy.
@@ -74,7 +77,7 @@ class VectorAgent:
         if self._batch is None:
             self._batch = self._begin(observations, timeout_s)
         batch, policy = self._batch, self._policy
-        if batch is None or policy is None or self._client.is_closed:
+        if batch is None or policy is None or self._client.is_closed or self._is_reset_due:
             return None
         # Evaluations are greedy; None leaves it to the learner.
         explore = None if batch.permit.task is None else False
@@ -115,6 +118,21 @@ class VectorAgent:
                 self._recorder.discard_batch,
             )
 
+    def take_reset(self) -> Reset | None:
+        """Returns, once, how to reset the simulator, if the learner has assigned something else.
+
+        With one environment that is between its episodes; several are reset together, wherever they
+        are, and what was recorded of their episodes is delivered unended. None leaves all as it is.
+        """
+        self._assignments.watch()
+        if not self._is_reset_due:
+            return None
+        self._recorder.abandon()
+        self._begin_all()
+        reset = self._assignments.adopt()
+        self._delivery.assigned = reset.task
+        return reset
+
     def drop_episodes(self) -> None:
         """Forgets the present episodes of simulators that failed, and counts them as broken.
 
@@ -122,15 +140,21 @@ class VectorAgent:
         """
         self._acted = None
         self._client.count_broken(self._environments, self._recorder.drop_episodes())
-        self._rewards = np.zeros(self._environments, np.float32)
-        policy = self._policy
-        self._state = policy.initial_state(self._environments) if policy is not None else {}
+        self._begin_all()
         if self._batch is not None and not self._batch.is_recorded:
             self._batch = None
 
     @property
     def _policy(self) -> OnnxPolicy | None:
         return self._policies.get(DEFAULT_MODULE)
+
+    @property
+    def _is_reset_due(self) -> bool:
+        if not self._assignments.is_behind:
+            return False
+        batch = self._batch
+        has_begun = batch is not None and (not batch.is_recorded or self._recorder.env_steps > 0)
+        return not has_begun and (self._environments > 1 or self._recorder.is_at_start(0))
 
     def _begin(self, observations: Columns, timeout_s: float | None) -> OpenBatch | None:
         is_at_start = self._evaluates and self._recorder.is_at_start(0)
@@ -182,6 +206,12 @@ class VectorAgent:
         self._state = {}
         self._rewards = np.zeros(self._environments, np.float32)
 
+    def _begin_all(self) -> None:
+        """Forgets state and reward of all episodes."""
+        self._rewards = np.zeros(self._environments, np.float32)
+        policy = self._policy
+        self._state = policy.initial_state(self._environments) if policy is not None else {}
+
     def _begin_episodes(self, policy: OnnxPolicy, step: StepResult) -> None:
         """Forgets state and reward of the episodes that ended."""
         ended = step.terminated | step.truncated
@@ -200,6 +230,8 @@ class VectorAgent:
             return is_over
         env_steps = self._recorder.env_steps
         if env_steps and is_over and self._evaluates and self._client.evaluation_is_wanted:
+            return True
+        if env_steps and self._assignments.is_behind and (is_over or self._environments > 1):
             return True
         return batch.is_full(env_steps, self._clock(), self._client.newest_version)
 
@@ -229,7 +261,8 @@ def _records_alike(one: ModuleManifest, other: ModuleManifest) -> bool:
 class Agent:
     """Acts for one simulator; observations and actions are single ones, as Gymnasium has them.
 
-    Call `act` with each observation, and `record` with what came of the action.
+    Call `act` with each observation, and `record` with what came of the action. Ask `take_reset`
+    before each episode, if the learner may assign what the simulator is to run.
     """
 
     def __init__(self, client: Client, *, seed: int | None = None) -> None:
@@ -242,6 +275,10 @@ class Agent:
         """
         actions = self._agent.act(rows_of_one(observation), timeout_s)
         return None if actions is None else action_of_one(actions)
+
+    def take_reset(self) -> Reset | None:
+        """Returns what `VectorAgent.take_reset` does."""
+        return self._agent.take_reset()
 
     def record(
         self,

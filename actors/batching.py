@@ -46,11 +46,15 @@ class BatchDelivery:
 
     It never discards two in a row: all batches of a simulator that is slower than the learner's
     updates are stale, and that is to be seen at the broker.
+
+    Attributes:
+        assigned: the task that the present episodes began under, None without one.
     """
 
     def __init__(self, client: Client) -> None:
         self._client = client
         self._has_discarded = False
+        self.assigned: str | None = None
 
     def deliver(
         self,
@@ -63,10 +67,15 @@ class BatchDelivery:
         Raises:
             RefusedError: the broker will not serve this actor.
         """
-        is_outdated = permit.task is None and self._client.is_outdated(permit.update.version)
+        if permit.task is not None:
+            trajectories, env_steps = take()
+            update, task = permit.update, permit.task
+            self._client.push(trajectories, update, env_steps, task=task, purpose="evaluate")
+            return
+        is_outdated = self._client.is_outdated(permit.update.version)
         self._has_discarded = is_outdated and not self._has_discarded
         if self._has_discarded:
             self._client.count_unrecorded(discard())
         else:
             trajectories, env_steps = take()
-            self._client.push(trajectories, permit.update, env_steps, task=permit.task)
+            self._client.push(trajectories, permit.update, env_steps, task=self.assigned)

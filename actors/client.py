@@ -28,7 +28,7 @@ from headrace.protocol.errors import (
 )
 from headrace.protocol.identity import MAX_SAFE_INTEGER, PolicyVersion
 from headrace.protocol.invitation import Invitation, may_speak_for
-from headrace.protocol.messages import Credit, Totals
+from headrace.protocol.messages import Assignment, Credit, Purpose, Totals
 from headrace.protocol.trajectory import TrajectoryBatch, pack_batch
 
 Clock = Callable[[], float]
@@ -134,6 +134,14 @@ class Client:
     def newest_version(self) -> PolicyVersion | None:
         """The newest policy version that has arrived; cheap enough to ask at every step."""
         return self._session.newest_version
+
+    @property
+    def assignment(self) -> Assignment | None:
+        """What the learner wants episodes to run that begin now; None for nothing special.
+
+        Cheap enough to ask at every step. Name its task when you `push` what came of it.
+        """
+        return self._session.assignment
 
     @property
     def is_closed(self) -> bool:
@@ -243,6 +251,7 @@ class Client:
         env_steps: int,
         *,
         task: str | None = None,
+        purpose: Purpose = "train",
     ) -> int:
         """Hands over a finished batch for delivery, and returns its sequence number.
 
@@ -251,7 +260,9 @@ class Client:
         Args:
             update: the one policy that acted.
             env_steps: env steps in the batch; with one agent the sum of the chunks' lengths.
-            task: of the permit, where it has one.
+            task: of the permit, where it has one; else of the assignment that all of its episodes
+                began under, if there was one.
+            purpose: "evaluate" where the permit has a task.
 
         Raises:
             LocalProtocolError: the batch cannot be encoded, or was begun without credit, or the
@@ -269,7 +280,9 @@ class Client:
             if self._stopping.is_set():
                 raise LocalProtocolError("the client is closed")
             run = update.policy.manifest.run
-            seq = self._session.push(PushedBatch(update.version, run, env_steps, payload, task))
+            seq = self._session.push(
+                PushedBatch(update.version, run, env_steps, payload, purpose, task)
+            )
             self._loop.send_due()
             return seq
 

@@ -34,6 +34,9 @@ class Collector:
         """
         observations: Columns = self._environment.reset(self._seed)
         while not stop.is_set():
+            reset = self._agent.take_reset()
+            if reset is not None:
+                observations = self._environment.reset(reset.seed, reset.options)
             actions = self._agent.act(observations, _LOOK_FOR_STOP_S)
             if actions is None:
                 continue

@@ -11,6 +11,7 @@ import numpy as np
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, VectorEnv
 
 from headrace.actors.recorder import StepResult
+from headrace.actors.resets import OptionsKept, ResetOptions
 from headrace.actors.single import action_of_one, observation_leaves, rows_of_one
 from headrace.protocol.arrays import Array
 from headrace.protocol.errors import ConfigError
@@ -21,8 +22,12 @@ class Environment(Protocol):
 
     count: int
 
-    def reset(self, seed: int | None) -> dict[str, Array]:
-        """Returns the first observations, [n, …] by path."""
+    def reset(self, seed: int | None, options: ResetOptions | None = None) -> dict[str, Array]:
+        """Returns the first observations, [n, …] by path.
+
+        Args:
+            options: for this reset and all later ones; None for those of before.
+        """
         ...
 
     def step(self, actions: Array) -> StepResult:
@@ -40,11 +45,12 @@ class SingleEnvironment:
     count = 1
 
     def __init__(self, env: gymnasium.Env[Any, Any]) -> None:
-        self._env = env
+        self._env: gymnasium.Env[Any, Any] = OptionsKept(env)
 
-    def reset(self, seed: int | None) -> dict[str, Array]:
+    def reset(self, seed: int | None, options: ResetOptions | None = None) -> dict[str, Array]:
         """Returns the first observation, as one row."""
-        observation, _ = self._env.reset(seed=seed)
+        given = None if options is None else dict(options)
+        observation, _ = self._env.reset(seed=seed, options=given)
         return rows_of_one(observation)
 
     def step(self, actions: Array) -> StepResult:
@@ -69,7 +75,10 @@ class SingleEnvironment:
 
 
 class VectorEnvironment:
-    """A Gymnasium vector environment, in either of the modes that reset by themselves."""
+    """A Gymnasium vector environment, in either of the modes that reset by themselves.
+
+    It has to keep the options of a reset for what it resets by itself, as `OptionsKept` does.
+    """
 
     def __init__(self, env: VectorEnv[Any, Any, Any]) -> None:
         mode = env.metadata.get("autoreset_mode", AutoresetMode.NEXT_STEP)
@@ -83,9 +92,9 @@ class VectorEnvironment:
         self.count = env.num_envs
         self._ended = np.zeros(env.num_envs, bool)
 
-    def reset(self, seed: int | None) -> dict[str, Array]:
+    def reset(self, seed: int | None, options: ResetOptions | None = None) -> dict[str, Array]:
         """Returns the first observations."""
-        observations, _ = self._reset(seed)
+        observations, _ = self._reset(seed, None if options is None else dict(options))
         self._ended = np.zeros(self.count, bool)
         return observation_leaves(observations)
 
@@ -109,8 +118,10 @@ class VectorEnvironment:
         """Closes all environments."""
         self._env.close()
 
-    def _reset(self, seed: int | None) -> tuple[Any, dict[str, Any]]:
-        return self._env.reset(seed=seed)
+    def _reset(
+        self, seed: int | None, options: dict[str, Any] | None
+    ) -> tuple[Any, dict[str, Any]]:
+        return self._env.reset(seed=seed, options=options)
 
     def _step(self, actions: Array) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
         return self._env.step(actions)
@@ -137,8 +148,10 @@ class ProcessEnvironment(VectorEnvironment):
         """Ends the processes, whatever they do."""
         self._processes.close(terminate=True)
 
-    def _reset(self, seed: int | None) -> tuple[Any, dict[str, Any]]:
-        self._processes.reset_async(seed=seed)
+    def _reset(
+        self, seed: int | None, options: dict[str, Any] | None
+    ) -> tuple[Any, dict[str, Any]]:
+        self._processes.reset_async(seed=seed, options=options)
         return self._processes.reset_wait(self._timeout_s)
 
     def _step(self, actions: Array) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
@@ -160,7 +173,9 @@ def make_environment(
         ConfigError: Gymnasium does not know the id, or does not take the keyword arguments.
     """
     same_step = {"autoreset_mode": AutoresetMode.SAME_STEP}
-    make_vector = functools.partial(gymnasium.make_vec, env_id, num_envs=count, **config)
+    make_vector = functools.partial(
+        gymnasium.make_vec, env_id, num_envs=count, wrappers=(OptionsKept,), **config
+    )
     try:
         if timeout_s is not None:
             # Not forked: this process has threads, which a fork would leave behind in mid-step.

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from headrace.actors.assigned import AssignmentWatch, Reset
 from headrace.actors.batching import BatchDelivery, OpenBatch
 from headrace.actors.client import BatchPermit, Client
 from headrace.actors.episode_recorder import EpisodeRecorder
@@ -58,6 +59,7 @@ class EpisodeAgent:
         self._policies = PolicyRunner(np.random.default_rng(seed), module_of)
         self._recorder = EpisodeRecorder(clock)
         self._delivery = BatchDelivery(client)
+        self._assignments = AssignmentWatch(client)
         self._batch: OpenBatch | None = None
         self._tracks: dict[Episode, dict[AgentId, Track]] = {}
 
@@ -96,7 +98,8 @@ class EpisodeAgent:
         """Returns actions as the simulator expects them; agents that are not named go on.
 
         Waits for the broker, the learner and credit, for at most `timeout_s`; None means that time
-        is up, or that the client was closed: then ask again with the same observations.
+        is up, or that the client was closed: then ask again with the same observations. If you ask
+        it, None may also mean that there is something to `take_reset`.
 
         Raises:
             ConfigError: the observations do not fit the learner's policy.
@@ -129,7 +132,7 @@ class EpisodeAgent:
         self._observe(rows)
         self.deliver_if_due()
         is_recorded = any(episode.is_recorded for episode in rows_by_episode)
-        if not self._begin(rows, timeout_s, is_recorded):
+        if not self._begin(rows, timeout_s, is_recorded) or self._is_reset_due:
             return None
         actions = self._decide(rows, given)
         for episode in rows_by_episode:
@@ -213,6 +216,34 @@ class EpisodeAgent:
         for track in self._tracks.pop(episode, {}).values():
             self._recorder.cut_off(track)
         self._recorder.end_episode(episode, truncated=True)
+
+    def take_reset(self) -> Reset | None:
+        """Returns, once, how to reset all simulators, if the learner has assigned something else.
+
+        A single episode is left to its end first; several are cut off, wherever they are. In either
+        case `start` others then. None leaves all as it is.
+        """
+        self._assignments.watch()
+        if not self._is_reset_due:
+            return None
+        for episode, tracks in list(self._tracks.items()):
+            if tracks:
+                self.cut_off(episode)
+        self._tracks.clear()
+        return self.adopt_assignment()
+
+    def adopt_assignment(self) -> Reset:
+        """Returns how to reset simulators whose episodes begin now; no episode may be open."""
+        self.deliver()
+        reset = self._assignments.adopt()
+        self._delivery.assigned = reset.task
+        return reset
+
+    @property
+    def _is_reset_due(self) -> bool:
+        if not self._assignments.is_behind:
+            return False
+        return len(self._tracks) > 1 or not any(self._tracks.values())
 
     def drop(self, episode: Episode) -> None:
         """Forgets an episode whose simulator failed, and counts it as broken.

@@ -10,6 +10,7 @@ import abc
 from collections.abc import Mapping
 from typing import Any
 
+from headrace.actors.assigned import Reset
 from headrace.actors.episode_track import Ending
 
 Seen = Mapping[str, Any]
@@ -31,6 +32,11 @@ class Inference(abc.ABC):
     @abc.abstractmethod
     def start(self, name: str, *, is_recorded: bool) -> None:
         """Begins an episode."""
+
+    @property
+    @abc.abstractmethod
+    def assigned(self) -> Reset:
+        """What the episodes that are open began under."""
 
     @abc.abstractmethod
     def act(self, seen: Mapping[str, Seen]) -> dict[str, dict[str, Any]]:

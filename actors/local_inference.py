@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from headrace.actors.assigned import Reset
 from headrace.actors.client import Client
 from headrace.actors.episode_agent import EpisodeAgent
 from headrace.actors.episode_track import Ending, Episode
@@ -19,6 +20,7 @@ class LocalInference(Inference):
         self._client = client
         self._agent = agent
         self._episodes: dict[str, Episode] = {}
+        self._assigned = Reset()
 
     def is_multi_agent(self) -> bool:
         manifest = self._agent.manifest()
@@ -27,7 +29,13 @@ class LocalInference(Inference):
         return manifest.multi_agent
 
     def start(self, name: str, *, is_recorded: bool) -> None:
+        if not self._episodes:
+            self._assigned = self._agent.adopt_assignment()
         self._episodes[name] = self._agent.start(is_recorded=is_recorded)
+
+    @property
+    def assigned(self) -> Reset:
+        return self._assigned
 
     def act(self, seen: Mapping[str, Seen]) -> dict[str, dict[str, Any]]:
         acted = self._agent.act({self._episodes[name]: agents for name, agents in seen.items()})

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from headrace.actors.assigned import Reset
 from headrace.actors.client import Client
 from headrace.actors.episode_agent import EpisodeAgent
 from headrace.actors.episode_track import Episode
@@ -44,7 +45,7 @@ class MultiAgentCollector:
         """
         self._agent = EpisodeAgent(client, module_of=module_of, seed=seed)
         self._simulators = simulators
-        self._seed = seed
+        self._reset = Reset(seed=seed)
 
     def run(self, stop: threading.Event) -> None:
         """Collects until `stop` is set.
@@ -55,11 +56,12 @@ class MultiAgentCollector:
             ConfigError: a simulator does not fit the learner's policies.
             RefusedError: the broker will not serve this actor.
         """
-        runs = [
-            _Run(simulator, self._agent.start(), simulator.reset(self._seed_of(index)))
-            for index, simulator in enumerate(self._simulators)
-        ]
+        runs = self._begin()
         while not stop.is_set():
+            reset = self._agent.take_reset()
+            if reset is not None:
+                self._reset = reset
+                runs = self._begin()
             seen = {run.episode: run.observations for run in runs}
             actions = self._agent.act(seen, _LOOK_FOR_STOP_S)
             if actions is None:
@@ -67,8 +69,16 @@ class MultiAgentCollector:
             for run in runs:
                 self._step(run, actions.get(run.episode, {}))
 
-    def _seed_of(self, index: int) -> int | None:
-        return None if self._seed is None else self._seed + index
+    def _begin(self) -> list[_Run]:
+        seed, options = self._reset.seed, self._reset.options
+        return [
+            _Run(
+                simulator,
+                self._agent.start(),
+                simulator.reset(None if seed is None else seed + index, options),
+            )
+            for index, simulator in enumerate(self._simulators)
+        ]
 
     def _step(self, run: _Run, actions: Mapping[AgentId, Any]) -> None:
         try:
@@ -92,4 +102,5 @@ class MultiAgentCollector:
             }
             return
         agent.end(episode, step.observations, step.ending)
-        run.episode, run.observations = agent.start(), run.simulator.reset(None)
+        run.episode = agent.start()
+        run.observations = run.simulator.reset(None, self._reset.options)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from headrace.actors.episode_track import Ending
+from headrace.actors.resets import ResetOptions, reset_arguments
 from headrace.protocol.errors import ConfigError
 
 AgentId = str
@@ -37,8 +38,12 @@ class AgentsStep:
 class MultiAgentSimulator(Protocol):
     """What the collector steps."""
 
-    def reset(self, seed: int | None) -> Mapping[AgentId, Any]:
-        """Returns what the agents see that act first."""
+    def reset(self, seed: int | None, options: ResetOptions | None = None) -> Mapping[AgentId, Any]:
+        """Returns what the agents see that act first.
+
+        Args:
+            options: for this reset alone.
+        """
         ...
 
     def step(self, actions: Mapping[AgentId, Any]) -> AgentsStep:
@@ -56,9 +61,9 @@ class ParallelSimulator:
     def __init__(self, env: Any) -> None:
         self._env = env
 
-    def reset(self, seed: int | None) -> Mapping[AgentId, Any]:
+    def reset(self, seed: int | None, options: ResetOptions | None = None) -> Mapping[AgentId, Any]:
         """Returns the first observations of all agents."""
-        observations, _ = self._env.reset(seed=seed)
+        observations, _ = self._env.reset(**reset_arguments(seed, options))
         return dict(observations)
 
     def step(self, actions: Mapping[AgentId, Any]) -> AgentsStep:
@@ -79,9 +84,9 @@ class TurnSimulator:
     def __init__(self, env: Any) -> None:
         self._env = env
 
-    def reset(self, seed: int | None) -> Mapping[AgentId, Any]:
+    def reset(self, seed: int | None, options: ResetOptions | None = None) -> Mapping[AgentId, Any]:
         """Returns what the first agent sees."""
-        self._env.reset(seed=seed)
+        self._env.reset(**reset_arguments(seed, options))
         return {self._env.agent_selection: self._env.last()[0]}
 
     def step(self, actions: Mapping[AgentId, Any]) -> AgentsStep:
@@ -112,9 +117,9 @@ class RLlibSimulator:
     def __init__(self, env: Any) -> None:
         self._env = env
 
-    def reset(self, seed: int | None) -> Mapping[AgentId, Any]:
+    def reset(self, seed: int | None, options: ResetOptions | None = None) -> Mapping[AgentId, Any]:
         """Returns what the agents see that act first."""
-        observations, _ = self._env.reset(seed=seed)
+        observations, _ = self._env.reset(**reset_arguments(seed, options))
         return dict(observations)
 
     def step(self, actions: Mapping[AgentId, Any]) -> AgentsStep:

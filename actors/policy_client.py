@@ -7,6 +7,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, Self
 
+from headrace.actors.assigned import Reset
 from headrace.actors.client import Client
 from headrace.actors.episode_track import Ending
 from headrace.actors.inference import Inference
@@ -99,6 +100,15 @@ class PolicyClient:
             self._open.add(name)
             self._inference.start(name, is_recorded=training_enabled)
         return name
+
+    @property
+    def assigned(self) -> Reset:
+        """What the learner had assigned when the open episodes began: reset the simulator so.
+
+        It changes with a `start_episode` that finds no other episode open. With remote inference
+        nothing is assigned.
+        """
+        return self._inference.assigned
 
     def get_action(self, episode_id: str | Sequence[str], observation: Any) -> Any:
         """Returns the policy's action for an observation.

@@ -12,6 +12,7 @@ from typing import Any
 
 import zmq
 
+from headrace.actors.assigned import Reset
 from headrace.actors.episode_track import Ending
 from headrace.actors.inference import Inference, Seen
 from headrace.actors.single import observation_tree
@@ -99,6 +100,10 @@ class RemoteInference(Inference):
     def start(self, name: str, *, is_recorded: bool) -> None:
         self._episodes[name] = remote = _Remote(is_recorded)
         remote.begin_anew()
+
+    @property
+    def assigned(self) -> Reset:
+        return Reset()
 
     def act(self, seen: Mapping[str, Seen]) -> dict[str, dict[str, Any]]:
         return self._act(seen, {})

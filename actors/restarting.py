@@ -9,6 +9,7 @@ from typing import Any, Generic, Protocol, TypeVar
 from headrace.actors.environments import Environment
 from headrace.actors.multi_agent_simulators import AgentId, AgentsStep, MultiAgentSimulator
 from headrace.actors.recorder import StepResult
+from headrace.actors.resets import ResetOptions
 from headrace.protocol.arrays import Array
 
 _LOG = logging.getLogger("headrace.actor")
@@ -20,7 +21,7 @@ Pause = Callable[[float], object]
 
 
 class _Fallible(Protocol):
-    def reset(self, seed: int | None) -> Any: ...
+    def reset(self, seed: int | None, options: ResetOptions | None) -> Any: ...
 
     def close(self) -> None: ...
 
@@ -49,7 +50,13 @@ class _Restarts(Generic[Simulator]):
     def __init__(self, make: Callable[[], Simulator], pause: Pause) -> None:
         self._make = make
         self._pause = pause
+        self._options: ResetOptions | None = None
         self.simulator = make()
+
+    def reset(self, seed: int | None, options: ResetOptions | None) -> Any:
+        """Resets the simulator; one that is made anew is reset with the same options."""
+        self._options = self._options if options is None else options
+        return self.simulator.reset(seed, options)
 
     def attempt(self, step: Callable[[Any], Any], actions: Any) -> Any:
         """Returns what a step gives.
@@ -72,7 +79,7 @@ class _Restarts(Generic[Simulator]):
                 _LOG.debug("the broken simulator cannot be closed: %r", error)
             try:
                 self.simulator = self._make()
-                return self.simulator.reset(None)
+                return self.simulator.reset(None, self._options)
             except Exception as error:  # noqa: BLE001 - whatever a simulator raises
                 _LOG.warning("cannot begin anew, tries again in %.1f s: %r", pause_s, error)
                 self._pause(pause_s)
@@ -86,9 +93,10 @@ class RestartingEnvironment:
         self._restarts = _Restarts(make, pause)
         self.count = self._restarts.simulator.count
 
-    def reset(self, seed: int | None) -> dict[str, Array]:
+    def reset(self, seed: int | None, options: ResetOptions | None = None) -> dict[str, Array]:
         """Returns the first observations."""
-        return self._restarts.simulator.reset(seed)
+        observations: dict[str, Array] = self._restarts.reset(seed, options)
+        return observations
 
     def step(self, actions: Array) -> StepResult:
         """Steps the environments.
@@ -110,9 +118,10 @@ class RestartingSimulator:
     def __init__(self, make: Callable[[], MultiAgentSimulator], pause: Pause) -> None:
         self._restarts = _Restarts(make, pause)
 
-    def reset(self, seed: int | None) -> Mapping[AgentId, Any]:
+    def reset(self, seed: int | None, options: ResetOptions | None = None) -> Mapping[AgentId, Any]:
         """Returns what the agents see that act first."""
-        return self._restarts.simulator.reset(seed)
+        observations: Mapping[AgentId, Any] = self._restarts.reset(seed, options)
+        return observations
 
     def step(self, actions: Mapping[AgentId, Any]) -> AgentsStep:
         """Has these agents act.

@@ -27,12 +27,14 @@ from headrace.protocol.identity import PolicyVersion
 from headrace.protocol.manifest import Policy, decode_policy, policy_digest
 from headrace.protocol.messages import (
     Alive,
+    Assignment,
     Beacon,
     Credit,
     Delivery,
     EvaluationTask,
     Goodbye,
     Hello,
+    Purpose,
     Reject,
     Snapshot,
     Trajectories,
@@ -62,12 +64,17 @@ class PolicyUpdate:
 
 @dataclass(frozen=True)
 class PushedBatch:
-    """A finished batch, encoded once for all transmissions."""
+    """A finished batch, encoded once for all transmissions.
+
+    Attributes:
+        task: of the evaluation, or of the assignment that it was recorded under.
+    """
 
     version: PolicyVersion
     run: str
     env_steps: int
     payload: bytes
+    purpose: Purpose = "train"
     task: str | None = None
 
 
@@ -105,6 +112,7 @@ class ActorSession:
         self.unrecorded_env_steps = 0
         self.broken_episodes = 0
         self.evaluates = False
+        self.assignment: Assignment | None = None
         self._task: EvaluationTask | None = None
         self._episodes_begun: tuple[str, int] = ("", 0)
 
@@ -124,6 +132,7 @@ class ActorSession:
                 self._broker_heard = message.broker
                 self._sender.receive(message, now_s)
                 self._task = message.task
+                self.assignment = message.assignment or None
                 if message.credit is not None:
                     self._permitted_up_to = max(self._permitted_up_to, message.credit.up_to)
             case Reject(incarnation=self.incarnation):
@@ -248,7 +257,7 @@ class ActorSession:
             LocalProtocolError: there is no credit for it; ask `may_begin` before beginning. What
                 was evaluated needs none.
         """
-        if batch.task is None and self._sender.last_seq >= self._permitted_up_to:
+        if batch.purpose == "train" and self._sender.last_seq >= self._permitted_up_to:
             raise LocalProtocolError("a batch was pushed that was begun without credit")
         self.env_steps += batch.env_steps
         return self._sender.enter(batch)
@@ -290,7 +299,7 @@ class ActorSession:
             run=due.item.run,
             version=due.item.version,
             env_steps=due.item.env_steps,
-            purpose="train" if due.item.task is None else "evaluate",
+            purpose=due.item.purpose,
             task=due.item.task,
             sent_before=due.sent_before,
         )

@@ -21,6 +21,7 @@ from headrace.actors.client import Client
 from headrace.actors.collector import Collector
 from headrace.actors.environments import Environment, make_environment
 from headrace.actors.recorder import StepResult
+from headrace.actors.resets import ResetOptions
 from headrace.learner.env_runner import BrokerEnvRunner
 from headrace.protocol.arrays import Array
 
@@ -70,8 +71,8 @@ class _Counted:
         self.env_steps = 0
         self.may_run = threading.Event()
 
-    def reset(self, seed: int | None) -> dict[str, Array]:
-        return self._environment.reset(seed)
+    def reset(self, seed: int | None, options: ResetOptions | None = None) -> dict[str, Array]:
+        return self._environment.reset(seed, options)
 
     def step(self, actions: Array) -> StepResult:
         self.may_run.wait()

@@ -29,6 +29,7 @@ from headrace.actors.recorder import StepResult
 from headrace.actors.session import PolicyUpdate
 from headrace.learner.env_runner import BrokerEnvRunner
 from headrace.protocol.arrays import Array
+from headrace.protocol.messages import Purpose
 from headrace.protocol.trajectory import TrajectoryBatch, pack_batch
 
 _MEASURED_S = 3.0
@@ -65,11 +66,12 @@ class _KeepingClient(Client):
         env_steps: int,
         *,
         task: str | None = None,
+        purpose: Purpose = "train",
     ) -> int:
         self.payload, self.env_steps = pack_batch(batch), env_steps
         if self.compresses:
             lz4.frame.compress(self.payload)
-        return super().push(batch, update, env_steps, task=task)
+        return super().push(batch, update, env_steps, task=task, purpose=purpose)
 
 
 class _PausingEnvironment(SingleEnvironment):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from headrace.broker.assigning import Assignments
 from headrace.broker.config import RouterConfig
 from headrace.broker.credit import CreditControl, Origin
 from headrace.broker.effects import ForgetBatch, PublishWeights, SendToLearner
@@ -44,6 +45,7 @@ class BrokerBooks:
         self.credit: CreditControl | None = None
         self.traffic = Traffic()
         self._announced_at_s = 0.0
+        self.assignments = Assignments()
         self.evaluations = Evaluations()
         self.evaluated: list[tuple[int, QueuedBatch]] = []
         """Batches of evaluations that arrived in this round, with the sessions that want them."""
@@ -197,6 +199,12 @@ class BrokerBooks:
         for record in self.fleet:
             if record.is_live:
                 self.join_credit(record, now_s)
+                self.outbox.tell(record.origin)
+
+    def tell_fleet(self) -> None:
+        """Asks for the delivery states of all live actors to be sent when the round ends."""
+        for record in self.fleet:
+            if record.is_live:
                 self.outbox.tell(record.origin)
 
     def send_snapshot(self, actor: str, now_s: float) -> None:

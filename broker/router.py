@@ -289,6 +289,7 @@ class Router:
                         gap=gap,
                         accepts=accepts and origin not in books.waiting,
                         task=books.evaluations.task_of(origin),
+                        assignment=books.assignments.current,
                     ),
                 )
             )

@@ -56,10 +56,15 @@ class LearnerStatus(msgspec.Struct, frozen=True):
 
 
 class BrokerStatus(msgspec.Struct, frozen=True):
-    """The whole broker."""
+    """The whole broker.
+
+    Attributes:
+        task: what the learner has assigned to all actors, None if nothing.
+    """
 
     run: str | None
     version: str | None
+    task: str | None
     uptime_s: float
     queue_batches: int
     queue_env_steps: int
@@ -91,6 +96,7 @@ def status_of(
     return BrokerStatus(
         run=published.manifest.run if published else None,
         version=str(published.version) if published else None,
+        task=books.assignments.current.task if books.assignments.current else None,
         uptime_s=uptime_s,
         queue_batches=len(books.queue),
         queue_env_steps=books.queue.env_steps,

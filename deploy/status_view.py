@@ -59,8 +59,9 @@ def render_status(status: BrokerStatus) -> Group:
 
 def _headline(status: BrokerStatus) -> str:
     steps_per_s = sum(actor.steps_per_s for actor in status.actors)
+    task = "" if status.task is None else f"task {_printable(status.task)}  "
     return (
-        f"run {status.run or '-'}  policy {status.version or '-'}  "
+        f"run {status.run or '-'}  policy {status.version or '-'}  {task}"
         f"{steps_per_s:,.0f} env steps/s  queue {status.queue_env_steps:,} env steps "
         f"({status.queue_batches} batches)  up {status.uptime_s:.0f} s"
     )

@@ -9,6 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from headrace.learner.assigning import assign
     from headrace.learner.config import RunnerConfig
     from headrace.learner.env_runner import BrokerEnvRunner
     from headrace.learner.link import LearnerStopping
@@ -17,9 +18,10 @@ _MODULES = {
     "BrokerEnvRunner": "env_runner",
     "LearnerStopping": "link",
     "RunnerConfig": "config",
+    "assign": "assigning",
 }
 
-__all__ = ["BrokerEnvRunner", "LearnerStopping", "RunnerConfig"]
+__all__ = ["BrokerEnvRunner", "LearnerStopping", "RunnerConfig", "assign"]
 
 
 def __getattr__(name: str) -> Any:

@@ -10,6 +10,7 @@ from typing import Any, cast
 
 import msgspec
 from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
+from ray.rllib.callbacks.callbacks import RLlibCallback
 from ray.rllib.connectors.env_to_module import FlattenObservations
 from ray.rllib.core.rl_module.default_model_config import DefaultModelConfig
 
@@ -50,6 +51,8 @@ def build_config(run: LearnerRun, *, newest_epoch: int = 0) -> AlgorithmConfig:
     _apply(config.reporting, section.reporting, "reporting")
     _apply(config.evaluation, section.evaluation, "evaluation")
     _apply(config.fault_tolerance, section.fault_tolerance, "fault_tolerance")
+    if section.callbacks is not None:
+        config.callbacks(_callbacks_class(section.callbacks))
     config.debugging(seed=run.run.seed, log_level="ERROR")
     return config
 
@@ -58,6 +61,13 @@ def _flatten_observations(
     _env: Any, _spaces: Any = None, _device: Any = None, *, is_multi_agent: bool
 ) -> Any:
     return FlattenObservations(multi_agent=is_multi_agent)
+
+
+def _callbacks_class(source: str) -> type[RLlibCallback]:
+    found: object = load_function(source, "[learner] callbacks")
+    if not (isinstance(found, type) and issubclass(found, RLlibCallback)):
+        raise ConfigError(f"[learner] callbacks {source!r} is no subclass of RLlib's RLlibCallback")
+    return found
 
 
 def _config_class(algorithm: str) -> Callable[[], AlgorithmConfig]:

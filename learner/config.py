@@ -135,6 +135,7 @@ class LearnerSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             in its own process.
         modules: with several agents, which module acts for whom: ids or patterns such as `red_*` by
             module id; the first that fits counts. One module acts for all if it is empty.
+        callbacks: a subclass of RLlib's RLlibCallback, as `module:Class`.
         flatten_observations: put RLlib's FlattenObservations before the module.
         model: keyword arguments of RLlib's DefaultModelConfig, such as fcnet_hiddens.
         pull_timeout_s, publish_interval_s, max_policy_lag, policy, infos: see `RunnerConfig`.
@@ -149,6 +150,7 @@ class LearnerSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     fault_tolerance: dict[str, Any] = {}
     model: dict[str, Any] = {}
     modules: dict[Name, tuple[str, ...]] = {}
+    callbacks: str | None = None
     flatten_observations: bool = False
     pull_timeout_s: Positive = 30.0
     publish_interval_s: Annotated[float, msgspec.Meta(ge=0)] | None = None

@@ -22,7 +22,12 @@ from headrace.protocol.endpoints import BrokerAddress
 from headrace.protocol.errors import HeadraceError, RemoteProtocolError
 from headrace.protocol.identity import MAX_SAFE_INTEGER, PolicyVersion
 from headrace.protocol.invitation import Invitation
-from headrace.protocol.messages import EvaluationRequest, FleetReport, LearnerProgress
+from headrace.protocol.messages import (
+    Assignment,
+    EvaluationRequest,
+    FleetReport,
+    LearnerProgress,
+)
 from headrace.protocol.silence import SilenceWatch
 
 _LOG = logging.getLogger("headrace.learner")
@@ -143,6 +148,12 @@ class BrokerLink:
         """Confirms the batches up to this one: all of them was handed to training."""
         with self._changed:
             self._session.confirm(batch)
+            self._wake()
+
+    def assign(self, assignment: Assignment) -> None:
+        """Has actors run something else from their next episodes on; see `assigning.assign`."""
+        with self._changed:
+            self._session.assign(assignment)
             self._wake()
 
     def announce_stop(self) -> None:

@@ -50,18 +50,21 @@ class _Ended:
     seconds: float
     agents: tuple[AgentTotals, ...]
     is_multi_agent: bool
+    task: str | None
 
     @classmethod
     def with_(cls, piece: EpisodePiece) -> _Ended | None:
-        ended = piece.ended
+        ended, lease = piece.ended, piece.lease
+        task = lease.task if lease.purpose == "train" else None
         if ended is not None:
-            return cls(ended.env_steps, ended.episode_s, ended.agents, is_multi_agent=True)
+            length, seconds = ended.env_steps, ended.episode_s
+            return cls(length, seconds, ended.agents, is_multi_agent=True, task=task)
         chunk = piece.chunks[0]
         if not chunk.is_done or chunk.agent_id != DEFAULT_AGENT:
             return None
         length = chunk.episode_length
         own = AgentTotals(chunk.agent_id, chunk.module_id, length, chunk.episode_return)
-        return cls(length, chunk.episode_s, (own,), is_multi_agent=False)
+        return cls(length, chunk.episode_s, (own,), is_multi_agent=False, task=task)
 
 
 class SampleMetrics:
@@ -128,6 +131,10 @@ class SampleMetrics:
             log(EPISODE_LEN_MAX, length, reduce="max", window=window)
             log(EPISODE_RETURN_MAX, returned, reduce="max", window=window)
             self._log_agents(ended)
+            if ended.task is not None:
+                key = (PREFIX, "tasks", ended.task)
+                log((*key, EPISODE_RETURN_MEAN), returned, window=window)
+                log((*key, NUM_EPISODES), 1, reduce="sum")
         self._ended.clear()
 
     def _log_agents(self, ended: _Ended) -> None:

@@ -9,12 +9,15 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from msgspec import UNSET
+
 from headrace.learner.holdings import Holdings
 from headrace.protocol.errors import RefusedError, RejectCode
 from headrace.protocol.headers import Frame, encode_header, to_learner_decoder
 from headrace.protocol.identity import PolicyVersion
 from headrace.protocol.limits import DEFAULT_LIMITS, DecodeLimits
 from headrace.protocol.messages import (
+    Assignment,
     EvaluationRequest,
     FleetReport,
     LearnerGoodbye,
@@ -102,6 +105,7 @@ class LearnerSession:
         self.progress: LearnerProgress | None = None
         self.stopping = False
         self.evaluation: EvaluationRequest | None = None
+        self.assignment: Assignment | None = None
         self.evaluated: deque[LeasedBatch] = deque()
         self.refusal: RefusedError | None = None
         self._session = 0
@@ -144,6 +148,11 @@ class LearnerSession:
     def evaluate(self, request: EvaluationRequest | None) -> None:
         """Asks for episodes, which come in `evaluated`; None for no more."""
         self.evaluation = request
+        self._pull_due_s = float("-inf")
+
+    def assign(self, assignment: Assignment) -> None:
+        """Tells actors, through the broker, what their next episodes are to be."""
+        self.assignment = assignment
         self._pull_due_s = float("-inf")
 
     def stop(self) -> None:
@@ -339,5 +348,6 @@ class LearnerSession:
             confirmed=self._holdings.confirmed,
             stopping=self.stopping,
             evaluation=self.evaluation,
+            assignment=self.assignment or UNSET,
             progress=self.progress,
         )

@@ -125,6 +125,28 @@ class EvaluationTask(msgspec.Struct, frozen=True):
     min_version: PolicyVersion
 
 
+OptionValue = bool | int | float | str | None
+Options = dict[Name, OptionValue | list[OptionValue]]
+"""What `reset(options=…)` of an environment takes, as far as every language has it."""
+
+
+class Assignment(msgspec.Struct, frozen=True):
+    """What the learner wants simulators to run in training, from their next episodes on.
+
+    Attributes:
+        number: a later assignment of the same learner run has a higher one; microseconds since 1970
+            do. One that is not higher is ignored.
+        task: what the batches of these episodes echo, such as a level of a curriculum.
+        options: for every reset of the environment, in Gymnasium's sense.
+        seed: for the first of these resets; unset for a random one.
+    """
+
+    number: Annotated[int, msgspec.Meta(ge=1, le=2**53 - 1)]
+    task: Name
+    options: Options = {}
+    seed: Count | msgspec.UnsetType = msgspec.UNSET
+
+
 class LearnerProgress(msgspec.Struct, frozen=True):
     """What a learner tells about its training, for `headrace status`."""
 
@@ -203,6 +225,8 @@ class Trajectories(ActorMessage, frozen=True, tag="trajectories"):
         version: the one policy version that acted.
         env_steps: env steps in the batch, as credit counts them.
         purpose: a batch to evaluate needs no credit, and is one whole episode of `task`.
+        task: of the evaluation; in a batch to train on, of the assignment that its episodes began
+            under, if there was one.
         sent_before: this is a retransmission, or goes to a broker that is new to the actor.
     """
 
@@ -231,6 +255,7 @@ class Delivery(Message, frozen=True, tag="delivery"):
         gap: a batch above `accepted + 1` came first; send again from there.
         accepts: whether the broker accepts batches now; keep them while it does not.
         task: evaluation episodes to run before anything else.
+        assignment: what is in force now; unset if nothing is.
     """
 
     broker: Count
@@ -242,6 +267,7 @@ class Delivery(Message, frozen=True, tag="delivery"):
     gap: bool = False
     accepts: bool = True
     task: EvaluationTask | None = None
+    assignment: Assignment | msgspec.UnsetType = msgspec.UNSET
 
 
 class Reject(Message, frozen=True, tag="reject"):
@@ -341,6 +367,7 @@ class Pull(LearnerMessage, frozen=True, tag="pull"):
         confirmed: leases up to this one were handed to training.
         stopping: the run is to end; every session of it is told with its next report.
         evaluation: what it wants evaluated, until it has that.
+        assignment: the newest of this session; unset if it has assigned nothing.
     """
 
     lease_up_to_steps: Count
@@ -348,6 +375,7 @@ class Pull(LearnerMessage, frozen=True, tag="pull"):
     stopping: bool = False
     progress: LearnerProgress | None = None
     evaluation: EvaluationRequest | None = None
+    assignment: Assignment | msgspec.UnsetType = msgspec.UNSET
 
 
 class Offer(LearnerMessage, frozen=True, tag="offer"):

@@ -8,6 +8,7 @@ from ray.rllib.algorithms.appo import APPOConfig
 from ray.rllib.algorithms.dqn import DQNConfig
 from ray.rllib.algorithms.marwil import MARWILConfig
 from ray.rllib.algorithms.ppo import PPOConfig
+from ray.rllib.callbacks.callbacks import RLlibCallback
 
 from headrace.learner.algorithm import build_config
 from headrace.learner.config import (
@@ -50,6 +51,13 @@ def test_a_run_becomes_rllibs_config() -> None:
     assert config.env_config["headrace"]["takeover"]
     assert config.env_config["headrace"]["newest_epoch"] == 4
     assert config.model_config["fcnet_hiddens"] == [16]
+
+
+def test_callbacks_are_found_by_name() -> None:
+    config = build_config(make_run(callbacks="ray.rllib.callbacks.callbacks:RLlibCallback"))
+    assert config.callbacks_class is RLlibCallback
+    with pytest.raises(ConfigError, match="no subclass"):
+        build_config(make_run(callbacks="math:pi"))
 
 
 @pytest.mark.parametrize(

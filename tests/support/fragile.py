@@ -31,12 +31,13 @@ class Fragile(gymnasium.Env[Any, Any]):
         self._how = how
         self._length = length
         self.is_closed = False
+        self.options: dict[str, Any] | None = None
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Any, dict[str, Any]]:
         super().reset(seed=seed)
-        self._t = 0
+        self._t, self.options = 0, options
         return self._see(), {}
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:

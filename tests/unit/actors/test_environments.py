@@ -5,6 +5,7 @@ from typing import Any
 import gymnasium
 import numpy as np
 import pytest
+import support.levels  # noqa: F401 # pyright: ignore[reportUnusedImport] - registers Levels-v0
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
 from headrace.actors.environments import (
@@ -41,6 +42,30 @@ class Counter(gymnasium.Env[dict[str, Any], Any]):
 
 def make_vector(mode: AutoresetMode) -> VectorEnvironment:
     return VectorEnvironment(SyncVectorEnv([Counter, Counter], autoreset_mode=mode))
+
+
+@pytest.mark.parametrize(("count", "timeout_s"), [(1, None), (2, None), (2, 20.0)])
+def test_options_of_a_reset_hold_until_others_are_given(
+    count: int, timeout_s: float | None
+) -> None:
+    env = make_environment("Levels-v0", count, {}, timeout_s=timeout_s)
+    actions = np.zeros(count, np.int64)
+    try:
+        for options, level in (({"level": 4}, 4.0), (None, 4.0), ({}, 0.0)):
+            observed = env.reset(1, options)["obs"]
+            for _ in range(7):  # past an end, from which it resets by itself
+                assert observed[:, 1].tolist() == [level] * count
+                observed = env.step(actions).observations["obs"]
+    finally:
+        env.close()
+
+
+def test_older_environments_that_know_no_options_are_reset_without() -> None:
+    class Older(Counter):
+        def reset(self, *, seed: int | None = None) -> Any:  # type: ignore[override] # as it was
+            return super().reset(seed=seed)
+
+    assert SingleEnvironment(Older()).reset(1, {})["obs/t"].tolist() == [[0.0]]
 
 
 def test_a_single_environment_resets_in_the_step_that_ends_its_episode() -> None:

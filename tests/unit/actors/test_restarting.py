@@ -40,6 +40,22 @@ def test_an_environment_that_raises_is_closed_and_made_anew() -> None:
     environment.close()
 
 
+def test_one_that_was_made_anew_is_reset_with_the_same_options() -> None:
+    made: list[Fragile] = []
+
+    def make() -> SingleEnvironment:
+        made.append(Fragile(fails_at=2))
+        return SingleEnvironment(made[-1])
+
+    environment = RestartingEnvironment(make, no_pause)
+    environment.reset(1, {"level": 2})
+    environment.step(ACTION)
+    with pytest.raises(EpisodesBroken):
+        environment.step(ACTION)
+    assert [env.options for env in made] == [{"level": 2}] * 2
+    environment.close()
+
+
 def test_making_it_anew_is_tried_until_it_works_at_ever_longer_pauses() -> None:
     pauses: list[float] = []
     attempts = iter([None, "no licence", "no licence", "no licence", None])

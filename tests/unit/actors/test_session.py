@@ -202,7 +202,7 @@ def test_an_evaluation_needs_a_task_and_its_weights_but_no_credit(session: Actor
         assert session.task_to_begin() == "task"
         session.begin_evaluation("task")
     assert session.task_to_begin() is None
-    session.push(PushedBatch(V2, RUN, 5, make_payload(), "task"))
+    session.push(PushedBatch(V2, RUN, 5, make_payload(), "evaluate", "task"))
     sent = session.next_batch(0.0)
     assert sent is not None
     header = ingest_decoder().decode(sent[1])[0]

@@ -1,0 +1,57 @@
+"""What the learner has assigned, and what the present episodes began under."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from msgspec import UnsetType
+
+from headrace.actors.client import Client
+
+
+@dataclass(frozen=True)
+class Reset:
+    """How to reset a simulator whose next episodes are of another assignment.
+
+    Attributes:
+        task: its name, None if nothing is assigned any more.
+        options, seed: for `reset` as Gymnasium has it, the options for all later resets too.
+    """
+
+    task: str | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+    seed: int | None = None
+
+
+class AssignmentWatch:
+    """Tells when another assignment has come into force, to those who `watch`."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._is_watched = False
+        self._adopted = 0
+
+    def watch(self) -> None:
+        """Says that resets are asked for, and will be made; without it nothing is ever behind."""
+        self._is_watched = True
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether the present episodes began under another assignment; asked at every step."""
+        return self._is_watched and self._number != self._adopted
+
+    def adopt(self) -> Reset:
+        """Returns how to reset for the episodes that begin now."""
+        self._adopted = self._number
+        assignment = self._client.assignment
+        if assignment is None:
+            return Reset()
+        seed = None if isinstance(assignment.seed, UnsetType) else assignment.seed
+        return Reset(assignment.task, assignment.options, seed)
+
+    @property
+    def _number(self) -> int:
+        assignment = self._client.assignment
+        return 0 if assignment is None else assignment.number

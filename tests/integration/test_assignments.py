@@ -1,0 +1,262 @@
+"""What a learner assigns: which episodes are of it, and that batches say so."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from support.levels import Levels, SharedLevels
+from support.policies import Exported
+from support.running import (
+    DEADLINE_S,
+    BrokerThread,
+    Context,
+    Learner,
+    connect,
+    wait_until,
+)
+from support.serving import one_module, publish
+
+from headrace.actors.agent import Agent
+from headrace.actors.client import Client
+from headrace.actors.collector import Collector
+from headrace.actors.environments import make_environment
+from headrace.actors.multi_agent_collector import MultiAgentCollector
+from headrace.actors.multi_agent_simulators import simulator_of
+from headrace.actors.policy_client import PolicyClient
+from headrace.learner.session import LeasedBatch
+from headrace.protocol.messages import Assignment
+from headrace.protocol.trajectory import Chunk, unpack_batch
+
+pytestmark = pytest.mark.rllib
+
+MakeCollector = Callable[[Client], Collector | MultiAgentCollector]
+
+
+def one_environment(client: Client) -> Collector:
+    return Collector(client, make_environment("Levels-v0", 1, {}), seed=1)
+
+
+def two_environments(client: Client) -> Collector:
+    return Collector(client, make_environment("Levels-v0", 2, {}), seed=1)
+
+
+def one_simulator(client: Client) -> MultiAgentCollector:
+    return MultiAgentCollector(client, [simulator_of(SharedLevels())], seed=1)
+
+
+def two_simulators(client: Client) -> MultiAgentCollector:
+    return MultiAgentCollector(client, [simulator_of(SharedLevels()) for _ in range(2)], seed=1)
+
+
+@contextmanager
+def collecting(broker: BrokerThread, context: Context, make: MakeCollector) -> Generator[None]:
+    stop = threading.Event()
+    with connect(broker, context, "actor") as client:
+        thread = threading.Thread(target=make(client).run, args=(stop,))
+        thread.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            thread.join()
+
+
+def level(number: int, at: int) -> Assignment:
+    return Assignment(number, f"level-{at}", {"level": at})
+
+
+def modules(make: MakeCollector) -> tuple[dict[str, Exported], bool]:
+    return one_module(), make in (one_simulator, two_simulators)
+
+
+def levels_of(batch: LeasedBatch) -> set[float]:
+    """Returns the levels that the steps of a batch were taken at."""
+    chunks = unpack_batch(batch.payload)
+    return {float(value) for chunk in chunks for value in chunk.columns["obs"][:, 1]}
+
+
+def take_until(learner: Learner, task: str | None) -> list[LeasedBatch]:
+    """Takes batches until some are of a task."""
+    taken: list[LeasedBatch] = []
+
+    def have_come() -> bool:
+        taken.extend(learner.take(20))
+        return taken[-1].lease.task == task
+
+    wait_until(have_come)
+    return taken
+
+
+@pytest.mark.parametrize("make", [one_environment, two_environments, one_simulator, two_simulators])
+def test_episodes_that_begin_are_of_the_assignment_and_their_batches_say_so(
+    broker: BrokerThread, context: Context, make: MakeCollector
+) -> None:
+    policies, multi_agent = modules(make)
+    with Learner(context, broker.address) as learner, collecting(broker, context, make):
+        learner.link.assign(level(1, 3))
+        publish(learner, policies, multi_agent=multi_agent)
+        taken = take_until(learner, "level-3")
+        assert [batch.lease.task for batch in taken] == ["level-3"] * len(taken)
+        learner.link.assign(level(2, 7))
+        taken += take_until(learner, "level-7")
+        for batch in taken:
+            assert batch.lease.purpose == "train"
+            assert levels_of(batch) == {float(str(batch.lease.task).removeprefix("level-"))}
+        assert broker.status.task == "level-7"
+
+
+@pytest.mark.parametrize("make", [one_environment, one_simulator])
+def test_a_single_episode_is_left_to_its_end_before_the_next_is_of_another_task(
+    broker: BrokerThread, context: Context, make: MakeCollector
+) -> None:
+    policies, multi_agent = modules(make)
+    chunks: list[Chunk] = []
+    with Learner(context, broker.address) as learner, collecting(broker, context, make):
+        publish(learner, policies, multi_agent=multi_agent)
+        for number in range(1, 6):
+            learner.link.assign(level(number, number))
+            for batch in take_until(learner, f"level-{number}"):
+                chunks += unpack_batch(batch.payload)
+    by_episode = itertools.groupby(sorted(chunks, key=_episode), key=_episode)
+    lengths = {name: sum(chunk.length for chunk in own) for name, own in by_episode}
+    ends = {_episode(chunk) for chunk in chunks if chunk.is_done}
+    unended = lengths.keys() - ends
+    assert len(ends) > 5
+    assert {lengths[name] for name in ends} == {5}
+    agents = 2 if multi_agent else 1
+    assert len(unended) <= agents, "only the last episode of all may be incomplete"
+
+
+def _episode(chunk: Chunk) -> tuple[str, str]:
+    return chunk.episode_id, chunk.agent_id
+
+
+def test_an_actor_that_comes_later_or_meets_another_broker_hears_of_it(
+    start_broker: Callable[..., BrokerThread], context: Context
+) -> None:
+    first = start_broker()
+    with Learner(context, first.address) as learner:
+        learner.link.assign(level(1, 3))
+        publish(learner, one_module())
+        wait_until(lambda: first.status.task == "level-3")
+        first.stop()
+        second = start_broker(first.address)
+        with collecting(second, context, one_environment):
+            assert {batch.lease.task for batch in learner.take(20)} == {"level-3"}
+
+
+def test_another_learner_run_begins_without_an_assignment(
+    broker: BrokerThread, context: Context
+) -> None:
+    with collecting(broker, context, one_environment):
+        with Learner(context, broker.address) as learner:
+            learner.link.assign(level(1, 3))
+            publish(learner, one_module())
+            take_until(learner, "level-3")
+        with Learner(context, broker.address, learner_run="run-2") as learner:
+            publish(learner, one_module())
+            for batch in take_until(learner, None)[-1:]:
+                assert levels_of(batch) == {0.0}
+            assert broker.status.task is None
+
+
+def test_a_seed_gives_the_first_episode_of_every_actor_the_same_start(
+    broker: BrokerThread, context: Context
+) -> None:
+    def start(seed: int) -> list[float]:
+        env = make_environment("CartPole-v1", 1, {})
+        observations = env.reset(seed)["obs"]
+        env.close()
+        return [float(value) for value in observations[0]]
+
+    policies = {"default_policy": Exported(*_cartpole_spaces())}
+    with Learner(context, broker.address) as learner:
+        learner.link.assign(Assignment(1, "seeded", seed=0))
+        publish(learner, policies)
+        with collecting(
+            broker, context, lambda c: Collector(c, make_environment("CartPole-v1", 1, {}), seed=9)
+        ):
+            [first, *_] = unpack_batch(learner.take(20)[0].payload)
+    assert first.columns["obs"][0].tolist() == start(0) != start(9)
+
+
+def _cartpole_spaces() -> tuple[Any, Any]:
+    env: Any = make_environment("CartPole-v1", 1, {})
+    inner = env._env
+    return inner.observation_space, inner.action_space
+
+
+def test_a_simulator_that_owns_its_loop_asks_before_each_episode(
+    broker: BrokerThread, context: Context
+) -> None:
+    with Learner(context, broker.address) as learner, connect(broker, context, "own") as client:
+        publish(learner, one_module())
+        learner.link.assign(level(1, 3))
+        agent, simulator = Agent(client, seed=1), Levels()
+        tasks: list[str | None] = []
+        options: dict[str, Any] = {}
+        observation, _ = simulator.reset()
+        while len(tasks) < 3:
+            reset = agent.take_reset()
+            if reset is not None:
+                tasks.append(reset.task)
+                options = dict(reset.options)
+                observation, _ = simulator.reset(options=options)
+                learner.link.assign(level(len(tasks) + 1, len(tasks) + 3))
+            action = agent.act(observation, timeout_s=0.2)
+            if action is None:
+                continue
+            observation, reward, is_over, _, _ = simulator.step(action)
+            agent.record(observation, reward, terminated=is_over)
+            if is_over:
+                observation, _ = simulator.reset(options=options)
+        assert tasks == ["level-3", "level-4", "level-5"]
+        [batch, *_] = learner.take(5)
+        assert (batch.lease.task, levels_of(batch)) == ("level-3", {3.0})
+
+
+def test_who_never_asks_is_left_alone(broker: BrokerThread, context: Context) -> None:
+    with Learner(context, broker.address) as learner, connect(broker, context, "own") as client:
+        learner.link.assign(level(1, 3))
+        publish(learner, one_module())
+        agent, simulator = Agent(client, seed=1), Levels()
+        observation, _ = simulator.reset()
+        batches: list[LeasedBatch] = []
+        while not batches:
+            action = agent.act(observation, DEADLINE_S)
+            observation, reward, is_over, _, _ = simulator.step(action)
+            agent.record(observation, reward, terminated=is_over)
+            if is_over:
+                observation, _ = simulator.reset()
+            batches = learner.take(5, timeout_s=0.0)
+        assert batches[0].lease.task is None
+        assert batches[0].lease.env_steps > 5, "it was cut at the end of an episode"
+
+
+def test_a_policy_client_tells_what_its_episodes_are_of(
+    broker: BrokerThread, context: Context
+) -> None:
+    with Learner(context, broker.address) as learner:
+        learner.link.assign(level(1, 3))
+        publish(learner, one_module())
+        with PolicyClient(broker.address, seed=1) as client:
+            assert client.assigned.task is None
+            tasks: list[str | None] = []
+            simulator = Levels()
+            while tasks[-2:] != ["level-3", "level-3"]:
+                episode = client.start_episode()
+                tasks.append(client.assigned.task)
+                observation, _ = simulator.reset(options=dict(client.assigned.options))
+                is_over = False
+                while not is_over:
+                    action = client.get_action(episode, observation)
+                    observation, reward, is_over, _, _ = simulator.step(action)
+                    client.log_returns(episode, reward)
+                client.end_episode(episode, observation)
+        for batch in learner.take(5):
+            assert levels_of(batch) == ({3.0} if batch.lease.task else {0.0})
