@@ -20,6 +20,7 @@ from headrace.actors.client_loop import ClientLoop
 from headrace.actors.config import ClientConfig
 from headrace.actors.session import ActorSession, PolicyUpdate, PushedBatch
 from headrace.actors.sockets import ClientSockets, Context, WakePair
+from headrace.protocol.compression import compress
 from headrace.protocol.endpoints import DEFAULT_ADDRESS, BrokerAddress
 from headrace.protocol.errors import (
     ConfigError,
@@ -275,14 +276,16 @@ class Client:
                 f"a batch of {len(payload)} bytes; the limit is "
                 f"{self._config.limits.max_payload_bytes}: record fewer steps per batch"
             )
+        manifest = update.policy.manifest
+        compression, payload = compress(manifest.compression, payload)
+        pushed = PushedBatch(
+            update.version, manifest.run, env_steps, payload, purpose, task, compression
+        )
         with self._changed:
             self._raise_refusal()
             if self._stopping.is_set():
                 raise LocalProtocolError("the client is closed")
-            run = update.policy.manifest.run
-            seq = self._session.push(
-                PushedBatch(update.version, run, env_steps, payload, purpose, task)
-            )
+            seq = self._session.push(pushed)
             self._loop.send_due()
             return seq
 

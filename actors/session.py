@@ -15,6 +15,7 @@ import msgspec
 from headrace.actors.config import ClientConfig
 from headrace.actors.endpoint_watch import EndpointWatch
 from headrace.protocol.arrays import Array
+from headrace.protocol.compression import Compression
 from headrace.protocol.errors import (
     LocalProtocolError,
     RefusedError,
@@ -76,6 +77,7 @@ class PushedBatch:
     payload: bytes
     purpose: Purpose = "train"
     task: str | None = None
+    compression: Compression | msgspec.UnsetType = msgspec.UNSET
 
 
 @dataclass(frozen=True)
@@ -302,6 +304,7 @@ class ActorSession:
             purpose=due.item.purpose,
             task=due.item.task,
             sent_before=due.sent_before,
+            compression=due.item.compression,
         )
         return due.seq, [encode_header(header), due.item.payload]
 

@@ -1,8 +1,4 @@
-"""Pong's pictures on their way to the learner: bytes and speed, stacked by whom, and with LZ4.
-
-The wire has no compression: what LZ4 would save and cost is measured on the payloads of real
-batches, and by an actor that compresses each batch before it pushes it.
-"""
+"""Pong's pictures on their way to the learner: bytes and speed, stacked by whom, and with LZ4."""
 
 from __future__ import annotations
 
@@ -14,7 +10,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import gymnasium
-import lz4.frame
 import numpy as np
 from gymnasium.wrappers import FrameStackObservation, TransformObservation
 
@@ -29,6 +24,7 @@ from headrace.actors.recorder import StepResult
 from headrace.actors.session import PolicyUpdate
 from headrace.learner.env_runner import BrokerEnvRunner
 from headrace.protocol.arrays import Array
+from headrace.protocol.compression import compress, decompress
 from headrace.protocol.messages import Purpose
 from headrace.protocol.trajectory import TrajectoryBatch, pack_batch
 
@@ -40,24 +36,28 @@ _TRAIN_BATCH = 20_000
 
 def run() -> list[Row]:
     """Measures one picture per step, stacked by policy and learner, and four by the simulator."""
-    with _acting(frames_sent=1) as one, _acting(frames_sent=FRAMES) as four:
-        one_name, four_name = "one picture per step", f"{FRAMES} pictures per step"
-        rows = [
-            compare(f"{one_name}, against {FRAMES}", "env steps/s", one.plain, four.plain, _PAIRS),
-            compare(f"{one_name}, LZ4 against none", "env steps/s", one.lz4, one.plain, _PAIRS),
-            compare(f"{four_name}, LZ4 against none", "env steps/s", four.lz4, four.plain, _PAIRS),
+    one_name, four_name = "one picture per step", f"{FRAMES} pictures per step"
+    with (
+        _acting(frames_sent=1, compression="lz4") as one,
+        _acting(frames_sent=1, compression="none") as one_plain,
+        _acting(frames_sent=FRAMES, compression="lz4") as four,
+        _acting(frames_sent=FRAMES, compression="none") as four_plain,
+    ):
+        unit = "env steps/s"
+        return [
+            compare(f"{one_name}, against {FRAMES}", unit, one.rate, four.rate, _PAIRS),
+            compare(f"{one_name}, LZ4 against none", unit, one.rate, one_plain.rate, _PAIRS),
+            compare(f"{four_name}, LZ4 against none", unit, four.rate, four_plain.rate, _PAIRS),
+            *_sizes(one_name, one_plain),
+            *_sizes(four_name, four_plain),
         ]
-        return [*rows, *_sizes(one_name, one), *_sizes(four_name, four)]
 
 
 class _KeepingClient(Client):
-    """Keeps the newest payload, and compresses each if told to.
+    """Keeps the newest batch."""
 
-    Both cost packing once more, which an actor does not do.
-    """
-
-    compresses = False
-    payload, env_steps = b"", 0
+    batch = TrajectoryBatch({})
+    env_steps = 0
 
     def push(
         self,
@@ -68,9 +68,7 @@ class _KeepingClient(Client):
         task: str | None = None,
         purpose: Purpose = "train",
     ) -> int:
-        self.payload, self.env_steps = pack_batch(batch), env_steps
-        if self.compresses:
-            lz4.frame.compress(self.payload)
+        self.batch, self.env_steps = batch, env_steps
         return super().push(batch, update, env_steps, task=task, purpose=purpose)
 
 
@@ -96,17 +94,9 @@ class _Actor:
     environment: _PausingEnvironment
     stop: threading.Event = field(default_factory=threading.Event)
 
-    def plain(self) -> float:
-        """Returns env steps per second as the wire is."""
-        return self._rate(compresses=False)
-
-    def lz4(self) -> float:
-        """Returns env steps per second with each batch compressed."""
-        return self._rate(compresses=True)
-
-    def _rate(self, *, compresses: bool) -> float:
+    def rate(self) -> float:
+        """Returns env steps per second."""
         environment = self.environment
-        self.client.compresses = compresses
         environment.may_run.set()
         before, started_s = environment.env_steps, time.perf_counter()
         threading.Event().wait(_MEASURED_S)
@@ -116,12 +106,12 @@ class _Actor:
 
 
 @contextmanager
-def _acting(frames_sent: int) -> Generator[_Actor]:
+def _acting(*, frames_sent: int, compression: str) -> Generator[_Actor]:
     """An actor whose simulator gives so many pictures at once; its learner trains nothing."""
     environment = _PausingEnvironment(_stacked(frames_sent))
     with (
         broker_process() as address,
-        running(_sample, address, frames_sent),
+        running(_sample, address, frames_sent, compression),
         _KeepingClient(address) as client,
     ):
         actor = _Actor(client, environment)
@@ -153,9 +143,9 @@ def _screen(frames: int) -> gymnasium.spaces.Box:
     return gymnasium.spaces.Box(0, 255, (*SCREEN.shape[:2], frames), np.uint8)
 
 
-def _sample(address: str, frames_sent: int) -> None:
+def _sample(address: str, frames_sent: int, compression: str) -> None:
     """A learner that takes what comes and trains nothing."""
-    config = make_config(address, frames=FRAMES // frames_sent)
+    config = make_config(address, frames=FRAMES // frames_sent, compression=compression)
     config.environment(observation_space=_screen(frames_sent))
     config.training(train_batch_size_per_learner=_TRAIN_BATCH)
     runner = BrokerEnvRunner(config=config, worker_index=0)
@@ -165,26 +155,25 @@ def _sample(address: str, frames_sent: int) -> None:
 
 def _sizes(name: str, actor: _Actor) -> list[Row]:
     """Returns what the newest batch takes, and how long LZ4 works on it, per env step."""
-    payload, env_steps = actor.client.payload, actor.client.env_steps
-    compressed = lz4.frame.compress(payload)
+    payload, env_steps = pack_batch(actor.client.batch), actor.client.env_steps
+    compression, compressed = compress("lz4", payload)
+
+    def pack() -> object:
+        return compress(compression, payload)
+
+    def unpack() -> object:
+        return decompress(compression, compressed)
+
     return [
         alone(f"{name}, no compression", "bytes/env step", len(payload) / env_steps),
         alone(f"{name}, LZ4", "bytes/env step", len(compressed) / env_steps),
-        alone(
-            f"{name}, to compress",
-            "µs/env step",
-            _spent_us(lz4.frame.compress, payload) / env_steps,
-        ),
-        alone(
-            f"{name}, to decompress",
-            "µs/env step",
-            _spent_us(lz4.frame.decompress, compressed) / env_steps,
-        ),
+        alone(f"{name}, to compress", "µs/env step", _spent_us(pack) / env_steps),
+        alone(f"{name}, to decompress", "µs/env step", _spent_us(unpack) / env_steps),
     ]
 
 
-def _spent_us(work: Callable[[bytes], bytes], data: bytes) -> float:
+def _spent_us(work: Callable[[], object]) -> float:
     rounds, started_s = 10, time.perf_counter()
     for _ in range(rounds):
-        work(data)
+        work()
     return (time.perf_counter() - started_s) / rounds * 1e6

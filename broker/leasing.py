@@ -118,5 +118,6 @@ class Leasing:
             policy_lag=self._policy_lag(batch),
             purpose=header.purpose,
             task=header.task,
+            compression=header.compression,
         )
         self._books.outbox.add(SendToLearner(session.routing_id, lease, (batch.payload,)))

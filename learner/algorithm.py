@@ -93,6 +93,7 @@ def _set_environment(config: AlgorithmConfig, run: LearnerRun, newest_epoch: int
         max_policy_lag=run.learner.max_policy_lag,
         policy=run.learner.policy,
         infos=run.learner.infos,
+        compression=run.learner.compression,
         takeover=run.resume,
         newest_epoch=newest_epoch,
     )

@@ -34,6 +34,7 @@ class RunnerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             --policy rllib`) for what cannot be exported.
         infos: keys of the simulator's info dict to record, for numbers; steps without one have none
             in `episode.infos` either. For runs with one agent.
+        compression: whether actors compress their batches; None for LZ4 where they are pictures.
     """
 
     address: str = ""
@@ -46,6 +47,7 @@ class RunnerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     max_policy_lag: MaxLag = None
     policy: PolicyKind = "graph"
     infos: tuple[Name, ...] = ()
+    compression: Literal["lz4", "none"] | None = None
 
 
 class StopSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -138,7 +140,8 @@ class LearnerSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         callbacks: a subclass of RLlib's RLlibCallback, as `module:Class`.
         flatten_observations: put RLlib's FlattenObservations before the module.
         model: keyword arguments of RLlib's DefaultModelConfig, such as fcnet_hiddens.
-        pull_timeout_s, publish_interval_s, max_policy_lag, policy, infos: see `RunnerConfig`.
+        pull_timeout_s, publish_interval_s, max_policy_lag, policy, infos, compression: see
+            `RunnerConfig`.
     """
 
     algorithm: str = "PPO"
@@ -157,6 +160,7 @@ class LearnerSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     max_policy_lag: MaxLag = None
     policy: PolicyKind = "graph"
     infos: tuple[Name, ...] = ()
+    compression: Literal["lz4", "none"] | None = None
 
 
 class LearnerRun(msgspec.Struct, frozen=True):

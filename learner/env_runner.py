@@ -50,7 +50,7 @@ from headrace.protocol.errors import ConfigError
 from headrace.protocol.invitation import load_invitation
 from headrace.protocol.manifest import DEFAULT_MODULE
 from headrace.protocol.messages import FleetReport, Purpose
-from headrace.protocol.trajectory import DEFAULT_AGENT, unpack_batch
+from headrace.protocol.trajectory import DEFAULT_AGENT
 
 _LOG = logging.getLogger("headrace.learner")
 
@@ -167,7 +167,7 @@ class BrokerEnvRunner(EnvRunner, Checkpointable):
         left = episodes or 1
         while left > 0:
             for batch in link.evaluate(left):
-                evaluated += pieces_of(unpack_batch(batch.payload), batch.lease)
+                evaluated += pieces_of(batch.unpack(), batch.lease)
             sampled = sum(piece.env_steps for piece in evaluated)
             missing = (env_steps or 0) - sampled
             left = math.ceil(missing * len(evaluated) / sampled)

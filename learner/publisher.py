@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import math
 from collections.abc import Mapping
 from typing import Any, cast
 
@@ -20,13 +21,15 @@ from headrace.learner.link import BrokerLink
 from headrace.learner.module_weights import ModuleWeights
 from headrace.learner.session import OfferedWeights
 from headrace.protocol.arrays import Array
+from headrace.protocol.compression import Compression
 from headrace.protocol.errors import ConfigError
 from headrace.protocol.flow_control import Flow
-from headrace.protocol.manifest import Manifest, Policy, encode_policy, policy_digest
+from headrace.protocol.manifest import ColumnSpec, Manifest, Policy, encode_policy, policy_digest
 from headrace.protocol.payload import encode_payload
 from headrace.protocol.policy_graph import ENV_STEPS, EPSILON
 
 _LOG = logging.getLogger("headrace.learner")
+_LEAST_PIXELS = 1024
 
 
 class WeightsPublisher:
@@ -92,6 +95,15 @@ class WeightsPublisher:
         )
         self._offered = (number, digest)
 
+    def _compression(
+        self, exported: Mapping[str, ExportedModule]
+    ) -> Compression | msgspec.UnsetType:
+        chosen = self._own.compression
+        if chosen is None:
+            columns = [c for module in exported.values() for c in module.manifest.columns]
+            chosen = "lz4" if any(map(_is_picture, columns)) else "none"
+        return msgspec.UNSET if chosen == "none" else chosen
+
     def _export(self) -> dict[str, ExportedModule]:
         if self._own.infos and self._setup.is_multi_agent:
             raise ConfigError("infos are recorded in runs with one agent; leave them out here")
@@ -105,6 +117,7 @@ class WeightsPublisher:
             environment=self._config.env if isinstance(self._config.env, str) else None,
             environment_config=_plain(self._config.env_config),
             agents=dict(self._setup.modules_by_agent) or msgspec.UNSET,
+            compression=self._compression(exported),
         )
         graphs = {name: module.graph for name, module in exported.items()}
         self._policy_frame = encode_policy(Policy(manifest, graphs))
@@ -146,6 +159,11 @@ def _schedules(module: TorchRLModule, env_steps: int) -> dict[str, Array]:
     schedule = cast("Any", module).epsilon_schedule
     schedule.update(env_steps)
     return {EPSILON: np.array([schedule.get_current_value()], np.float32)}
+
+
+def _is_picture(column: ColumnSpec) -> bool:
+    """Bytes compress well where there are many alike; LZ4 gains nothing on floats."""
+    return column.dtype == "uint8" and math.prod(column.shape) >= _LEAST_PIXELS
 
 
 def weights_digest(frame: bytes) -> str:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from msgspec import UNSET
 
 from headrace.learner.holdings import Holdings
+from headrace.protocol.compression import decompress
 from headrace.protocol.errors import RefusedError, RejectCode
 from headrace.protocol.headers import Frame, encode_header, to_learner_decoder
 from headrace.protocol.identity import PolicyVersion
@@ -34,6 +35,7 @@ from headrace.protocol.messages import (
     Want,
     Welcome,
 )
+from headrace.protocol.trajectory import TrajectoryBatch, unpack_batch
 
 _PULL_EVERY_S = 1.0
 _HELLO_EVERY_S = 1.0
@@ -59,6 +61,14 @@ class LeasedBatch:
 
     lease: Lease
     payload: Frame
+
+    def unpack(self) -> TrajectoryBatch:
+        """Returns the trajectories.
+
+        Raises:
+            RemoteProtocolError: the payload is not a batch.
+        """
+        return unpack_batch(decompress(self.lease.compression, self.payload))
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from headrace.learner.collection import paused_collection
 from headrace.learner.pieces import EpisodePiece, cut_piece, pieces_of
 from headrace.learner.session import LeasedBatch
-from headrace.protocol.trajectory import unpack_batch
 
 
 class PieceStock:
@@ -30,7 +29,7 @@ class PieceStock:
             RemoteProtocolError: its payload is not a batch.
         """
         with paused_collection():
-            for piece in pieces_of(unpack_batch(batch.payload), batch.lease):
+            for piece in pieces_of(batch.unpack(), batch.lease):
                 self._pieces.append((piece, batch))
                 self.env_steps += piece.env_steps
 

@@ -14,6 +14,7 @@ import msgspec
 import numpy as np
 
 from headrace.protocol.arrays import MAX_DIMENSIONS
+from headrace.protocol.compression import Compression
 from headrace.protocol.errors import RejectCode, RemoteProtocolError
 from headrace.protocol.flow_control import Flow
 from headrace.protocol.identity import Name
@@ -105,6 +106,7 @@ class Manifest(msgspec.Struct, frozen=True):
         environment: the Gymnasium id that the learner's run file names, if any; an actor without
             an environment of its own uses it.
         environment_config: keyword arguments for that environment.
+        compression: what actors should compress their batches with; unset for nothing.
     """
 
     run: Name
@@ -115,6 +117,7 @@ class Manifest(msgspec.Struct, frozen=True):
     environment: str | None = None
     environment_config: dict[str, str | int | float | bool | None] = {}
     agents: dict[str, ModuleId] | msgspec.UnsetType = msgspec.UNSET
+    compression: Compression | msgspec.UnsetType = msgspec.UNSET
 
 
 class Policy(msgspec.Struct, frozen=True):

@@ -11,6 +11,7 @@ from typing import Annotated, ClassVar, Literal
 
 import msgspec
 
+from headrace.protocol.compression import Compression
 from headrace.protocol.errors import RejectCode
 from headrace.protocol.identity import (
     BatchCount,
@@ -228,6 +229,7 @@ class Trajectories(ActorMessage, frozen=True, tag="trajectories"):
         task: of the evaluation; in a batch to train on, of the assignment that its episodes began
             under, if there was one.
         sent_before: this is a retransmission, or goes to a broker that is new to the actor.
+        compression: of the payload; unset for none. Only what the manifest offers.
     """
 
     payload_count: ClassVar[int] = 1
@@ -239,6 +241,7 @@ class Trajectories(ActorMessage, frozen=True, tag="trajectories"):
     purpose: Purpose = "train"
     task: Name | None = None
     sent_before: bool = False
+    compression: Compression | msgspec.UnsetType = msgspec.UNSET
 
 
 # ------------------------------------------------------------------ broker to actor (control)
@@ -445,6 +448,7 @@ class Lease(Message, frozen=True, tag="lease"):
         ended: every batch of this incarnation up to this one has ended; for marks.
         attempt: 1, or more when an earlier session ended without confirming it.
         policy_lag: published versions since the batch's own, None across epochs.
+        compression: the actor's.
     """
 
     payload_count: ClassVar[int] = 1
@@ -461,6 +465,7 @@ class Lease(Message, frozen=True, tag="lease"):
     policy_lag: Count | None = None
     purpose: Purpose = "train"
     task: Name | None = None
+    compression: Compression | msgspec.UnsetType = msgspec.UNSET
 
 
 class FleetReport(Message, frozen=True, tag="fleet_report"):

@@ -29,18 +29,19 @@ _CONVOLUTIONS: Any = [[16, 8, 4], [32, 4, 2], [32, 3, 2]]
 """Channels, size and stride of each."""
 
 
-def make_config(address: str, frames: int = FRAMES) -> PPOConfig:
+def make_config(address: str, *, frames: int = FRAMES, compression: str | None = None) -> PPOConfig:
     """Returns PPO's config for a broker.
 
     Args:
         frames: how many pictures the module sees at once; 1 for simulators that stack themselves.
+        compression: see `RunnerConfig`.
     """
     config = PPOConfig()
     # The learner needs the spaces only; the simulators run with the actors.
     config.environment(
         observation_space=SCREEN,
         action_space=MOVES,
-        env_config={"headrace": {"address": address, "run": "pong"}},
+        env_config={"headrace": {"address": address, "run": "pong", "compression": compression}},
     )
     config.env_runners(
         env_runner_cls=BrokerEnvRunner,

@@ -6,7 +6,10 @@ import random
 from typing import Any
 
 import msgpack
+from support.examples import make_payload
 from support.vectors import all_vectors
+
+from headrace.protocol.compression import compress
 
 _PACK = msgpack.Packer(use_bin_type=True).pack
 _DTYPES = (
@@ -36,6 +39,7 @@ class HostileBytes:
     def __init__(self, rng: random.Random) -> None:
         self._rng = rng
         self._frames = [frame for vector in all_vectors().values() for frame in vector.frames]
+        self._frames.append(compress("lz4", make_payload([50]))[1])
 
     def count(self) -> int:
         """Returns of how many frames a message is."""

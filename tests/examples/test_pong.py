@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 from ray.rllib.connectors.env_to_module.frame_stacking import FrameStackingEnvToModule
 from support.policies import Exported
-from support.running import BrokerThread, Learner
+from support.running import BrokerThread, Context, Learner, connect
 from support.serving import chunks_of
 
 from headrace.actors import Client, Collector
 from headrace.actors.environments import make_environment
+from headrace.learner import BrokerEnvRunner
 
 if os.environ.get("CI") != "true":
     pytest.importorskip("ale_py")
@@ -30,6 +31,33 @@ def test_pong_gives_small_grey_pictures_of_bytes() -> None:
     assert pong.observation_space == train.SCREEN
     assert pong.action_space == train.MOVES
     assert (observation.shape, observation.dtype) == ((84, 84, 1), np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("compression", "least", "most"), [(None, 10, 1000), ("none", 7056, 30_000)]
+)
+def test_pictures_travel_compressed_unless_the_learner_says_otherwise(
+    broker: BrokerThread, context: Context, compression: str | None, least: int, most: int
+) -> None:
+    config = train.make_config(broker.address, compression=compression)
+    config.training(train_batch_size_per_learner=64, minibatch_size=32)
+    runner = BrokerEnvRunner(config=config, worker_index=0)
+    stop = threading.Event()
+    try:
+        with connect(broker, context, "pong") as client:
+            collector = Collector(client, make_environment(environment.ENV_ID, 1, {}), seed=1)
+            thread = threading.Thread(target=collector.run, args=(stop,))
+            thread.start()
+            episodes = runner.sample()
+            stop.set()
+            thread.join()
+        status = broker.status
+    finally:
+        runner.stop()
+    [picture] = {episode.get_observations(0).shape for episode in episodes}
+    assert picture == (84, 84, 1)
+    bytes_per_step = status.traffic.leased_bytes / status.learners[0].leased_env_steps
+    assert least < bytes_per_step < most, "short batches bring context with them"
 
 
 def test_pictures_travel_once_and_are_stacked_by_who_needs_them(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import msgpack_numpy
@@ -9,11 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.conversation import FakeFleet
+from support.examples import make_payload
 from support.vectors import all_vectors
 
 from headrace.broker.config import RouterConfig
 from headrace.broker.effects import PublishControl, PublishWeights, SendToLearner
 from headrace.broker.router import Router
+from headrace.protocol.compression import compress, decompress
 from headrace.protocol.errors import RemoteProtocolError
 from headrace.protocol.headers import (
     control_decoder,
@@ -35,6 +38,7 @@ DECODERS: list[Any] = [
     to_learner_decoder(),
 ]
 FRAMES = [frame for vector in all_vectors().values() for frame in vector.frames]
+FRAMES.append(compress("lz4", make_payload([50]))[1])
 
 
 @st.composite
@@ -76,7 +80,7 @@ def test_decoders_answer_any_frames(frames: list[bytes]) -> None:
 @settings(max_examples=400, deadline=None)
 @given(any_frame)
 def test_payload_decoders_answer_any_bytes(frame: bytes) -> None:
-    for decode in (decode_payload, unpack_batch, decode_policy):
+    for decode in (decode_payload, unpack_batch, decode_policy, partial(decompress, "lz4")):
         try:
             decode(frame)
         except RemoteProtocolError:

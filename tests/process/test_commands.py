@@ -22,7 +22,10 @@ from support.running import wait_until
 from headrace.deploy.exit_codes import ExitCode
 from headrace.deploy.status_view import fetch_status
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
+
+TRAINED_S = 240.0
+"""What a learner is given to start, train a little and stop, on a machine with other work."""
 
 
 def test_a_broker_serves_until_it_is_told_to_stop(commands: Commands) -> None:
@@ -89,7 +92,7 @@ def test_parts_that_are_started_by_hand_in_any_order_train(commands: Commands) -
     _, again, url = commands.start_broker(address)
     assert again == address
     commands.start("actor-2", "actor", "--broker", address, "--env", "CartPole-v1")
-    assert learner.wait(120) == ExitCode.OK
+    assert learner.wait(TRAINED_S) == ExitCode.OK
     summary = commands.summary
     batches = summary["batches"]
     ended = sum(batches[name] for name in ("consumed", "stale", "rejected", "dropped", "held"))
@@ -114,7 +117,7 @@ def test_a_run_goes_on_after_broker_and_learner_were_stopped(commands: Commands)
     before = commands.summary
     assert before["stopped_by"] == "request"
     resumed = commands.start("learner-2", "learner", "run.toml", "--broker", address, "--resume")
-    assert resumed.wait(120) == ExitCode.OK
+    assert resumed.wait(TRAINED_S) == ExitCode.OK
     assert commands.summary["env_steps"] >= 25_000 > before["env_steps"]
     lines = (commands.folder / "runs" / "try" / "metrics.jsonl").read_text().splitlines()
     steps = [json.loads(line)["env_steps"] for line in lines]
@@ -144,7 +147,7 @@ evaluation_duration = 2
 REMOTE_APPO = """
 [learner]
 algorithm = "APPO"
-env_runners = { num_env_runners = 2, create_local_env_runner = false }
+env_runners = { num_env_runners = 1, create_local_env_runner = false }
 learners = { num_learners = 0 }
 """
 
@@ -154,20 +157,21 @@ def test_a_learner_with_remote_runners_trains_stops_while_it_waits_and_resumes(
     commands: Commands, learner: str
 ) -> None:
     commands.write_run("env_steps = 12_000", learner)
+    sessions = 1 + (2 if learner == REMOTE_PPO else 1)
     _, address, url = commands.start_broker()
     actor = commands.start("actor", "actor", "--broker", address)
     first = commands.start("learner-1", "learner", "run.toml", "--broker", address)
-    wait_until(lambda: fetch_status(url).ledger.consumed > 20, 120)
-    wait_until(lambda: len(fetch_status(url).learners) >= 3, 60)
+    wait_until(lambda: fetch_status(url).ledger.consumed > 20, TRAINED_S)
+    wait_until(lambda: len(fetch_status(url).learners) >= sessions, 60)
     actor.terminate()
     assert actor.wait(20) == ExitCode.OK
-    wait_until(lambda: fetch_status(url).queue_env_steps < 500, 120)
+    wait_until(lambda: fetch_status(url).queue_env_steps < 500, TRAINED_S)
     first.send_signal(signal.SIGTERM)
     assert first.wait(60) == ExitCode.OK
     assert commands.summary["stopped_by"] == "request"
     second = commands.start("learner-2", "learner", "run.toml", "--broker", address, "--resume")
     again = commands.start("actor-2", "actor", "--broker", address)
-    assert second.wait(120) == ExitCode.OK
+    assert second.wait(TRAINED_S) == ExitCode.OK
     assert commands.summary["env_steps"] >= 12_000
     assert again.poll() is None
     versions = versions_in(commands.text("actor-2"))
@@ -181,7 +185,7 @@ def test_a_learner_whose_remote_runners_wait_stops_though_its_broker_is_gone(
     commands.write_run("env_steps = 100_000_000", REMOTE_APPO)
     broker, address, url = commands.start_broker()
     learner = commands.start("learner", "learner", "run.toml", "--broker", address)
-    wait_until(lambda: len(fetch_status(url).learners) >= 2, 120)
+    wait_until(lambda: len(fetch_status(url).learners) >= 2, TRAINED_S)
     runners = children_of(learner)
     broker.kill()
     learner.send_signal(signal.SIGTERM)
@@ -229,7 +233,7 @@ def test_up_trains_and_leaves_a_complete_folder_and_no_process(commands: Command
     up = commands.start("up", "up", "run.toml", "--seed", "2")
     wait_until(lambda: len(children_of(up)) >= 4, 60)
     children = children_of(up)
-    assert up.wait(120) == ExitCode.OK
+    assert up.wait(TRAINED_S) == ExitCode.OK
     wait_for_end(children)
     folder = commands.folder / "runs" / "try"
     for name in ("config.json", "metrics.jsonl", "curve.png", "summary.json"):
@@ -271,7 +275,7 @@ def test_up_fails_with_the_last_lines_of_a_child_that_died(commands: Commands) -
 def test_a_run_that_misses_its_goal_says_so(commands: Commands) -> None:
     commands.write_run("episode_return_mean = 10_000, wall_s = 12")
     up = commands.start("up", "up", "run.toml", "--actors", "1")
-    assert up.wait(90) == ExitCode.GOAL_MISSED
+    assert up.wait(TRAINED_S) == ExitCode.GOAL_MISSED
     assert commands.summary["stopped_by"] == "wall_s"
 
 
@@ -279,7 +283,7 @@ def test_up_trains_a_policy_that_only_rllib_can_run(commands: Commands) -> None:
     learner = LEARNER.replace('algorithm = "PPO"', 'algorithm = "PPO"\npolicy = "rllib"')
     commands.write_run("env_steps = 3_000", learner)
     up = commands.start("up", "up", "run.toml")
-    assert up.wait(150) == ExitCode.OK, commands.text("up")
+    assert up.wait(TRAINED_S) == ExitCode.OK, commands.text("up")
     assert commands.summary["env_steps"] >= 3_000
 
 
@@ -297,7 +301,7 @@ def test_several_agents_train_with_a_module_each(commands: Commands) -> None:
         'multi_agent = "survivors:Survivors"',
     )
     up = commands.start("up", "up", "run.toml")
-    assert up.wait(150) == ExitCode.OK
+    assert up.wait(TRAINED_S) == ExitCode.OK
     assert commands.summary["batches"]["rejected"] == 0
     logged = (commands.folder / "runs" / "try" / "logs" / "learner.log").read_text()
     assert "policy graph of mortal" in logged

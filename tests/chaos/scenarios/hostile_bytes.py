@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import time
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import psutil
 
 from chaos.hostile import HostileBytes
 from chaos.report import Report
+from headrace.protocol.compression import decompress
 from headrace.protocol.errors import RemoteProtocolError
 from headrace.protocol.headers import (
     control_decoder,
@@ -62,7 +64,7 @@ def run(plan: Plan, folder: Path, seed: int) -> Report:
         frames = [source.frame() for _ in range(source.count())]
         begun_s = time.thread_time()
         read += _decode(headers[number % len(headers)], frames, violations)
-        for decode in (decode_payload, unpack_batch, decode_policy):
+        for decode in (decode_payload, unpack_batch, decode_policy, partial(decompress, "lz4")):
             read += _decode(decode, frames[0], violations)
         slowest_s = max(slowest_s, time.thread_time() - begun_s)
     growth = psutil.Process().memory_info().rss - after_warm_up

@@ -1,0 +1,63 @@
+"""Payloads of trajectories that are compressed, bounded before they are unpacked.
+
+LZ4's frame format, which its libraries share, with the content's size in the frame's header:
+https://github.com/lz4/lz4/blob/dev/doc/lz4_Frame_format.md
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import lz4.frame
+from msgspec import UNSET, UnsetType
+
+from headrace.protocol.errors import RejectCode, RemoteProtocolError
+from headrace.protocol.limits import DEFAULT_LIMITS, DecodeLimits
+
+Compression = Literal["lz4"]
+Frame = bytes | memoryview
+
+
+def compress(
+    compression: Compression | UnsetType, payload: bytes
+) -> tuple[Compression | UnsetType, bytes]:
+    """Returns a payload compressed, or as it is where that is no gain; and which of them it is."""
+    if isinstance(compression, UnsetType):
+        return UNSET, payload
+    compressed: bytes = lz4.frame.compress(payload)
+    return (compression, compressed) if len(compressed) < len(payload) else (UNSET, payload)
+
+
+def decompress(
+    compression: Compression | UnsetType, payload: Frame, limits: DecodeLimits = DEFAULT_LIMITS
+) -> Frame:
+    """Returns a payload as it was before `compression`, which is its header's.
+
+    Raises:
+        RemoteProtocolError: it is not what its header says, or would be larger than a payload may.
+    """
+    if isinstance(compression, UnsetType):
+        return payload
+    try:
+        size_bytes = int(lz4.frame.get_frame_info(payload)["content_size"])
+    except (RuntimeError, ValueError) as error:
+        raise _fault(f"no LZ4 frame: {error}") from error
+    if not size_bytes:
+        raise _fault("an LZ4 frame that is empty, or does not tell the size of its content")
+    if size_bytes > limits.max_payload_bytes:
+        raise RemoteProtocolError(
+            RejectCode.OVERSIZED,
+            f"an LZ4 frame of {size_bytes} bytes; the limit is {limits.max_payload_bytes}",
+        )
+    try:
+        content, read = lz4.frame.decompress(payload, return_bytes_read=True)
+    except (RuntimeError, ValueError) as error:
+        raise _fault(f"a damaged LZ4 frame: {error}") from error
+    if read != len(payload):
+        raise _fault("bytes after the LZ4 frame")
+    decompressed: bytes = content
+    return decompressed
+
+
+def _fault(what: str) -> RemoteProtocolError:
+    return RemoteProtocolError(RejectCode.MALFORMED, what)

@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+import lz4.frame
+import pytest
+from msgspec import UNSET, UnsetType
+
+from headrace.protocol.compression import Compression, compress, decompress
+from headrace.protocol.errors import RejectCode, RemoteProtocolError
+from headrace.protocol.limits import DecodeLimits
+
+PICTURES = bytes(range(16)) * 4096
+FRAME: bytes = lz4.frame.compress(PICTURES)
+
+
+def test_a_payload_comes_back_as_it_was() -> None:
+    compression, compressed = compress("lz4", PICTURES)
+    assert len(compressed) < len(PICTURES) / 50
+    assert decompress(compression, memoryview(compressed)) == PICTURES
+
+
+@pytest.mark.parametrize("compression", ["lz4", UNSET])
+def test_a_payload_stays_as_it_is_where_nothing_is_gained_or_offered(
+    compression: Compression | UnsetType,
+) -> None:
+    payload = bytes(range(100))
+    assert compress(compression, payload) == (UNSET, payload)
+    assert decompress(UNSET, payload) == payload
+
+
+@pytest.mark.parametrize(
+    ("frame", "why"),
+    [
+        (b"", "no LZ4 frame"),
+        (PICTURES, "no LZ4 frame"),
+        (FRAME[:7], "no LZ4 frame"),
+        (lz4.frame.compress(b""), "empty"),
+        (lz4.frame.compress(PICTURES, store_size=False), "does not tell the size"),
+        (FRAME[:-9], "damaged"),
+        (FRAME + b"x", "bytes after"),
+        (FRAME * 2, "bytes after"),
+    ],
+)
+def test_what_is_no_single_frame_of_a_known_size_is_malformed(frame: bytes, why: str) -> None:
+    with pytest.raises(RemoteProtocolError, match=why) as told:
+        decompress("lz4", frame)
+    assert told.value.code is RejectCode.MALFORMED
+
+
+def test_the_size_is_checked_before_anything_is_unpacked() -> None:
+    with pytest.raises(RemoteProtocolError, match="the limit is 100") as told:
+        decompress("lz4", FRAME, DecodeLimits(max_payload_bytes=100))
+    assert told.value.code is RejectCode.OVERSIZED
