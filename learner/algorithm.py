@@ -5,19 +5,18 @@ from __future__ import annotations
 import importlib
 import inspect
 from collections.abc import Callable, Mapping
-from functools import partial
 from typing import Any, cast
 
 import msgspec
 from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
 from ray.rllib.callbacks.callbacks import RLlibCallback
-from ray.rllib.connectors.env_to_module import FlattenObservations
 from ray.rllib.core.rl_module.default_model_config import DefaultModelConfig
 
 from headrace.learner.config import LearnerRun, RunnerConfig
 from headrace.learner.env_runner import BrokerEnvRunner
 from headrace.learner.importing import load_function
 from headrace.learner.module_mapping import ModuleMapping
+from headrace.learner.preprocessing import EnvToModule, LearnerStacking
 from headrace.learner.simulator_spaces import CONFIG_KEY, agent_spaces
 from headrace.learner.spaces import space_of
 from headrace.protocol.errors import ConfigError
@@ -26,6 +25,10 @@ from headrace.protocol.spelling import nearest
 
 _ITERATION_S = 1
 """How long RLlib's asynchronous algorithms train before they tell how it goes, at least."""
+
+
+_ELSEWHERE = {"observation_filter": "write it under [learner]"}
+"""Keys of RLlib's that its new API stack takes and ignores."""
 
 
 def build_config(run: LearnerRun, *, newest_epoch: int = 0) -> AlgorithmConfig:
@@ -40,9 +43,12 @@ def build_config(run: LearnerRun, *, newest_epoch: int = 0) -> AlgorithmConfig:
     # RLlib's own default may be several, which a fleet of actors makes unnecessary.
     config.env_runners(env_runner_cls=BrokerEnvRunner, num_env_runners=0)
     _apply(config.env_runners, section.env_runners, "env_runners")
-    if section.flatten_observations:
-        flatten = partial(_flatten_observations, is_multi_agent=config.is_multi_agent)
-        config.env_runners(env_to_module_connector=flatten)
+    connectors = EnvToModule(section, config.is_multi_agent)
+    if connectors():
+        config.env_runners(env_to_module_connector=connectors)
+    if section.frame_stack > 1:
+        stacking = LearnerStacking(section.frame_stack, config.is_multi_agent)
+        config.learners(learner_connector=stacking)
     if section.model:
         config.rl_module(model_config=_model_config(section.model))
     _apply(config.training, section.training, "training")
@@ -55,12 +61,6 @@ def build_config(run: LearnerRun, *, newest_epoch: int = 0) -> AlgorithmConfig:
         config.callbacks(_callbacks_class(section.callbacks))
     config.debugging(seed=run.run.seed, log_level="ERROR")
     return config
-
-
-def _flatten_observations(
-    _env: Any, _spaces: Any = None, _device: Any = None, *, is_multi_agent: bool
-) -> Any:
-    return FlattenObservations(multi_agent=is_multi_agent)
 
 
 def _callbacks_class(source: str) -> type[RLlibCallback]:
@@ -135,6 +135,8 @@ def _set_agents(config: AlgorithmConfig, run: LearnerRun, env_config: dict[str, 
 def _apply(method: Callable[..., Any], settings: Mapping[str, Any], section: str) -> None:
     known = _keywords(method)
     for key in settings:
+        if key in _ELSEWHERE:
+            raise ConfigError(f"{key!r} has no effect in [learner.{section}]: {_ELSEWHERE[key]}")
         if key not in known:
             raise ConfigError(f"unknown key {key!r} in [learner.{section}]; {nearest(key, known)}")
     method(**settings)

@@ -139,6 +139,8 @@ class LearnerSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             module id; the first that fits counts. One module acts for all if it is empty.
         callbacks: a subclass of RLlib's RLlibCallback, as `module:Class`.
         flatten_observations: put RLlib's FlattenObservations before the module.
+        observation_filter: RLlib's MeanStdFilter, after that; its statistics are the learner's.
+        frame_stack: so many of the newest pictures (height x width x 1); each travels once.
         model: keyword arguments of RLlib's DefaultModelConfig, such as fcnet_hiddens.
         pull_timeout_s, publish_interval_s, max_policy_lag, policy, infos, compression: see
             `RunnerConfig`.
@@ -155,6 +157,8 @@ class LearnerSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     modules: dict[Name, tuple[str, ...]] = {}
     callbacks: str | None = None
     flatten_observations: bool = False
+    observation_filter: Literal["NoFilter", "MeanStdFilter"] = "NoFilter"
+    frame_stack: Annotated[int, msgspec.Meta(ge=1, le=256)] = 1
     pull_timeout_s: Positive = 30.0
     publish_interval_s: Annotated[float, msgspec.Meta(ge=0)] | None = None
     max_policy_lag: MaxLag = None

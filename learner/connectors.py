@@ -117,13 +117,27 @@ class Pipelines:
     to_env: ModuleToEnvPipeline
 
 
+_PICTURE_AXES = 3
+_WHAT_STACKS = "frames are stacked of pictures, height x width x 1"
+
+
 def build_pipelines(
     config: AlgorithmConfig, observation: gym.Space[Any], action: gym.Space[Any]
 ) -> Pipelines:
-    """Returns the pipelines that a config asks for."""
+    """Returns the pipelines that a config asks for.
+
+    Raises:
+        ConfigError: RLlib's connectors do not take these observations.
+    """
     env_spaces = (observation, action)
     spaces = {INPUT_ENV_SPACES: env_spaces, INPUT_ENV_SINGLE_SPACES: env_spaces}
-    to_module: Any = config.build_env_to_module_connector(env=None, spaces=spaces, device="cpu")
+    try:
+        to_module: Any = config.build_env_to_module_connector(env=None, spaces=spaces, device="cpu")
+    except AssertionError as error:
+        raise ConfigError(
+            f"the env-to-module connectors do not take the observations {observation}: {error}; "
+            f"{_WHAT_STACKS}"
+        ) from error
     to_env: Any = config.build_module_to_env_connector(env=None, spaces=spaces)
     return Pipelines(to_module, to_env)
 
@@ -140,6 +154,9 @@ def module_spaces(
     stages = [stage for connector in to_module.connectors if (stage := _stage_of(connector))]
     for connector in to_env.connectors:
         _stage_of(connector)
+    stacks = any(isinstance(stage, FrameStackStage) for stage in stages)
+    if stacks and len(to_module.observation_space.shape) != _PICTURE_AXES:
+        raise ConfigError(f"RLlib cannot stack the observations {observation}: {_WHAT_STACKS}")
     ranks = [_rank(stage) for stage in stages]
     if ranks != sorted(ranks):
         raise ConfigError(

@@ -50,10 +50,12 @@ def make_config(address: str, *, frames: int = FRAMES, compression: str | None =
             [FrameStackingEnvToModule(num_frames=frames)] if frames > 1 else []
         ),
     )
-    config.training(
+    config.learners(
         learner_connector=lambda *_, **__: (
             [FrameStackingLearner(num_frames=frames)] if frames > 1 else []
-        ),
+        )
+    )
+    config.training(
         lr=5e-4,
         gamma=0.99,
         lambda_=0.95,

@@ -21,6 +21,7 @@ from headrace.learner.config import (
     RunnerConfig,
     RunSection,
 )
+from headrace.learner.connectors import build_pipelines, module_spaces
 from headrace.learner.env_runner import BrokerEnvRunner
 from headrace.learner.sampling import sampling_of
 from headrace.learner.spaces import column_of, space_of, tensor_of
@@ -51,6 +52,37 @@ def test_a_run_becomes_rllibs_config() -> None:
     assert config.env_config["headrace"]["takeover"]
     assert config.env_config["headrace"]["newest_epoch"] == 4
     assert config.model_config["fcnet_hiddens"] == [16]
+
+
+def test_observations_are_prepared_in_the_order_that_a_graph_can_be_made_of() -> None:
+    run = make_run(flatten_observations=True, observation_filter="MeanStdFilter", frame_stack=4)
+    config: Any = build_config(run)
+    made = config._env_to_module_connector(None, None, None)
+    assert [type(connector).__name__ for connector in made] == [
+        "FlattenObservations",
+        "MeanStdFilter",
+        "FrameStacking",
+    ]
+    assert config._learner_connector(None, None).num_frames == made[-1].num_frames == 4
+
+
+def test_frames_that_cannot_be_stacked_are_told() -> None:
+    config = build_config(make_run(frame_stack=4))
+    action: Discrete[Any] = Discrete(2)
+    with pytest.raises(ConfigError, match="height x width x 1"):
+        build_pipelines(config, Box(-1.0, 1.0, (4,)), action)
+    row = Box(-1.0, 1.0, (1,))  # RLlib's learner connector fails at it
+    with pytest.raises(ConfigError, match="height x width x 1"):
+        module_spaces(build_pipelines(config, row, action), row, action)
+    screen = Box(0.0, 1.0, (8, 8, 1))
+    spaces = module_spaces(build_pipelines(config, screen, action), screen, action)
+    assert spaces.module_observation.shape == (8, 8, 4)
+
+
+def test_what_rllib_would_ignore_is_refused_with_where_to_write_it() -> None:
+    run = make_run(env_runners={"observation_filter": "MeanStdFilter"})
+    with pytest.raises(ConfigError, match=r"has no effect.*under \[learner\]"):
+        build_config(run)
 
 
 def test_callbacks_are_found_by_name() -> None:
