@@ -14,6 +14,7 @@ from headrace.actors.batching import BatchDelivery, OpenBatch
 from headrace.actors.client import BatchPermit, Client
 from headrace.actors.episode_recorder import EpisodeRecorder
 from headrace.actors.episode_track import Columns, Ending, Episode, Track
+from headrace.actors.infos import blank_infos, info_numbers
 from headrace.actors.policy_runner import AgentId, ModuleOf, PolicyRunner
 from headrace.actors.session import PolicyUpdate
 from headrace.actors.single import rows_of_one
@@ -62,6 +63,7 @@ class EpisodeAgent:
         self._assignments = AssignmentWatch(client)
         self._batch: OpenBatch | None = None
         self._tracks: dict[Episode, dict[AgentId, Track]] = {}
+        self._info_keys: tuple[str, ...] = ()
 
     def manifest(self, timeout_s: float | None = None) -> Manifest | None:
         """Returns what the learner says of the run; waits for it, None if it does not come.
@@ -174,6 +176,26 @@ class EpisodeAgent:
             if agent not in tracks:
                 raise LocalProtocolError(f"a reward for agent {agent!r} before its first action")
             tracks[agent].reward(reward)
+
+    def inform(self, episode: Episode, infos: Mapping[AgentId, Mapping[str, Any]]) -> None:
+        """Notes what the simulator says of the agents' last actions, as far as it is asked for.
+
+        Raises:
+            ConfigError: what is asked for is no number here.
+            LocalProtocolError: an agent has not acted yet, or has left.
+        """
+        tracks = self._tracks_of(episode)
+        for agent, info in infos.items():
+            numbers = info_numbers(self._info_keys, info)
+            if not numbers:
+                continue
+            if agent not in tracks:
+                raise LocalProtocolError(f"an info of agent {agent!r} before its first action")
+            tracks[agent].inform(numbers)
+
+    def check_info(self, info: Mapping[str, Any]) -> None:
+        """Raises, before anything is noted, what `inform` would raise as ConfigError."""
+        info_numbers(self._info_keys, info)
 
     def end_agent(self, episode: Episode, agent: AgentId, observation: Any, ending: Ending) -> None:
         """Lets an agent leave an episode that goes on.
@@ -335,6 +357,7 @@ class EpisodeAgent:
         if not self._policies.use(update):
             return
         self._recorder.adopt(update.policy.manifest)
+        self._info_keys = update.policy.manifest.infos
         for tracks in self._tracks.values():
             for track in tracks.values():
                 track.state = {}
@@ -357,6 +380,8 @@ class EpisodeAgent:
             if (episode, agent) in given:
                 action, others = given[episode, agent]
                 outputs = {name: others.get(name, value) for name, value in outputs.items()}
+            if self._info_keys:
+                outputs = {**outputs, **blank_infos(self._info_keys)}
             is_recorded = self._batch is not None
             self._recorder.act(done.track, done.observations, outputs, is_recorded=is_recorded)
             actions.setdefault(episode, {})[agent] = action

@@ -108,3 +108,14 @@ class Track:
         if self.under_way is None:
             raise LocalProtocolError(f"a reward for agent {self.agent!r} before its first action")
         self.under_way.reward += reward
+
+    def inform(self, infos: Mapping[str, float]) -> None:
+        """Notes infos, by column, of the step under way.
+
+        Raises:
+            LocalProtocolError: there is none.
+        """
+        if self.under_way is None:
+            raise LocalProtocolError(f"an info of agent {self.agent!r} before its first action")
+        for column, number in infos.items():
+            self.under_way.outputs[column][0] = number

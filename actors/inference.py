@@ -30,6 +30,15 @@ class Inference(abc.ABC):
         """
 
     @abc.abstractmethod
+    def wait(self, timeout_s: float) -> bool:
+        """Returns whether there is a policy to act with, within so many seconds.
+
+        Raises:
+            LocalProtocolError: the client was closed.
+            RefusedError: nobody will serve it.
+        """
+
+    @abc.abstractmethod
     def start(self, name: str, *, is_recorded: bool) -> None:
         """Begins an episode."""
 
@@ -57,6 +66,15 @@ class Inference(abc.ABC):
         """Adds to what the last actions have brought.
 
         Raises:
+            LocalProtocolError: an agent has not acted.
+        """
+
+    @abc.abstractmethod
+    def inform(self, name: str, infos: Mapping[str, Mapping[str, Any]]) -> None:
+        """Notes what the simulator says of the last actions.
+
+        Raises:
+            ConfigError: what the learner asks for is no number.
             LocalProtocolError: an agent has not acted.
         """
 

@@ -252,6 +252,9 @@ class InferenceDesk:
             return
         rewards = {agent: turn.reward for agent, turn in asked.turns.items() if turn.reward}
         self._agent.reward(known.episode, rewards)
+        infos = {agent: turn.info for agent, turn in asked.turns.items() if turn.info}
+        if infos:
+            self._agent.inform(known.episode, infos)
         last = {agent: turn.observation for agent, turn in asked.turns.items()}
         if isinstance(asked.message, End):
             cut_off = asked.message.truncated
@@ -279,8 +282,10 @@ class InferenceDesk:
         cut_off = isinstance(asked.message, End) and asked.message.truncated
         for agent, turn in asked.turns.items():
             acted = self._agent.has_acted(known.episode, agent)
-            if turn.reward and not acted:
-                raise _invalid(f"a reward for agent {agent!r} before its first action")
+            if (turn.reward or turn.info) and not acted:
+                raise _invalid(f"a reward or an info for agent {agent!r} before its first action")
+            if turn.info:
+                self._agent.check_info(turn.info)
             is_needed = isinstance(asked.message, Act) and not turn.has_left
             if turn.observation is None:
                 if is_needed or (acted and (cut_off or turn.truncated)):

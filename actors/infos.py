@@ -34,6 +34,28 @@ def info_columns(keys: Sequence[str], step: StepResult) -> dict[str, Array]:
     return columns
 
 
+def blank_infos(keys: Sequence[str]) -> dict[str, Array]:
+    """Returns the columns of one step of which nothing is known yet."""
+    return {f"{INFOS}/{key}": np.full(1, np.nan) for key in keys}
+
+
+def info_numbers(keys: Sequence[str], info: Mapping[str, Any]) -> dict[str, float]:
+    """Returns what a simulator's info dict says of these keys, by column.
+
+    Raises:
+        ConfigError: it says something that is no number.
+    """
+    numbers: dict[str, float] = {}
+    for key in keys:
+        if key not in info:
+            continue
+        try:
+            numbers[f"{INFOS}/{key}"] = float(info[key])
+        except (TypeError, ValueError) as error:
+            raise _no_number(key, info[key]) from error
+    return numbers
+
+
 def _fill(values: Array, where: Array, key: str, infos: Mapping[str, Any]) -> None:
     if key not in infos:
         return
@@ -41,7 +63,11 @@ def _fill(values: Array, where: Array, key: str, infos: Mapping[str, Any]) -> No
     try:
         values[present] = np.asarray(infos[key])[present].astype(np.float64)
     except (TypeError, ValueError) as error:
-        raise ConfigError(
-            f"the learner asks for the info {key!r}, which is no number here: "
-            f"{infos[key]!r:.80}; take it out of infos"
-        ) from error
+        raise _no_number(key, infos[key]) from error
+
+
+def _no_number(key: str, value: Any) -> ConfigError:
+    return ConfigError(
+        f"the learner asks for the info {key!r}, which is no number here: "
+        f"{value!r:.80}; take it out of infos"
+    )

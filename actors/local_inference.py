@@ -28,6 +28,11 @@ class LocalInference(Inference):
             raise _closed()
         return manifest.multi_agent
 
+    def wait(self, timeout_s: float) -> bool:
+        if self._client.is_closed:
+            raise _closed()
+        return self._agent.manifest(timeout_s) is not None
+
     def start(self, name: str, *, is_recorded: bool) -> None:
         if not self._episodes:
             self._assigned = self._agent.adopt_assignment()
@@ -55,6 +60,9 @@ class LocalInference(Inference):
 
     def reward(self, name: str, rewards: Mapping[str, float]) -> None:
         self._agent.reward(self._episodes[name], rewards)
+
+    def inform(self, name: str, infos: Mapping[str, Mapping[str, Any]]) -> None:
+        self._agent.inform(self._episodes[name], infos)
 
     def leave(self, name: str, agent: str) -> None:
         self._agent.end_agent(self._episodes[name], agent, None, Ending(True, False))

@@ -94,6 +94,7 @@ class MultiAgentCollector:
         agent, episode = self._agent, run.episode
         present = set(agent.agents_of(episode))
         agent.reward(episode, {a: r for a, r in step.rewards.items() if a in present})
+        agent.inform(episode, {a: info for a, info in step.infos.items() if a in present})
         for name in present & step.endings.keys():
             agent.end_agent(episode, name, step.observations.get(name), step.endings[name])
         if step.ending is None:

@@ -6,7 +6,7 @@ Neither PettingZoo nor Ray is imported: the names of an environment's bases tell
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from headrace.actors.episode_track import Ending
@@ -27,12 +27,14 @@ class AgentsStep:
         rewards: since each agent's last one.
         endings: of the agents that leave with this step.
         ending: of the whole episode, for all who are still there; None if it goes on.
+        infos: dicts of what else is told, by agent.
     """
 
     observations: Mapping[AgentId, Any]
     rewards: Mapping[AgentId, float]
     endings: Mapping[AgentId, Ending]
     ending: Ending | None = None
+    infos: Mapping[AgentId, Mapping[str, Any]] = field(default_factory=dict)
 
 
 class MultiAgentSimulator(Protocol):
@@ -68,10 +70,10 @@ class ParallelSimulator:
 
     def step(self, actions: Mapping[AgentId, Any]) -> AgentsStep:
         """Has all agents act."""
-        observations, rewards, terminated, truncated, _ = self._env.step(dict(actions))
+        observations, rewards, terminated, truncated, infos = self._env.step(dict(actions))
         endings = _endings(terminated, truncated)
         ending = None if self._env.agents else _ending_of_all(endings)
-        return AgentsStep(dict(observations), _numbers(rewards), endings, ending)
+        return AgentsStep(dict(observations), _numbers(rewards), endings, ending, infos)
 
     def close(self) -> None:
         """Closes the environment."""
@@ -95,16 +97,17 @@ class TurnSimulator:
         observations: dict[AgentId, Any] = {}
         rewards: dict[AgentId, float] = {}
         endings: dict[AgentId, Ending] = {}
+        infos: dict[AgentId, Mapping[str, Any]] = {}
         while self._env.agents:
             agent = self._env.agent_selection
-            observations[agent], reward, terminated, truncated, _ = self._env.last()
+            observations[agent], reward, terminated, truncated, infos[agent] = self._env.last()
             rewards[agent] = rewards.get(agent, 0.0) + float(reward)
             if not (terminated or truncated):
                 break
             endings[agent] = Ending(bool(terminated), bool(truncated))
             self._env.step(None)
         ending = None if self._env.agents else _ending_of_all(endings)
-        return AgentsStep(observations, rewards, endings, ending)
+        return AgentsStep(observations, rewards, endings, ending, infos)
 
     def close(self) -> None:
         """Closes the environment."""
@@ -124,7 +127,7 @@ class RLlibSimulator:
 
     def step(self, actions: Mapping[AgentId, Any]) -> AgentsStep:
         """Has those act."""
-        observations, rewards, terminated, truncated, _ = self._env.step(dict(actions))
+        observations, rewards, terminated, truncated, infos = self._env.step(dict(actions))
         ending = Ending(bool(terminated.get(_ALL)), bool(truncated.get(_ALL)))
         is_over = ending.terminated or ending.truncated
         return AgentsStep(
@@ -132,6 +135,7 @@ class RLlibSimulator:
             _numbers(rewards),
             _endings(terminated, truncated),
             ending if is_over else None,
+            infos,
         )
 
     def close(self) -> None:

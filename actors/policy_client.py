@@ -83,6 +83,18 @@ class PolicyClient:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def wait_for_policy(self, timeout_s: float) -> bool:
+        """Waits until there is a policy to act with; returns False if there is none in time.
+
+        Not needed: `get_action` waits by itself, for as long as it takes.
+
+        Raises:
+            LocalProtocolError: the client was closed.
+            RefusedError: the broker will not serve this actor.
+        """
+        with self._turn:
+            return self._inference.wait(timeout_s)
+
     def start_episode(self, episode_id: str | None = None, training_enabled: bool = True) -> str:
         """Begins an episode, and returns its id.
 
@@ -163,22 +175,27 @@ class PolicyClient:
         self,
         episode_id: str,
         reward: float | Mapping[str, float],
-        info: Any = None,
+        info: Mapping[str, Any] | None = None,
         multiagent_done_dict: Mapping[str, bool] | None = None,
     ) -> None:
         """Adds to what the last action has brought; may be called several times between actions.
 
         Args:
-            info: not used; it is here so that existing scripts work.
+            info: what else the simulator says of the action; numbers that the learner asks for
+                (`infos` in its config) are recorded. With several agents, dicts by agent.
             multiagent_done_dict: agents for which this is True leave the episode, terminated.
 
         Raises:
+            ConfigError: an info that the learner asks for is no number.
             LocalProtocolError: there is no such episode, or an agent that has not acted.
         """
         rewards = reward if isinstance(reward, Mapping) else {DEFAULT_AGENT: float(reward)}
         with self._turn:
             self._require(episode_id)
             self._inference.reward(episode_id, rewards)
+            if info:
+                by_agent = _by_agent(info, is_multi_agent=self._inference.is_multi_agent())
+                self._inference.inform(episode_id, by_agent)
             for agent, is_done in (multiagent_done_dict or {}).items():
                 if is_done and agent != "__all__":
                     self._inference.leave(episode_id, agent)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import secrets
 import threading
 import time
@@ -10,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import zmq
 
 from headrace.actors.assigned import Reset
@@ -40,6 +42,7 @@ _LOG = logging.getLogger("headrace.actor")
 _RESEND_S = 2.0
 _LONGEST_SILENCE_S = 30.0
 _LOOK_FOR_CLOSE_MS = 100
+_NUMBERS = (bool, int, float, np.number, np.bool_)
 
 Clock = Callable[[], float]
 Key = tuple[str, int]
@@ -56,6 +59,7 @@ class _Remote:
     turn: int = 0
     acting: set[str] = field(default_factory=set[str])
     rewards: dict[str, float] = field(default_factory=dict[str, float])
+    infos: dict[str, dict[str, float]] = field(default_factory=dict[str, dict[str, float]])
     left: set[str] = field(default_factory=set[str])
 
     @property
@@ -66,7 +70,7 @@ class _Remote:
     def begin_anew(self) -> None:
         """Forgets what the server does not know."""
         self.episode, self.turn = secrets.token_hex(16), 0
-        self.acting, self.rewards, self.left = set(), {}, set()
+        self.acting, self.rewards, self.infos, self.left = set(), {}, {}, set()
 
 
 class RemoteInference(Inference):
@@ -92,10 +96,15 @@ class RemoteInference(Inference):
         self._closing = threading.Event()
 
     def is_multi_agent(self) -> bool:
+        self.wait(math.inf)
+        return self._is_multi_agent is True
+
+    def wait(self, timeout_s: float) -> bool:
         if self._is_multi_agent is None:
-            described, _ = self._ask({_DESCRIPTION: [encode_header(Describe())]})[_DESCRIPTION]
-            self._is_multi_agent = isinstance(described, Description) and described.multi_agent
-        return self._is_multi_agent
+            answers = self._ask({_DESCRIPTION: [encode_header(Describe())]}, timeout_s)
+            for described, _ in answers.values():
+                self._is_multi_agent = isinstance(described, Description) and described.multi_agent
+        return self._is_multi_agent is not None
 
     def start(self, name: str, *, is_recorded: bool) -> None:
         self._episodes[name] = remote = _Remote(is_recorded)
@@ -129,7 +138,7 @@ class RemoteInference(Inference):
                 actions[name] = decode_payload(payload)
                 remote.turn += 1
                 remote.acting |= seen[name].keys()
-                remote.rewards, remote.left = {}, set()
+                remote.rewards, remote.infos, remote.left = {}, {}, set()
         return actions
 
     def reward(self, name: str, rewards: Mapping[str, float]) -> None:
@@ -138,6 +147,15 @@ class RemoteInference(Inference):
             if agent not in remote.acting:
                 raise LocalProtocolError(f"a reward for agent {agent!r} before its first action")
             remote.rewards[agent] = remote.rewards.get(agent, 0.0) + reward
+
+    def inform(self, name: str, infos: Mapping[str, Mapping[str, Any]]) -> None:
+        remote = self._episodes[name]
+        for agent, info in infos.items():
+            if agent not in remote.acting:
+                raise LocalProtocolError(f"an info of agent {agent!r} before its first action")
+            # The server knows what the learner asks for; it wants numbers.
+            numbers = {k: float(v) for k, v in info.items() if isinstance(v, _NUMBERS)}
+            remote.infos.setdefault(agent, {}).update(numbers)
 
     def leave(self, name: str, agent: str) -> None:
         remote = self._episodes[name]
@@ -181,6 +199,8 @@ class RemoteInference(Inference):
         }
         for agent, reward in remote.rewards.items():
             turns.setdefault(agent, {})["reward"] = float(reward)
+        for agent, info in remote.infos.items():
+            turns.setdefault(agent, {})["info"] = info
         for agent in remote.left:
             turns.setdefault(agent, {})["terminated"] = True
         return turns
@@ -191,8 +211,10 @@ class RemoteInference(Inference):
         _LOG.warning("the policy server does not know an episode any more: it goes on as another")
         remote.begin_anew()
 
-    def _ask(self, asked: Mapping[Key, list[bytes]]) -> dict[Key, tuple[Answer, bytes]]:
-        """Sends requests, again where no answer comes, and returns the answers.
+    def _ask(
+        self, asked: Mapping[Key, list[bytes]], timeout_s: float = math.inf
+    ) -> dict[Key, tuple[Answer, bytes]]:
+        """Sends requests, again where no answer comes, and returns the answers that came in time.
 
         Raises:
             LocalProtocolError: the client was closed.
@@ -201,7 +223,8 @@ class RemoteInference(Inference):
         answers: dict[Key, tuple[Answer, bytes]] = {}
         resend_at_s = float("-inf")
         reconnect_after_s, silent_since_s = _RESEND_S, self._clock()
-        while len(answers) < len(asked):
+        deadline_s = silent_since_s + timeout_s
+        while len(answers) < len(asked) and self._clock() < deadline_s:
             if self._closing.is_set():
                 raise LocalProtocolError("the client is closed")
             now_s = self._clock()

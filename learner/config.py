@@ -33,7 +33,7 @@ class RunnerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         policy: what actors act with: the exported policy graph, or RLlib itself (`headrace actor
             --policy rllib`) for what cannot be exported.
         infos: keys of the simulator's info dict to record, for numbers; steps without one have none
-            in `episode.infos` either. For runs with one agent.
+            in `episode.infos` either.
         compression: whether actors compress their batches; None for LZ4 where they are pictures.
     """
 

@@ -22,7 +22,6 @@ from headrace.learner.module_weights import ModuleWeights
 from headrace.learner.session import OfferedWeights
 from headrace.protocol.arrays import Array
 from headrace.protocol.compression import Compression
-from headrace.protocol.errors import ConfigError
 from headrace.protocol.flow_control import Flow
 from headrace.protocol.manifest import ColumnSpec, Manifest, Policy, encode_policy, policy_digest
 from headrace.protocol.payload import encode_payload
@@ -105,8 +104,6 @@ class WeightsPublisher:
         return msgspec.UNSET if chosen == "none" else chosen
 
     def _export(self) -> dict[str, ExportedModule]:
-        if self._own.infos and self._setup.is_multi_agent:
-            raise ConfigError("infos are recorded in runs with one agent; leave them out here")
         exported = self._setup.export()
         manifest = Manifest(
             run=self._own.run,

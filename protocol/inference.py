@@ -109,6 +109,9 @@ Question = Request | Describe
 Answer = Actions | Ended | Denial | Description
 
 
+_NO_INFO: dict[str, Any] = {}
+
+
 class AgentTurn(msgspec.Struct, frozen=True):
     """What one agent tells in a request.
 
@@ -117,6 +120,7 @@ class AgentTurn(msgspec.Struct, frozen=True):
         reward: what its last action has brought since.
         action: what it does without asking; None to be told.
         terminated, truncated: it leaves the episode with this observation, and gets no action.
+        info: numbers beside the reward; those that the learner asks for are recorded.
     """
 
     observation: Any = None
@@ -124,6 +128,7 @@ class AgentTurn(msgspec.Struct, frozen=True):
     action: Any = None
     terminated: bool = False
     truncated: bool = False
+    info: dict[str, Any] = {}
 
     @property
     def has_left(self) -> bool:
@@ -164,9 +169,11 @@ def _turn(fields: Any) -> AgentTurn:
     terminated, truncated = fields.get("terminated", False), fields.get("truncated", False)
     if type(terminated) is not bool or type(truncated) is not bool:
         raise TypeError("'terminated' and 'truncated' are true or false")
-    return AgentTurn(
-        fields.get("observation"), float(reward), fields.get("action"), terminated, truncated
-    )
+    info = fields.get("info", _NO_INFO)
+    if not isinstance(info, dict):
+        raise TypeError("'info' is not a map")
+    action = fields.get("action")
+    return AgentTurn(fields.get("observation"), float(reward), action, terminated, truncated, info)
 
 
 def encode_actions(actions: Mapping[str, Any]) -> bytes:

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from gymnasium.spaces import Box, Discrete
 from support.policies import Exported
-from support.running import BrokerThread, Context, Learner, wait_until
-from support.serving import chunks_of, one_module, point, publish
+from support.running import DEADLINE_S, BrokerThread, Context, Learner, wait_until
+from support.serving import ServerThread, chunks_of, one_module, point, publish
 
 from headrace.actors.policy_client import PolicyClient
 from headrace.protocol.errors import ConfigError, LocalProtocolError
@@ -58,6 +58,23 @@ def test_an_episode_is_recorded_step_by_step(client: PolicyClient, learner: Lear
     assert {chunk.episode_return for chunk in ended} == {15.0}
     assert all(chunk.terminated and chunk.columns["obs"][-1, 0] == 5.0 for chunk in ended)
     assert all(chunk.columns["obs"][0, 0] == chunk.t_started for chunk in chunks)
+
+
+def test_who_cannot_wait_forever_asks_whether_there_is_a_policy(
+    client: PolicyClient, learner: Learner, broker: BrokerThread
+) -> None:
+    assert not client.wait_for_policy(0.05)
+    with ServerThread(broker.address) as server:
+        thin = PolicyClient(server.endpoint, inference_mode="remote")
+        assert not thin.wait_for_policy(0.05)
+        publish(learner, one_module())
+        assert client.wait_for_policy(DEADLINE_S)
+        assert thin.wait_for_policy(DEADLINE_S)
+        assert thin.wait_for_policy(0.0)
+        thin.close()
+    client.close()
+    with pytest.raises(LocalProtocolError, match="closed"):
+        client.wait_for_policy(0.0)
 
 
 def test_several_episodes_are_open_at_once(client: PolicyClient, learner: Learner) -> None:

@@ -35,7 +35,7 @@ def test_turns_are_read_by_agent() -> None:
 
 
 @pytest.mark.parametrize(
-    "fields", [5, [], {"reward": "2"}, {"terminated": 1}, {"reward": float("nan")}]
+    "fields", [5, [], {"reward": "2"}, {"terminated": 1}, {"reward": float("nan")}, {"info": 3}]
 )
 def test_what_is_no_turn_is_malformed(fields: Any) -> None:
     with pytest.raises(RemoteProtocolError) as caught:
