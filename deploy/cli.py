@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 
 import click
@@ -69,7 +70,12 @@ def headrace() -> None:
 
 
 def main() -> None:
-    """Runs the command line; errors of headrace become one line and a named exit code."""
+    """Runs the command line; errors of headrace become one line and a named exit code.
+
+    Environments and functions that are named may be modules of the present folder. It comes last,
+    so that no file of it takes the place of an installed package.
+    """
+    sys.path.append(os.getcwd())
     try:
         headrace()
     except HeadraceError as error:

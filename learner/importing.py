@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import os
-import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -12,7 +10,7 @@ from headrace.protocol.errors import ConfigError
 
 
 def load_function(source: str, where: str) -> Callable[..., Any]:
-    """Returns the function `module:function`; modules of the present folder count.
+    """Returns the function `module:function`.
 
     Args:
         where: what names it, for the error.
@@ -23,8 +21,6 @@ def load_function(source: str, where: str) -> Callable[..., Any]:
     module, _, name = source.partition(":")
     if not name:
         raise ConfigError(f"{where} {source!r} is not of the form module:function")
-    if os.getcwd() not in sys.path:
-        sys.path.insert(0, os.getcwd())
     try:
         function: Callable[..., Any] = getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError) as error:

@@ -1,7 +1,7 @@
 """The learner: an RLlib script, since a run file knows neither connectors nor modules.
 
 headrace broker
-PYTHONPATH=. headrace actor --env examples.pong.environment:PongPixels-v0     # as many as you like
+headrace actor --env examples.pong.environment:PongPixels-v0     # as many as you like
 python -m examples.pong.train
 """
 

@@ -2,7 +2,10 @@ from __future__ import annotations
 
 import logging
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -49,6 +52,17 @@ def test_every_command_explains_itself(name: str) -> None:
     result = CliRunner().invoke(headrace, [name, "--help"])
     assert result.exit_code == ExitCode.OK
     assert "--help" in result.output
+
+
+def test_environments_of_the_present_folder_are_found(tmp_path: Path) -> None:
+    (tmp_path / "here.py").write_text("")
+    (tmp_path / "click.py").write_text("raise RuntimeError('not this one')")
+    command = Path(sys.executable).parent / "headrace"
+    ended = subprocess.run(
+        [command, "actor", "--env", "here:Missing-v0"], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert ended.returncode == ExitCode.CONFIG
+    assert "`Missing` doesn't exist" in ended.stderr
 
 
 def test_a_mistyped_command_is_answered_with_the_nearest() -> None:
