@@ -63,25 +63,27 @@ class EpisodeAgent:
         self._assignments = AssignmentWatch(client)
         self._batch: OpenBatch | None = None
         self._tracks: dict[Episode, dict[AgentId, Track]] = {}
-        self._info_keys: tuple[str, ...] = ()
+        self._manifest: Manifest | None = None
 
     def manifest(self, timeout_s: float | None = None) -> Manifest | None:
-        """Returns what the learner says of the run; waits for it, None if it does not come.
+        """Returns what the learner says of the run that is acted for.
+
+        Waits for it, if there is none yet; None if it does not come.
 
         Raises:
             ConfigError: the learner exports no graphs.
             RefusedError: the broker will not serve this actor.
         """
+        if self._manifest is not None:
+            return self._manifest
         update = self._client.policy_update(timeout_s)
         if update is None:
             return None
-        if self._policies.version is None:
-            try:
-                self._use(update)
-            except RemoteProtocolError as error:
-                _LOG.error("cannot act with policy version %s: %s", update.version, error)
-                return None
-        return update.policy.manifest
+        try:
+            self._use(update)
+        except RemoteProtocolError as error:
+            _LOG.error("cannot act with policy version %s: %s", update.version, error)
+        return self._manifest
 
     @property
     def version(self) -> PolicyVersion | None:
@@ -186,7 +188,7 @@ class EpisodeAgent:
         """
         tracks = self._tracks_of(episode)
         for agent, info in infos.items():
-            numbers = info_numbers(self._info_keys, info)
+            numbers = info_numbers(self._infos_wanted, info)
             if not numbers:
                 continue
             if agent not in tracks:
@@ -195,7 +197,7 @@ class EpisodeAgent:
 
     def check_info(self, info: Mapping[str, Any]) -> None:
         """Raises, before anything is noted, what `inform` would raise as ConfigError."""
-        info_numbers(self._info_keys, info)
+        info_numbers(self._infos_wanted, info)
 
     def end_agent(self, episode: Episode, agent: AgentId, observation: Any, ending: Ending) -> None:
         """Lets an agent leave an episode that goes on.
@@ -260,6 +262,10 @@ class EpisodeAgent:
         reset = self._assignments.adopt()
         self._delivery.assigned = reset.task
         return reset
+
+    @property
+    def _infos_wanted(self) -> tuple[str, ...]:
+        return self._manifest.infos if self._manifest is not None else ()
 
     @property
     def _is_reset_due(self) -> bool:
@@ -356,8 +362,8 @@ class EpisodeAgent:
     def _use(self, update: PolicyUpdate) -> None:
         if not self._policies.use(update):
             return
-        self._recorder.adopt(update.policy.manifest)
-        self._info_keys = update.policy.manifest.infos
+        self._manifest = manifest = update.policy.manifest
+        self._recorder.adopt(manifest)
         for tracks in self._tracks.values():
             for track in tracks.values():
                 track.state = {}
@@ -374,14 +380,15 @@ class EpisodeAgent:
                 self._tracks[episode][agent] = track
             seen.append((track, own))
         actions: dict[Episode, dict[AgentId, Any]] = {}
+        infos_wanted = self._infos_wanted
         for done in self._policies.run(seen):
             episode, agent = done.track.episode, done.track.agent
             action, outputs = done.action, done.outputs
             if (episode, agent) in given:
                 action, others = given[episode, agent]
                 outputs = {name: others.get(name, value) for name, value in outputs.items()}
-            if self._info_keys:
-                outputs = {**outputs, **blank_infos(self._info_keys)}
+            if infos_wanted:
+                outputs = {**outputs, **blank_infos(infos_wanted)}
             is_recorded = self._batch is not None
             self._recorder.act(done.track, done.observations, outputs, is_recorded=is_recorded)
             actions.setdefault(episode, {})[agent] = action

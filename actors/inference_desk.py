@@ -150,7 +150,8 @@ class InferenceDesk:
             RefusedError: the broker will not serve this actor.
         """
         if (self._arrived or self._curious) and self._agent.manifest(timeout_s) is not None:
-            self._describe()
+            if self._curious:
+                self._describe()
             arrived, self._arrived = self._arrived, []
             for asked in arrived:
                 self._apply(asked)
