@@ -59,6 +59,7 @@ class VectorAgent:
         self._delivery = BatchDelivery(client)
         self._assignments = AssignmentWatch(client)
         self._acted: Acted | None = None
+        self._seen: Columns = {}
         # Environments that step together do not end their episodes together.
         self._evaluates = environments == 1
         if self._evaluates:
@@ -95,6 +96,7 @@ class VectorAgent:
             raise LocalProtocolError("act() before record()")
         acted, self._acted = self._acted, None
         self._state, self._rewards = acted.state, step.rewards.astype(np.float32)
+        self._seen = step.observations
         if batch.is_recorded:
             if step.final_observations:
                 finals = self._observe_finals(policy, step.final_observations)
@@ -109,14 +111,7 @@ class VectorAgent:
             self._client.count_unrecorded(self._environments)
             self._batch = None if is_over else batch
         elif self._is_full(batch, is_over=is_over):
-            self._batch = None
-            self._delivery.deliver(
-                batch.permit,
-                lambda: self._recorder.take_batch(
-                    policy.observe(step.observations, self._state, self._rewards)
-                ),
-                self._recorder.discard_batch,
-            )
+            self._deliver()
 
     def take_reset(self) -> Reset | None:
         """Returns, once, how to reset the simulator, if the learner has assigned something else.
@@ -127,11 +122,27 @@ class VectorAgent:
         self._assignments.watch()
         if not self._is_reset_due:
             return None
+        if self._recorder.env_steps:
+            self._deliver()
         self._recorder.abandon()
         self._begin_all()
         reset = self._assignments.adopt()
         self._delivery.assigned = reset.task
         return reset
+
+    def _deliver(self) -> None:
+        """Ends the batch under way, with what is seen after its last step."""
+        batch, policy = self._batch, self._policy
+        if batch is None or policy is None:
+            return
+        self._batch = None
+        self._delivery.deliver(
+            batch.permit,
+            lambda: self._recorder.take_batch(
+                policy.observe(self._seen, self._state, self._rewards)
+            ),
+            self._recorder.discard_batch,
+        )
 
     def drop_episodes(self) -> None:
         """Forgets the present episodes of simulators that failed, and counts them as broken.
@@ -152,9 +163,9 @@ class VectorAgent:
     def _is_reset_due(self) -> bool:
         if not self._assignments.is_behind:
             return False
-        batch = self._batch
-        has_begun = batch is not None and (not batch.is_recorded or self._recorder.env_steps > 0)
-        return not has_begun and (self._environments > 1 or self._recorder.is_at_start(0))
+        if self._batch is not None and not self._batch.is_recorded:
+            return False
+        return self._environments > 1 or self._recorder.is_at_start(0)
 
     def _begin(self, observations: Columns, timeout_s: float | None) -> OpenBatch | None:
         is_at_start = self._evaluates and self._recorder.is_at_start(0)
@@ -231,8 +242,6 @@ class VectorAgent:
         env_steps = self._recorder.env_steps
         if env_steps and is_over and self._evaluates and self._client.evaluation_is_wanted:
             return True
-        if env_steps and self._assignments.is_behind and (is_over or self._environments > 1):
-            return True
         return batch.is_full(env_steps, self._clock(), self._client.newest_version)
 
     def _observe_finals(
@@ -261,8 +270,8 @@ def _records_alike(one: ModuleManifest, other: ModuleManifest) -> bool:
 class Agent:
     """Acts for one simulator; observations and actions are single ones, as Gymnasium has them.
 
-    Call `act` with each observation, and `record` with what came of the action. Ask `take_reset`
-    before each episode, if the learner may assign what the simulator is to run.
+    Call `act` with each observation, and `record` with what came of the action. If the learner may
+    assign what the simulator is to run, ask `take_reset` before each `act`.
     """
 
     def __init__(self, client: Client, *, seed: int | None = None) -> None:
@@ -271,7 +280,8 @@ class Agent:
     def act(self, observation: Any, timeout_s: float | None = None) -> Any:
         """Returns an action for the simulator: an int where actions are discrete, else an array.
 
-        Waits and raises as `VectorAgent.act` does; None means that time is up.
+        Waits and raises as `VectorAgent.act` does; None means that time is up, or, if you ask it,
+        that there is something to `take_reset` before the next `act`.
         """
         actions = self._agent.act(rows_of_one(observation), timeout_s)
         return None if actions is None else action_of_one(actions)

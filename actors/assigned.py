@@ -9,6 +9,7 @@ from typing import Any
 from msgspec import UnsetType
 
 from headrace.actors.client import Client
+from headrace.protocol.messages import Assignment
 
 
 @dataclass(frozen=True)
@@ -40,18 +41,22 @@ class AssignmentWatch:
     @property
     def is_behind(self) -> bool:
         """Whether the present episodes began under another assignment; asked at every step."""
-        return self._is_watched and self._number != self._adopted
+        return self._is_watched and self.has_changed
+
+    @property
+    def has_changed(self) -> bool:
+        """Whether `adopt` would return another one than before, watched or not."""
+        return _number_of(self._client.assignment) != self._adopted
 
     def adopt(self) -> Reset:
         """Returns how to reset for the episodes that begin now."""
-        self._adopted = self._number
-        assignment = self._client.assignment
+        assignment = self._client.assignment  # once: another thread may replace it
+        self._adopted = _number_of(assignment)
         if assignment is None:
             return Reset()
         seed = None if isinstance(assignment.seed, UnsetType) else assignment.seed
         return Reset(assignment.task, assignment.options, seed)
 
-    @property
-    def _number(self) -> int:
-        assignment = self._client.assignment
-        return 0 if assignment is None else assignment.number
+
+def _number_of(assignment: Assignment | None) -> int:
+    return 0 if assignment is None else assignment.number

@@ -244,21 +244,22 @@ class EpisodeAgent:
     def take_reset(self) -> Reset | None:
         """Returns, once, how to reset all simulators, if the learner has assigned something else.
 
-        A single episode is left to its end first; several are cut off, wherever they are. In either
-        case `start` others then. None leaves all as it is.
+        A single episode is left to its end first; several are left without an end, wherever they
+        are. In either case `start` others then. None leaves all as it is.
         """
         self._assignments.watch()
         if not self._is_reset_due:
             return None
-        for episode, tracks in list(self._tracks.items()):
-            if tracks:
-                self.cut_off(episode)
+        for tracks in self._tracks.values():
+            for track in tracks.values():
+                self._recorder.forget(track)
         self._tracks.clear()
         return self.adopt_assignment()
 
     def adopt_assignment(self) -> Reset:
         """Returns how to reset simulators whose episodes begin now; no episode may be open."""
-        self.deliver()
+        if self._assignments.has_changed:
+            self.deliver()
         reset = self._assignments.adopt()
         self._delivery.assigned = reset.task
         return reset
@@ -271,7 +272,7 @@ class EpisodeAgent:
     def _is_reset_due(self) -> bool:
         if not self._assignments.is_behind:
             return False
-        return len(self._tracks) > 1 or not any(self._tracks.values())
+        return len(self._tracks) > 1 or all(not episode.env_t for episode in self._tracks)
 
     def drop(self, episode: Episode) -> None:
         """Forgets an episode whose simulator failed, and counts it as broken.

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from headrace.protocol.arrays import Array
 from headrace.protocol.ended_episodes import AgentTotals
 from headrace.protocol.errors import LocalProtocolError
-from headrace.protocol.trajectory import EPISODE_ID_BYTES
+from headrace.protocol.trajectory import EPISODE_ID_BYTES, INFOS
 
 Columns = Mapping[str, Array]
 """Arrays with one row, by column name."""
@@ -110,12 +110,14 @@ class Track:
         self.under_way.reward += reward
 
     def inform(self, infos: Mapping[str, float]) -> None:
-        """Notes infos, by column, of the step under way.
+        """Notes infos of the step under way.
 
         Raises:
             LocalProtocolError: there is none.
         """
         if self.under_way is None:
             raise LocalProtocolError(f"an info of agent {self.agent!r} before its first action")
-        for column, number in infos.items():
-            self.under_way.outputs[column][0] = number
+        for key, number in infos.items():
+            column = self.under_way.outputs.get(f"{INFOS}/{key}")
+            if column is not None:  # else it was begun before this was wanted
+                column[0] = number

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from msgspec import UNSET
 
 from headrace.actors.episode_agent import EpisodeAgent, GivenAction
 from headrace.actors.episode_track import Columns, Ending, Episode
@@ -219,6 +220,8 @@ class InferenceDesk:
             return RejectCode.TOO_MUCH, "too many episodes are open"
         if known is not None and message.turn != known.next_turn:
             return RejectCode.INVALID_TURN, f"turn {known.next_turn} comes next"
+        if known is not None and known.answered_turn != known.next_turn - 1:
+            return RejectCode.INVALID_TURN, f"turn {known.answered_turn + 1} is not answered yet"
         return None
 
     # ---------------------------------------------------------------- serving
@@ -228,7 +231,10 @@ class InferenceDesk:
         if manifest is None or version is None:
             return
         description = Description(
-            run=manifest.run, version=version, multi_agent=manifest.multi_agent
+            run=manifest.run,
+            version=version,
+            multi_agent=manifest.multi_agent,
+            infos=manifest.infos or UNSET,
         )
         self._answers += [(route, [encode_header(description)]) for route in self._curious]
         self._curious.clear()

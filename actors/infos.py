@@ -40,7 +40,7 @@ def blank_infos(keys: Sequence[str]) -> dict[str, Array]:
 
 
 def info_numbers(keys: Sequence[str], info: Mapping[str, Any]) -> dict[str, float]:
-    """Returns what a simulator's info dict says of these keys, by column.
+    """Returns what a simulator's info dict says of these keys, as far as it does.
 
     Raises:
         ConfigError: it says something that is no number.
@@ -50,7 +50,7 @@ def info_numbers(keys: Sequence[str], info: Mapping[str, Any]) -> dict[str, floa
         if key not in info:
             continue
         try:
-            numbers[f"{INFOS}/{key}"] = float(info[key])
+            numbers[key] = float(info[key])
         except (TypeError, ValueError) as error:
             raise _no_number(key, info[key]) from error
     return numbers

@@ -29,9 +29,10 @@ class LocalInference(Inference):
         return manifest.multi_agent
 
     def wait(self, timeout_s: float) -> bool:
+        manifest = self._agent.manifest(timeout_s)
         if self._client.is_closed:
             raise _closed()
-        return self._agent.manifest(timeout_s) is not None
+        return manifest is not None
 
     def start(self, name: str, *, is_recorded: bool) -> None:
         if not self._episodes:

@@ -11,12 +11,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 import zmq
 
 from headrace.actors.assigned import Reset
 from headrace.actors.episode_track import Ending
 from headrace.actors.inference import Inference, Seen
+from headrace.actors.infos import info_numbers
 from headrace.actors.single import observation_tree
 from headrace.actors.sockets import Context, dealer, drain
 from headrace.protocol.errors import (
@@ -42,7 +42,6 @@ _LOG = logging.getLogger("headrace.actor")
 _RESEND_S = 2.0
 _LONGEST_SILENCE_S = 30.0
 _LOOK_FOR_CLOSE_MS = 100
-_NUMBERS = (bool, int, float, np.number, np.bool_)
 
 Clock = Callable[[], float]
 Key = tuple[str, int]
@@ -92,19 +91,26 @@ class RemoteInference(Inference):
         self._clock = clock
         self._decode = answer_decoder().decode
         self._episodes: dict[str, _Remote] = {}
-        self._is_multi_agent: bool | None = None
+        self._description: Description | None = None
+        self._unanswered_since_s: float | None = None
+        self._patience_s = _RESEND_S
         self._closing = threading.Event()
 
     def is_multi_agent(self) -> bool:
         self.wait(math.inf)
-        return self._is_multi_agent is True
+        return self._description is not None and self._description.multi_agent
 
     def wait(self, timeout_s: float) -> bool:
-        if self._is_multi_agent is None:
+        if self._description is None:
             answers = self._ask({_DESCRIPTION: [encode_header(Describe())]}, timeout_s)
             for described, _ in answers.values():
-                self._is_multi_agent = isinstance(described, Description) and described.multi_agent
-        return self._is_multi_agent is not None
+                if isinstance(described, Description):
+                    self._description = described
+        return self._description is not None
+
+    @property
+    def _infos_wanted(self) -> tuple[str, ...]:
+        return (self._description.infos or ()) if self._description is not None else ()
 
     def start(self, name: str, *, is_recorded: bool) -> None:
         self._episodes[name] = remote = _Remote(is_recorded)
@@ -151,10 +157,11 @@ class RemoteInference(Inference):
     def inform(self, name: str, infos: Mapping[str, Mapping[str, Any]]) -> None:
         remote = self._episodes[name]
         for agent, info in infos.items():
+            numbers = info_numbers(self._infos_wanted, info)
+            if not numbers:
+                continue
             if agent not in remote.acting:
                 raise LocalProtocolError(f"an info of agent {agent!r} before its first action")
-            # The server knows what the learner asks for; it wants numbers.
-            numbers = {k: float(v) for k, v in info.items() if isinstance(v, _NUMBERS)}
             remote.infos.setdefault(agent, {}).update(numbers)
 
     def leave(self, name: str, agent: str) -> None:
@@ -222,26 +229,41 @@ class RemoteInference(Inference):
         """
         answers: dict[Key, tuple[Answer, bytes]] = {}
         resend_at_s = float("-inf")
-        reconnect_after_s, silent_since_s = _RESEND_S, self._clock()
-        deadline_s = silent_since_s + timeout_s
-        while len(answers) < len(asked) and self._clock() < deadline_s:
+        deadline_s = self._clock() + timeout_s
+        while True:
             if self._closing.is_set():
                 raise LocalProtocolError("the client is closed")
             now_s = self._clock()
-            if now_s - silent_since_s > reconnect_after_s:
-                reconnect_after_s = min(2 * reconnect_after_s, _LONGEST_SILENCE_S)
-                silent_since_s = now_s
+            if self._has_been_silent(now_s):
                 self._reconnect()
                 resend_at_s = now_s
             if now_s >= resend_at_s:
                 resend_at_s = now_s + _RESEND_S
                 self._send([frames for key, frames in asked.items() if key not in answers])
-            self._socket.poll(_LOOK_FOR_CLOSE_MS)
+            left_ms = max(0.0, deadline_s - now_s) * 1000
+            self._socket.poll(math.ceil(min(_LOOK_FOR_CLOSE_MS, left_ms)))
             for frames in drain(self._socket):
                 key, answer = self._read(frames)
                 if key in asked:  # else it answers what was asked twice
                     answers[key] = answer
-        return answers
+            if len(answers) == len(asked):
+                self._unanswered_since_s, self._patience_s = None, _RESEND_S
+                return answers
+            if self._clock() >= deadline_s:
+                return answers
+
+    def _has_been_silent(self, now_s: float) -> bool:
+        """Whether nothing was answered for so long that another connection may help.
+
+        Also over several calls that each did not wait for long.
+        """
+        if self._unanswered_since_s is None:
+            self._unanswered_since_s = now_s
+        if now_s - self._unanswered_since_s <= self._patience_s:
+            return False
+        self._patience_s = min(2 * self._patience_s, _LONGEST_SILENCE_S)
+        self._unanswered_since_s = now_s
+        return True
 
     def _reconnect(self) -> None:
         """Makes another connection: libzmq gives up on one that was refused once.

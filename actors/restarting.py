@@ -16,8 +16,10 @@ _LOG = logging.getLogger("headrace.actor")
 _FIRST_PAUSE_S = 0.1
 _LONGEST_PAUSE_S = 30.0
 
-Pause = Callable[[float], object]
-"""Waits for so many seconds, or until there is no need."""
+Pause = Callable[[float], bool]
+"""Waits for so many seconds; returns True, at once, if there is no need to go on."""
+Options = Callable[[], ResetOptions | None]
+"""Returns what a simulator is to be reset with now."""
 
 
 class _Fallible(Protocol):
@@ -33,7 +35,8 @@ class EpisodesBroken(Exception):
     """Raised by a step that no episode survived: the simulator was made anew.
 
     Attributes:
-        observations: what the next episodes begin with, as `reset` returns it.
+        observations: what the next episodes begin with, as `reset` returns it; None if there was no
+            need to go on.
     """
 
     def __init__(self, observations: Any) -> None:
@@ -44,19 +47,27 @@ class EpisodesBroken(Exception):
 class _Restarts(Generic[Simulator]):
     """Holds a simulator, and makes another one where it, or its reset, raises.
 
-    What fails at the first `make` is the user's mistake, and is raised.
+    What fails at the first `make` or `reset` is the user's mistake, and is raised.
     """
 
-    def __init__(self, make: Callable[[], Simulator], pause: Pause) -> None:
+    def __init__(self, make: Callable[[], Simulator], pause: Pause, options: Options) -> None:
         self._make = make
         self._pause = pause
-        self._options: ResetOptions | None = None
+        self._options = options
+        self._has_begun = False
         self.simulator = make()
 
     def reset(self, seed: int | None, options: ResetOptions | None) -> Any:
-        """Resets the simulator; one that is made anew is reset with the same options."""
-        self._options = self._options if options is None else options
-        return self.simulator.reset(seed, options)
+        """Resets the simulator, or another one if that fails."""
+        try:
+            observations = self.simulator.reset(seed, options)
+        except Exception as error:
+            if not self._has_begun:
+                raise
+            _LOG.warning("the simulator cannot be reset, and is made anew: %r", error)
+            return self._begin_anew()
+        self._has_begun = True
+        return observations
 
     def attempt(self, step: Callable[[Any], Any], actions: Any) -> Any:
         """Returns what a step gives.
@@ -79,18 +90,30 @@ class _Restarts(Generic[Simulator]):
                 _LOG.debug("the broken simulator cannot be closed: %r", error)
             try:
                 self.simulator = self._make()
-                return self.simulator.reset(None, self._options)
+                return self.simulator.reset(None, self._options())
             except Exception as error:  # noqa: BLE001 - whatever a simulator raises
                 _LOG.warning("cannot begin anew, tries again in %.1f s: %r", pause_s, error)
-                self._pause(pause_s)
+                if self._pause(pause_s):
+                    return None
                 pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
+
+
+def _no_options() -> ResetOptions | None:
+    return None
 
 
 class RestartingEnvironment:
     """Environments that step together; all are made anew when one fails."""
 
-    def __init__(self, make: Callable[[], Environment], pause: Pause) -> None:
-        self._restarts = _Restarts(make, pause)
+    def __init__(
+        self, make: Callable[[], Environment], pause: Pause, options: Options = _no_options
+    ) -> None:
+        """Makes the first ones.
+
+        Args:
+            options: what those that are made anew are reset with.
+        """
+        self._restarts = _Restarts(make, pause, options)
         self.count = self._restarts.simulator.count
 
     def reset(self, seed: int | None, options: ResetOptions | None = None) -> dict[str, Array]:
@@ -115,8 +138,15 @@ class RestartingEnvironment:
 class RestartingSimulator:
     """A simulator with several agents, which is made anew when it fails."""
 
-    def __init__(self, make: Callable[[], MultiAgentSimulator], pause: Pause) -> None:
-        self._restarts = _Restarts(make, pause)
+    def __init__(
+        self, make: Callable[[], MultiAgentSimulator], pause: Pause, options: Options = _no_options
+    ) -> None:
+        """Makes the first one.
+
+        Args:
+            options: what one that is made anew is reset with.
+        """
+        self._restarts = _Restarts(make, pause, options)
 
     def reset(self, seed: int | None, options: ResetOptions | None = None) -> Mapping[AgentId, Any]:
         """Returns what the agents see that act first."""

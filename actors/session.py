@@ -134,7 +134,9 @@ class ActorSession:
                 self._broker_heard = message.broker
                 self._sender.receive(message, now_s)
                 self._task = message.task
-                self.assignment = message.assignment or None
+                if message.credit is not None or message.assignment:
+                    # A broker that has just started grants nothing, and knows of no assignment yet.
+                    self.assignment = message.assignment or None
                 if message.credit is not None:
                     self._permitted_up_to = max(self._permitted_up_to, message.credit.up_to)
             case Reject(incarnation=self.incarnation):

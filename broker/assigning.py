@@ -14,23 +14,18 @@ class Assignments:
         self._learner_run: str | None = None
         self.current: Assignment | UnsetType = UNSET
 
-    def begin(self, learner_run: str) -> bool:
-        """Notes whose session has opened; returns whether an assignment has ended by that.
+    def take(self, learner_run: str, assignment: Assignment | UnsetType) -> bool:
+        """Takes what a session's pull says; returns whether something else is in force now.
 
         Another learner run has a curriculum of its own, or none.
         """
-        if learner_run == self._learner_run:
-            return False
-        had_one = self.current is not UNSET
-        self._learner_run, self.current = learner_run, UNSET
-        return had_one
+        former = self.current
+        if learner_run != self._learner_run:
+            self._learner_run, self.current = learner_run, UNSET
+        if _number_of(assignment) > _number_of(self.current):
+            self.current = assignment
+        return self.current != former
 
-    def take(self, assignment: Assignment | UnsetType) -> bool:
-        """Takes what a session's pull says; returns whether it is a new one."""
-        if isinstance(assignment, UnsetType):
-            return False
-        current = self.current
-        if not isinstance(current, UnsetType) and assignment.number <= current.number:
-            return False
-        self.current = assignment
-        return True
+
+def _number_of(assignment: Assignment | UnsetType) -> int:
+    return 0 if isinstance(assignment, UnsetType) else assignment.number

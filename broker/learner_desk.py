@@ -156,8 +156,6 @@ class LearnerDesk:
             is_same_process = former.hello.session == hello.former
             self.end_session(former, "was replaced", now_s, may_have_trained=not is_same_process)
         books.sessions.open(session)
-        if books.assignments.begin(hello.learner_run):
-            books.tell_fleet()
         books.outbox.note(f"learner {hello.worker_index} of run {hello.run} joined")
         self._welcome(session)
         for other in books.sessions:
@@ -169,7 +167,7 @@ class LearnerDesk:
         session.progress = pull.progress or session.progress
         session.stopping = pull.stopping
         books.evaluations.request(pull.session, pull.evaluation)
-        if books.assignments.take(pull.assignment):
+        if books.assignments.take(session.hello.learner_run, pull.assignment):
             books.tell_fleet()
         confirmed, awaited = session.confirm(pull.confirmed)
         for batch in confirmed:

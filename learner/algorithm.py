@@ -47,8 +47,7 @@ def build_config(run: LearnerRun, *, newest_epoch: int = 0) -> AlgorithmConfig:
     if connectors():
         config.env_runners(env_to_module_connector=connectors)
     if section.frame_stack > 1:
-        stacking = LearnerStacking(section.frame_stack, config.is_multi_agent)
-        config.learners(learner_connector=stacking)
+        config.learners(learner_connector=LearnerStacking(section.frame_stack))
     if section.model:
         config.rl_module(model_config=_model_config(section.model))
     _apply(config.training, section.training, "training")

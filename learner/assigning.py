@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
+import numpy as np
 from ray.rllib.algorithms.algorithm import Algorithm
 
 from headrace.learner.env_runner import BrokerEnvRunner
@@ -30,9 +31,9 @@ def assign(
     """Has all actors run something else from their next episodes on, present and future ones.
 
     Call it between two `train()`, or in a callback such as `on_train_result`. It holds until the
-    next call, or until this Algorithm ends: one that is restored assigns again. Batches that were
-    recorded before may still arrive; `env_runners/headrace/tasks` in the result tells returns by
-    task.
+    next call, or until another Algorithm uses the broker: one that is restored assigns again.
+    Batches that were recorded before may still arrive; `env_runners/headrace/tasks` in the result
+    tells returns by task.
 
     Args:
         task: a name for it in results, such as `level-3`: printable ASCII, without spaces.
@@ -76,20 +77,30 @@ def make_assignment(
     Raises:
         ConfigError: the wire cannot carry it.
     """
-    fields = {"number": number, "task": task, "options": dict(options)}
+    plain = {name: _plain(value) for name, value in options.items()}
+    fields = {"number": number, "task": task, "options": plain}
     if seed is not None:
         fields["seed"] = seed
     try:
         assignment = msgspec.convert(fields, Assignment)
-    except msgspec.ValidationError as error:
+        size_bytes = len(msgspec.msgpack.encode(assignment))
+    except (msgspec.ValidationError, OverflowError, UnicodeError) as error:
         raise ConfigError(
             f"cannot assign this: {error}; a task is 1 to 128 printable characters without spaces, "
             "options are numbers, strings, booleans and lists of these, a seed is not negative"
         ) from error
-    size_bytes = len(msgspec.msgpack.encode(assignment))
     if size_bytes > _MAX_BYTES:
         raise ConfigError(
             f"cannot assign {size_bytes} bytes of options; the limit is {_MAX_BYTES}: name what is "
             "large, and let the environment load it"
         )
     return assignment
+
+
+def _plain(value: Any) -> Any:
+    """Returns NumPy's numbers, of which RLlib's results are full, as Python's."""
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    return [_plain(one) for one in value] if isinstance(value, list | tuple) else value

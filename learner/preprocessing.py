@@ -24,16 +24,14 @@ class EnvToModule:
         self, _env: Any = None, _spaces: Any = None, _device: Any = None
     ) -> list[ConnectorV2]:
         """Returns them in the order in which the policy graph knows them."""
-        section, multi_agent = self.section, self.is_multi_agent
+        section = self.section
         made: list[ConnectorV2] = []
         if section.flatten_observations:
-            made.append(FlattenObservations(multi_agent=multi_agent))
+            made.append(FlattenObservations(multi_agent=self.is_multi_agent))
         if section.observation_filter == "MeanStdFilter":
-            made.append(MeanStdFilter(multi_agent=multi_agent))
+            made.append(MeanStdFilter())
         if section.frame_stack > 1:
-            made.append(
-                FrameStackingEnvToModule(num_frames=section.frame_stack, multi_agent=multi_agent)
-            )
+            made.append(FrameStackingEnvToModule(num_frames=section.frame_stack))
         return made
 
 
@@ -42,8 +40,7 @@ class LearnerStacking:
     """Makes what `AlgorithmConfig.learners(learner_connector=…)` wants, to stack frames again."""
 
     frames: int
-    is_multi_agent: bool
 
     def __call__(self, _observation_space: Any = None, _action_space: Any = None) -> ConnectorV2:
         """Returns it."""
-        return FrameStackingLearner(num_frames=self.frames, multi_agent=self.is_multi_agent)
+        return FrameStackingLearner(num_frames=self.frames)

@@ -36,6 +36,8 @@ from headrace.protocol.messages import FleetReport, Ledger
 from headrace.protocol.trajectory import DEFAULT_AGENT
 
 PREFIX = "headrace"
+_MAX_TASKS = 100
+"""Of which returns are told: actors name them, and RLlib's logger forgets nothing."""
 
 # RLlib's runners for one agent and for several have different names for the same.
 _AGENT_RETURN = {False: "agent_episode_return_mean", True: EPISODE_AGENT_RETURN_MEAN}
@@ -51,6 +53,11 @@ class _Ended:
     agents: tuple[AgentTotals, ...]
     is_multi_agent: bool
     task: str | None
+
+    @property
+    def episode_return(self) -> float:
+        """Of all agents together."""
+        return sum(agent.episode_return for agent in self.agents)
 
     @classmethod
     def with_(cls, piece: EpisodePiece) -> _Ended | None:
@@ -86,6 +93,7 @@ class SampleMetrics:
         self._episodes = 0
         # RLlib's window holds no more of them.
         self._ended: deque[_Ended] = deque(maxlen=self._window)
+        self._returns_by_task: dict[str, list[float]] = {}
         self._wait_s = 0.0
         self._steps_by_lag: Counter[int] = Counter()
 
@@ -106,6 +114,7 @@ class SampleMetrics:
         if ended is not None:
             self._episodes += 1
             self._ended.append(ended)
+            self._note_task(ended)
 
     def flush(self, report: FleetReport | None) -> None:
         """Logs what came since the last call."""
@@ -122,7 +131,7 @@ class SampleMetrics:
         log, window = self._logger.log_value, self._window
         for ended in self._ended:
             length = ended.length
-            returned = sum(agent.episode_return for agent in ended.agents)
+            returned = ended.episode_return
             log(EPISODE_LEN_MEAN, length, window=window)
             log(EPISODE_RETURN_MEAN, returned, window=window)
             log(EPISODE_DURATION_SEC_MEAN, ended.seconds, window=window)
@@ -131,11 +140,19 @@ class SampleMetrics:
             log(EPISODE_LEN_MAX, length, reduce="max", window=window)
             log(EPISODE_RETURN_MAX, returned, reduce="max", window=window)
             self._log_agents(ended)
-            if ended.task is not None:
-                key = (PREFIX, "tasks", ended.task)
-                log((*key, EPISODE_RETURN_MEAN), returned, window=window)
-                log((*key, NUM_EPISODES), 1, reduce="sum")
         self._ended.clear()
+        for task, returns in self._returns_by_task.items():
+            key = (PREFIX, "tasks", task)
+            log((*key, NUM_EPISODES), len(returns), reduce="sum")
+            for one in returns[-window:]:
+                log((*key, EPISODE_RETURN_MEAN), one, window=window)
+            returns.clear()
+
+    def _note_task(self, ended: _Ended) -> None:
+        tasks = self._returns_by_task
+        if ended.task is None or (ended.task not in tasks and len(tasks) >= _MAX_TASKS):
+            return
+        tasks.setdefault(ended.task, []).append(ended.episode_return)
 
     def _log_agents(self, ended: _Ended) -> None:
         log, window = self._logger.log_value, self._window

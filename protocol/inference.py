@@ -36,11 +36,13 @@ class Description(Message, frozen=True, tag="description"):
 
     Attributes:
         multi_agent: whether an episode has agents with names of their own.
+        infos: names of the infos that are recorded; unset for none.
     """
 
     run: Name
     version: PolicyVersion
     multi_agent: bool = False
+    infos: tuple[Name, ...] | msgspec.UnsetType = msgspec.UNSET
 
 
 class InferenceMessage(Message, frozen=True):

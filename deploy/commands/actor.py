@@ -16,6 +16,7 @@ from headrace.actors.collector import Collector
 from headrace.actors.environments import make_environment
 from headrace.actors.multi_agent_collector import MultiAgentCollector
 from headrace.actors.multi_agent_simulators import simulator_of
+from headrace.actors.resets import ResetOptions
 from headrace.actors.restarting import RestartingEnvironment, RestartingSimulator
 from headrace.deploy import options
 from headrace.deploy.process import configure_logging, on_stop_signal, raise_open_files_limit
@@ -106,7 +107,7 @@ def command(  # noqa: PLR0913 - one parameter per option
         make = functools.partial(
             make_environment, env_id, environments, config, timeout_s=env_timeout_s
         )
-        environment = RestartingEnvironment(make, stop.wait)
+        environment = RestartingEnvironment(make, stop.wait, functools.partial(_assigned, client))
         try:
             Collector(client, environment, seed=seed).run(stop)
         finally:
@@ -122,16 +123,23 @@ def _act_with_several(
     stop: threading.Event,
 ) -> None:
     make = load_function(source, "--multi-agent")
-    simulators = [
-        RestartingSimulator(lambda: simulator_of(make(**config)), stop.wait)
-        for _ in range(environments)
-    ]
-    try:
-        with open_client() as client:
+    with open_client() as client:
+        assigned = functools.partial(_assigned, client)
+        simulators = [
+            RestartingSimulator(lambda: simulator_of(make(**config)), stop.wait, assigned)
+            for _ in range(environments)
+        ]
+        try:
             MultiAgentCollector(client, simulators, seed=seed).run(stop)
-    finally:
-        for simulator in simulators:
-            simulator.close()
+        finally:
+            for simulator in simulators:
+                simulator.close()
+
+
+def _assigned(client: Client) -> ResetOptions | None:
+    """Returns what simulators are to be reset with now."""
+    assignment = client.assignment
+    return None if assignment is None else assignment.options
 
 
 def _act_with_rllib(

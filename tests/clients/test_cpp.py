@@ -16,15 +16,16 @@ from typing import Any
 import gymnasium
 import numpy as np
 import pytest
-from chaos.foreign import ForeignStage
-from chaos.stage import judge
-from support.examples import RUN, make_manifest, make_module
+from support.examples import RUN
+from support.foreign_clients import (
+    assert_that_broker_kills_cost_nothing,
+    cart_pole_manifest,
+    start_guarded,
+)
 from support.running import BrokerThread, Context, Learner, wait_until
 from support.serving import ServerThread, chunks_of, one_module, publish
 
-from headrace.broker.key_folder import KeyFolder
 from headrace.deploy.conformance.scenes import SCENES
-from headrace.protocol.manifest import ColumnSpec, Manifest
 from headrace.protocol.trajectory import unpack_batch
 from headrace.protocol.validation import find_batch_fault
 
@@ -129,15 +130,6 @@ def test_it_conforms(programs: Path) -> None:
     assert f"{len(SCENES)} of {len(SCENES)} scenes passed" in played.stdout
 
 
-def cart_pole_manifest() -> Manifest:
-    columns = (
-        ColumnSpec("obs", "float32", (4,)),
-        ColumnSpec("actions", "int64", (), 0.0, 1.0),
-        ColumnSpec("rewards", "float32", ()),
-    )
-    return make_manifest(batch=200, module=make_module(columns=columns, lookback=3))
-
-
 def test_it_records_what_a_broker_and_a_learner_take(
     programs: Path, broker: BrokerThread, context: Context
 ) -> None:
@@ -190,13 +182,7 @@ def test_it_says_which_column_it_cannot_record(
 def test_it_joins_a_broker_that_asks_for_keys(
     programs: Path, context: Context, tmp_path: Path, start_broker: Callable[..., BrokerThread]
 ) -> None:
-    keys = KeyFolder(tmp_path / "keys")
-    keys.create()
-    guarded = start_broker(keys=keys)
-    trainer = keys.invite("learner", "trainer", guarded.address)
-    file = tmp_path / "walker.join"
-    file.touch(mode=0o600)
-    file.write_text(keys.invite("actor", "walker", guarded.address).to_line())
+    guarded, trainer, file = start_guarded(start_broker, tmp_path)
     with Learner(context, guarded.address, invitation=trainer) as learner:
         learner.publish(1, cart_pole_manifest())
         with running(programs / "random_actor", "--join", file):
@@ -205,21 +191,8 @@ def test_it_joins_a_broker_that_asks_for_keys(
 
 @pytest.mark.slow
 def test_its_actors_lose_nothing_when_the_broker_is_killed(programs: Path, tmp_path: Path) -> None:
-    pause = threading.Event()
     command = (str(programs / "scripted_actor"),)
-    with ForeignStage(tmp_path / "stage", command, actors=2) as stage:
-        stage.start_all(actor={"pause_s": 0.005}, learner={})
-        for _ in range(5):
-            pause.wait(2.0)
-            stage.broker.kill()
-            stage.start_broker()
-        pause.wait(3.0)
-        findings = judge(stage.finish())
-    assert findings.ledger.produced > 100
-    assert findings.ledger.lost == 0
-    assert findings.handed_twice == 0
-    assert findings.sent_twice <= findings.open_at_faults
-    assert findings.violations == []
+    assert_that_broker_kills_cost_nothing(command, tmp_path / "stage")
 
 
 # ------------------------------------------------------------------ as a thin simulator

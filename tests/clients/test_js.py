@@ -8,31 +8,24 @@ import shutil
 import signal
 import subprocess
 import sys
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from chaos.foreign import ForeignStage
-from chaos.stage import judge
-from support.examples import make_manifest, make_module
+from support.foreign_clients import (
+    assert_that_broker_kills_cost_nothing,
+    cart_pole_manifest,
+    start_guarded,
+)
 from support.running import BrokerThread, Context, Learner, wait_until
 from support.serving import ServerThread, chunks_of, one_module, publish
 
-from headrace.broker.key_folder import KeyFolder
 from headrace.deploy.conformance.scenes import SCENES
-from headrace.protocol.manifest import ColumnSpec
 
 ROOT = Path(__file__).parents[2]
 RUNTIME = "onnxruntime-node@1.24.3"
 INSTALL_S = 300.0
-BETWEEN_KILLS_S = 2.0
-RECORDED = (
-    ColumnSpec("obs", "float32", (4,)),
-    ColumnSpec("actions", "int64", (), 0.0, 1.0),
-    ColumnSpec("rewards", "float32", ()),
-)
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -125,28 +118,14 @@ def test_it_conforms(package: Path) -> None:
 def test_no_batch_is_lost_or_trained_on_twice_when_brokers_are_killed(
     package: Path, tmp_path: Path
 ) -> None:
-    pause = threading.Event()
     command = ("node", str(package / "tests" / "scripted-actor.js"))
-    with ForeignStage(tmp_path / "stage", command, actors=2) as stage:
-        stage.start_all(actor={"pause_s": 0.005}, learner={})
-        for _ in range(5):
-            pause.wait(BETWEEN_KILLS_S)
-            stage.broker.kill()
-            stage.start_broker()
-        pause.wait(BETWEEN_KILLS_S)
-        entries = stage.finish()
-    findings = judge(entries)
-    assert findings.ledger.produced > 100
-    assert findings.ledger.lost == 0
-    assert findings.handed_twice == 0
-    assert findings.sent_twice <= findings.open_at_faults
-    assert findings.violations == []
+    assert_that_broker_kills_cost_nothing(command, tmp_path / "stage")
 
 
 def test_recorded_batches_are_accepted_and_a_stopped_actor_says_goodbye(
     broker: BrokerThread, learner: Learner, start: Start
 ) -> None:
-    learner.publish(1, make_manifest(module=make_module(columns=RECORDED)))
+    learner.publish(1, cart_pole_manifest(lookback=0))
     actor = start("tests/random-actor.js", "--address", broker.address, "--seed", "1")
     chunks = chunks_of(learner, 600)
     actor.send_signal(signal.SIGTERM)
@@ -161,7 +140,7 @@ def test_recorded_batches_are_accepted_and_a_stopped_actor_says_goodbye(
 def test_an_actor_that_is_superseded_ends_with_exit_status_3(
     broker: BrokerThread, learner: Learner, start: Start
 ) -> None:
-    learner.publish(1, make_manifest(module=make_module(columns=RECORDED)))
+    learner.publish(1, cart_pole_manifest(lookback=0))
     arguments = ("tests/random-actor.js", "--address", broker.address, "--actor", "twin")
     former = start(*arguments)
     wait_until(lambda: any(actor.env_steps for actor in broker.status.actors))
@@ -172,15 +151,9 @@ def test_an_actor_that_is_superseded_ends_with_exit_status_3(
 def test_an_actor_that_was_invited_delivers_to_a_broker_with_keys(
     tmp_path: Path, start_broker: Callable[..., BrokerThread], context: Context, start: Start
 ) -> None:
-    keys = KeyFolder(tmp_path / "keys")
-    keys.create()
-    broker = start_broker(keys=keys)
-    trainer = keys.invite("learner", "trainer", broker.address)
-    join = tmp_path / "walker.join"
-    join.touch(mode=0o600)
-    join.write_text(keys.invite("actor", "walker", broker.address).to_line())
+    broker, trainer, join = start_guarded(start_broker, tmp_path)
     with Learner(context, broker.address, invitation=trainer) as learner:
-        learner.publish(1, make_manifest(module=make_module(columns=RECORDED)))
+        learner.publish(1, cart_pole_manifest(lookback=0))
         actor = start("tests/random-actor.js", "--join", str(join))
         assert chunks_of(learner, 100)
         actor.send_signal(signal.SIGTERM)

@@ -60,6 +60,16 @@ def test_an_episode_is_recorded_step_by_step(client: PolicyClient, learner: Lear
     assert all(chunk.columns["obs"][0, 0] == chunk.t_started for chunk in chunks)
 
 
+def test_short_episodes_share_a_batch(client: PolicyClient, learner: Learner) -> None:
+    publish(learner, one_module())
+    for _ in range(20):
+        play(client, 2)
+    client.close()
+    batches = learner.take(40)
+    assert sum(batch.lease.env_steps for batch in batches) == 40
+    assert len(batches) < 10
+
+
 def test_who_cannot_wait_forever_asks_whether_there_is_a_policy(
     client: PolicyClient, learner: Learner, broker: BrokerThread
 ) -> None:

@@ -90,6 +90,23 @@ def test_a_request_that_is_repeated_changes_nothing_and_has_the_same_answer(
     assert [chunk.episode_return for chunk in chunks if chunk.is_done] == [sum(range(61))]
 
 
+def test_a_request_has_to_wait_for_the_answer_to_the_one_before(
+    broker: BrokerThread, learner: Learner, context: Context
+) -> None:
+    with (
+        ServerThread(broker.address) as server,
+        closing(ThinSimulator(context, server.endpoint)) as thin,
+    ):
+        thin.send("act", "e", 0, turn(0))  # there is no policy yet
+        header, _ = thin.ask("act", "e", 1, turn(1, 1.0))
+        assert (header["code"], header["turn"]) == ("invalid_turn", 1)
+        assert header["reason"] == "turn 0 is not answered yet"
+        publish(learner, one_module())
+        header, _ = thin.receive()
+        assert (header["kind"], header["turn"]) == ("actions", 0)
+        assert thin.ask("act", "e", 1, turn(1, 1.0))[0]["kind"] == "actions"
+
+
 def test_another_connection_may_go_on_with_an_episode(
     thin: ThinSimulator, served: ServerThread, context: Context
 ) -> None:

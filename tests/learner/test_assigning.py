@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
 import pytest
 import support.levels  # noqa: F401 # pyright: ignore[reportUnusedImport] - registers Levels-v0
 from ray.rllib.algorithms.algorithm import Algorithm
@@ -13,6 +14,7 @@ from support.algorithms import algorithm_of, collecting, make_config
 from support.running import BrokerThread, Context, wait_until
 
 from headrace.learner import assign
+from headrace.learner.assigning import make_assignment
 from headrace.protocol.errors import ConfigError
 
 pytestmark = pytest.mark.usefixtures("ray_session")
@@ -57,6 +59,15 @@ def test_remote_runners_alone_assign_as_well(broker: BrokerThread) -> None:
         wait_until(lambda: broker.status.task == "level-2", 60)
 
 
+def test_numpys_numbers_are_numbers() -> None:
+    options = {"level": np.int64(3), "wind": np.linspace(0.0, 1.0, 3), "pair": (np.float32(0.5), 1)}
+    assert make_assignment(1, "task", options, None).options == {
+        "level": 3,
+        "wind": [0.0, 0.5, 1.0],
+        "pair": [0.5, 1],
+    }
+
+
 @pytest.mark.parametrize(
     ("task", "options", "seed", "why"),
     [
@@ -64,6 +75,8 @@ def test_remote_runners_alone_assign_as_well(broker: BrokerThread) -> None:
         ("", {}, None, "a task is"),
         ("nested", {"map": {"x": 1}}, None, "lists of these"),
         ("negative", {}, -1, "a seed is not negative"),
+        ("long", {"seed": 2**70}, None, "options are numbers"),
+        ("surrogate", {"text": "\ud800"}, None, "options are numbers"),
         ("large", {"text": "x" * 20_000}, None, "the limit is 16384"),
     ],
 )

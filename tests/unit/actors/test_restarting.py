@@ -18,8 +18,9 @@ def _none_was_made() -> None:
     Fragile.made = 0
 
 
-def no_pause(_: float) -> None:
+def no_pause(_: float) -> bool:
     """Tries again at once."""
+    return False
 
 
 def test_an_environment_that_raises_is_closed_and_made_anew() -> None:
@@ -40,20 +41,54 @@ def test_an_environment_that_raises_is_closed_and_made_anew() -> None:
     environment.close()
 
 
-def test_one_that_was_made_anew_is_reset_with_the_same_options() -> None:
+def test_one_that_was_made_anew_is_reset_with_the_newest_options() -> None:
     made: list[Fragile] = []
 
     def make() -> SingleEnvironment:
         made.append(Fragile(fails_at=2))
         return SingleEnvironment(made[-1])
 
-    environment = RestartingEnvironment(make, no_pause)
+    environment = RestartingEnvironment(make, no_pause, lambda: {"level": 3})
     environment.reset(1, {"level": 2})
     environment.step(ACTION)
     with pytest.raises(EpisodesBroken):
         environment.step(ACTION)
-    assert [env.options for env in made] == [{"level": 2}] * 2
+    assert [env.options for env in made] == [{"level": 2}, {"level": 3}]
     environment.close()
+
+
+class Picky(Fragile):
+    """Knows no level but the first."""
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> Any:
+        if (options or {}).get("level", 1) != 1:
+            raise KeyError("level")
+        return super().reset(seed=seed, options=options)
+
+
+def test_a_reset_that_fails_is_tried_with_what_is_wanted_by_then() -> None:
+    wanted = iter([{"level": 2}, {"level": 2}, {"level": 1}])
+    environment = RestartingEnvironment(
+        lambda: SingleEnvironment(Picky()), no_pause, lambda: next(wanted)
+    )
+    environment.reset(1)
+    assert environment.reset(None, {"level": 2})["obs"].tolist() == [[0.0, 0.0]]
+    assert next(wanted, None) is None
+    environment.close()
+
+
+def test_a_first_reset_that_fails_is_raised() -> None:
+    environment = RestartingEnvironment(lambda: SingleEnvironment(Picky()), no_pause)
+    with pytest.raises(KeyError):
+        environment.reset(1, {"level": 2})
+
+
+def test_it_is_given_up_where_there_is_no_need_to_go_on() -> None:
+    environment = RestartingEnvironment(
+        lambda: SingleEnvironment(Picky()), lambda _: True, lambda: {"level": 2}
+    )
+    environment.reset(1)
+    assert environment.reset(None, {"level": 2}) is None
 
 
 def test_making_it_anew_is_tried_until_it_works_at_ever_longer_pauses() -> None:
@@ -65,7 +100,11 @@ def test_making_it_anew_is_tried_until_it_works_at_ever_longer_pauses() -> None:
             raise OSError(reason)
         return SingleEnvironment(Fragile(fails_at=1))
 
-    environment = RestartingEnvironment(make, pauses.append)
+    def pause(pause_s: float) -> bool:
+        pauses.append(pause_s)
+        return False
+
+    environment = RestartingEnvironment(make, pause)
     environment.reset(seed=1)
     with pytest.raises(EpisodesBroken):
         environment.step(ACTION)

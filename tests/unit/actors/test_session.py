@@ -24,6 +24,7 @@ from headrace.protocol.headers import encode_header, ingest_decoder
 from headrace.protocol.identity import PolicyVersion
 from headrace.protocol.messages import (
     Alive,
+    Assignment,
     Beacon,
     Credit,
     Delivery,
@@ -208,6 +209,18 @@ def test_an_evaluation_needs_a_task_and_its_weights_but_no_credit(session: Actor
     header = ingest_decoder().decode(sent[1])[0]
     assert isinstance(header, Trajectories)
     assert (header.purpose, header.task) == ("evaluate", "task")
+
+
+def test_a_broker_that_grants_nothing_yet_does_not_end_an_assignment(
+    session: ActorSession,
+) -> None:
+    assignment, credit = Assignment(4, "level-4", {"level": 4}), Credit(1, 10, 1.0, V1)
+    control(session, msgspec.structs.replace(delivery(), assignment=assignment))
+    assert session.assignment == assignment
+    control(session, delivery(broker=2))
+    assert session.assignment == assignment
+    control(session, delivery(broker=2, credit=credit))
+    assert session.assignment is None
 
 
 def test_a_batch_begun_under_an_earlier_brokers_credit_may_be_finished(

@@ -54,6 +54,7 @@ def test_it_outlives_its_session_but_not_its_learner_run() -> None:
     assert fleet.delivery("a").assignment == Assignment(3, "third")
     fleet.leave(session=2)
     fleet.open(session=3, learner_run="run-2")
+    fleet.pull(0, session=3)
     assert fleet.delivery("a").assignment is UNSET
     assign(fleet, Assignment(1, "first"), session=3)
     assert fleet.delivery("a").assignment == Assignment(1, "first")
