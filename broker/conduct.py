@@ -21,7 +21,8 @@ class ConductLimits:
     """What a peer may do.
 
     Attributes:
-        messages_per_s, bytes_per_s: on average over two seconds; more is dropped, and sent again.
+        messages_per_s, bytes_per_s: on average over two seconds; more is dropped, and sent again. A
+            compressed payload counts as what it is unpacked.
         subscriptions_per_s: the same for subscriptions, of which a fleet with one key has three for
             each actor; more are ignored, and are strikes.
         strikes: so many messages that are no legal ones, or batches that do not fit or were begun

@@ -18,6 +18,7 @@ from headrace.broker.leasing import Leasing
 from headrace.broker.queue import QueuedBatch
 from headrace.broker.status import BrokerStatus, status_of
 from headrace.broker.storing import StoredBatches
+from headrace.protocol.compression import unpacked_bytes
 from headrace.protocol.errors import RejectCode, RemoteProtocolError
 from headrace.protocol.flow import Outcome
 from headrace.protocol.headers import (
@@ -224,7 +225,7 @@ class Router:
             read(frames, now_s, name)
             return
         rejects = self._actors.rejects
-        match self._conduct.judge(name, sum(map(len, frames)), now_s):
+        match self._conduct.judge(name, sum(map(unpacked_bytes, frames)), now_s):
             case Ruling.READ:
                 before = rejects.total()
                 read(frames, now_s, name)

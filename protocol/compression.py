@@ -16,6 +16,7 @@ from headrace.protocol.limits import DEFAULT_LIMITS, DecodeLimits
 
 Compression = Literal["lz4"]
 Frame = bytes | memoryview
+_MAGIC = bytes.fromhex("04224d18")
 
 
 def compress(
@@ -38,10 +39,7 @@ def decompress(
     """
     if isinstance(compression, UnsetType):
         return payload
-    try:
-        size_bytes = int(lz4.frame.get_frame_info(payload)["content_size"])
-    except (RuntimeError, ValueError) as error:
-        raise _fault(f"no LZ4 frame: {error}") from error
+    size_bytes = _content_bytes(payload)
     if not size_bytes:
         raise _fault("an LZ4 frame that is empty, or does not tell the size of its content")
     if size_bytes > limits.max_payload_bytes:
@@ -57,6 +55,27 @@ def decompress(
         raise _fault("bytes after the LZ4 frame")
     decompressed: bytes = content
     return decompressed
+
+
+def unpacked_bytes(frame: Frame) -> int:
+    """Returns how large a frame is once it is unpacked, as far as it tells; for limits of rate.
+
+    No header and no other payload begins as an LZ4 frame does.
+    """
+    if frame[:4] != _MAGIC:
+        return len(frame)
+    try:
+        return max(len(frame), _content_bytes(frame))
+    except RemoteProtocolError:
+        return len(frame)
+
+
+def _content_bytes(frame: Frame) -> int:
+    """Returns the size that an LZ4 frame tells of its content, 0 if it does not."""
+    try:
+        return int(lz4.frame.get_frame_info(frame)["content_size"])
+    except (RuntimeError, ValueError) as error:
+        raise _fault(f"no LZ4 frame: {error}") from error
 
 
 def _fault(what: str) -> RemoteProtocolError:

@@ -4,7 +4,7 @@ import lz4.frame
 import pytest
 from msgspec import UNSET, UnsetType
 
-from headrace.protocol.compression import Compression, compress, decompress
+from headrace.protocol.compression import Compression, compress, decompress, unpacked_bytes
 from headrace.protocol.errors import RejectCode, RemoteProtocolError
 from headrace.protocol.limits import DecodeLimits
 
@@ -44,6 +44,13 @@ def test_what_is_no_single_frame_of_a_known_size_is_malformed(frame: bytes, why:
     with pytest.raises(RemoteProtocolError, match=why) as told:
         decompress("lz4", frame)
     assert told.value.code is RejectCode.MALFORMED
+
+
+def test_a_frame_counts_as_what_it_is_unpacked() -> None:
+    assert unpacked_bytes(memoryview(FRAME)) == len(PICTURES)
+    assert unpacked_bytes(PICTURES) == len(PICTURES)
+    assert unpacked_bytes(FRAME[:6]) == 6
+    assert unpacked_bytes(lz4.frame.compress(b"", store_size=False)) < 20
 
 
 def test_the_size_is_checked_before_anything_is_unpacked() -> None:
