@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import ray
+from support.algorithms import algorithm_of, collecting, make_config
+from support.running import BrokerThread, Context, wait_until
+
+from examples.curriculum.wider_starts import BOUNDS, MASTERED, WiderStarts
+
+pytestmark = [pytest.mark.rllib, pytest.mark.slow]
+
+
+@pytest.fixture(autouse=True)
+def _ray() -> Iterator[None]:
+    """Ray, unless tests of the learner have started it in this process."""
+    is_ours = not ray.is_initialized()
+    if is_ours:
+        ray.init(include_dashboard=False, log_to_driver=False, num_cpus=2)
+    yield
+    if is_ours:
+        ray.shutdown()
+
+
+def told(level: int, returned: float) -> dict[str, Any]:
+    tasks = {f"within-{BOUNDS[level]}": {"episode_return_mean": returned}}
+    return {"env_runners": {"headrace": {"tasks": tasks}}}
+
+
+def test_a_level_that_is_mastered_is_followed_by_a_harder_one(
+    broker: BrokerThread, context: Context
+) -> None:
+    config = make_config(broker).callbacks(WiderStarts)
+    with algorithm_of(config) as algorithm, collecting(broker, context):
+        result = algorithm.train()
+        tasks = result["env_runners"]["headrace"]["tasks"]
+        assert tasks["within-0.05"]["num_episodes"] > 5
+        curriculum = WiderStarts()
+        for level in range(len(BOUNDS) - 1):
+            curriculum.on_train_result(algorithm=algorithm, result=told(level, MASTERED - 1))
+            assert curriculum.level == level
+            curriculum.on_train_result(algorithm=algorithm, result=told(level, MASTERED + 1))
+            harder = f"within-{BOUNDS[level + 1]}"
+            wait_until(lambda expected=harder: broker.status.task == expected)  # type: ignore[misc]
+        curriculum.on_train_result(algorithm=algorithm, result=told(len(BOUNDS) - 1, 500.0))
+        assert curriculum.level == len(BOUNDS) - 1
