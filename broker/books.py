@@ -27,7 +27,10 @@ from headrace.protocol.trajectory import unpack_batch
 from headrace.protocol.validation import find_batch_fault
 
 _BELIEVES_S = 60.0
-"""How long after its start a broker believes what actors say to have begun under another one."""
+"""How long after its start a broker believes what actors say to have begun under another one.
+
+And how long it counts the learner sessions of another one that are not back.
+"""
 
 
 class BrokerBooks:
@@ -139,6 +142,15 @@ class BrokerBooks:
         leased = sum(len(session.leases) for session in self.sessions)
         ledger = self.fleet.ledger(len(self.queue) + leased)
         return self.store.add_to(ledger) if self.store is not None else ledger
+
+    def count_sessions(self, now_s: float) -> int:
+        """Returns how many sessions the learner has, those that are not back included at first.
+
+        Should this broker die, too, the next one has to know that they may have trained on what
+        actors send again.
+        """
+        is_young = now_s - self.started_at_s < _BELIEVES_S
+        return len(self.sessions) + (self.sessions.missing if is_young else 0)
 
     @property
     def evaluators(self) -> list[Origin]:

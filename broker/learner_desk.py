@@ -70,7 +70,7 @@ class LearnerDesk:
         session.last_heard_s = now_s
         match message:
             case Pull():
-                self._take_pull(session, message)
+                self._take_pull(session, message, now_s)
             case Offer():
                 self._take_offer(session, message, now_s)
             case Publish():
@@ -158,10 +158,10 @@ class LearnerDesk:
         books.sessions.open(session)
         books.outbox.note(f"learner {hello.worker_index} of run {hello.run} joined")
         self._welcome(session)
-        for other in books.sessions:
-            self._report_to(other)  # each must know how many there are when the broker restarts
+        for other in books.sessions:  # each must know how many there are when the broker restarts
+            self._report_to(other, now_s)
 
-    def _take_pull(self, session: LearnerSession, pull: Pull) -> None:
+    def _take_pull(self, session: LearnerSession, pull: Pull, now_s: float) -> None:
         books = self._books
         session.lease_up_to_steps = max(session.lease_up_to_steps, pull.lease_up_to_steps)
         session.progress = pull.progress or session.progress
@@ -174,9 +174,9 @@ class LearnerDesk:
             books.finish(batch, Outcome.CONSUMED)
         for origin, seq in awaited:
             self._actors.remember_mark(Mark(*origin, 0, (seq,)))
-        self._report_to(session)
+        self._report_to(session, now_s)
 
-    def _report_to(self, session: LearnerSession) -> None:
+    def _report_to(self, session: LearnerSession, now_s: float) -> None:
         books = self._books
         self._send(
             session.routing_id,
@@ -188,7 +188,7 @@ class LearnerDesk:
                 evaluators=len(books.evaluators),
                 last_lease=session.last_lease,
                 stopping=any(other.stopping for other in books.sessions),
-                sessions=len(books.sessions),
+                sessions=books.count_sessions(now_s),
             ),
         )
 

@@ -149,9 +149,19 @@ class LearnerSessions:
     @property
     def are_complete(self) -> bool:
         """Whether as many are back from an earlier broker as any of them knew there."""
+        known, back = self._known_and_back
+        return 0 < known <= back
+
+    @property
+    def missing(self) -> int:
+        """How many an earlier broker had, as those who are back tell, that are not back."""
+        known, back = self._known_and_back
+        return max(0, known - back)
+
+    @property
+    def _known_and_back(self) -> tuple[int, int]:
         back = [session.hello for session in self._by_id.values() if session.hello.former]
-        known = max((hello.sessions for hello in back), default=0)
-        return 0 < known <= len(back)
+        return max((hello.sessions for hello in back), default=0), len(back)
 
     def replaced_by(self, hello: LearnerHello) -> list[LearnerSession]:
         """Returns the sessions that `hello` would end: the same runner's, or another run's."""

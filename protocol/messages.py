@@ -476,7 +476,8 @@ class FleetReport(Message, frozen=True, tag="fleet_report"):
         last_lease: the newest lease that was sent before this message; a session that has not got
             it lost it with a connection, and begins anew.
         stopping: a session of this run said that the run is to end.
-        sessions: of the learner; the only one may publish without being asked.
+        sessions: of the learner; the only one may publish without being asked. Those that an
+            earlier broker had and that are not back count for a while.
     """
 
     session: Count

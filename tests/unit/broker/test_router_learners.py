@@ -407,6 +407,26 @@ def test_a_report_tells_the_newest_lease_so_that_a_lost_one_is_noticed(fleet: Fa
     assert fleet.last(FleetReport).last_lease == 1
 
 
+def test_a_session_that_never_came_back_is_counted_for_the_next_broker() -> None:
+    """It may have trained on what is still to be sent again."""
+    fleet = FakeFleet(Router(RouterConfig(), 1, 0.0))
+    fleet.open(session=2, former=1, sessions=2)
+    fleet.open(session=3, worker_index=1)  # a new process in the place of the one that died
+    assert fleet.last(FleetReport).sessions == 3
+    again = FakeFleet(Router(RouterConfig(), 2, 0.0))
+    again.join("a", last_seq=1)
+    again.publish(session=4, former=2, sessions=3)
+    again.open(session=5, worker_index=1, former=3, sessions=3)
+    again.push("a", 1, sent_before=True)
+    assert again.pull(100, session=4) == []
+    again.now_s = 4.0
+    [lease] = again.pull(100, session=4)
+    assert lease.attempt == 2
+    again.now_s = 61.0
+    again.pull(100, session=4)
+    assert again.last(FleetReport).sessions == 2
+
+
 def test_a_late_publish_of_a_passed_version_is_ignored(fleet: FakeFleet) -> None:
     fleet.open(session=2, worker_index=1)
     for number in (5, 6):
