@@ -48,6 +48,8 @@ num_epochs = 4
 class Commands:
     """Starts `headrace` sub-commands in a folder; `end` ends, by pid, what still runs of them.
 
+    Brokers are killed then: told to stop, they wait for a learner that takes what is queued.
+
     Attributes:
         prefix: the start of their command lines.
     """
@@ -55,6 +57,7 @@ class Commands:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.started: list[subprocess.Popen[bytes]] = []
+        self._brokers: list[subprocess.Popen[bytes]] = []
         self.run_file = folder / "run.toml"
         self.prefix: list[str] = []
 
@@ -86,6 +89,7 @@ class Commands:
         announced.unlink(missing_ok=True)
         arguments = ["broker", "--address", address, "--http", "127.0.0.1:0"]
         process = self.start("broker", *arguments, "--announce", str(announced), *options)
+        self._brokers.append(process)
         wait_until(announced.exists)
         found = json.loads(announced.read_text())
         return process, found["address"], found["http"]
@@ -104,10 +108,14 @@ class Commands:
         return summary
 
     def end(self) -> None:
-        for process in self.started:
+        # Brokers last: actors wait for one that is not there to take what they have finished.
+        for process in sorted(self.started, key=self._brokers.__contains__):
             if process.poll() is not None:
                 continue
             children = psutil.Process(process.pid).children(recursive=True)
+            if process in self._brokers:
+                for started in (psutil.Process(process.pid), *children):
+                    started.kill()
             process.terminate()
             try:
                 process.wait(20)
