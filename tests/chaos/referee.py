@@ -65,8 +65,8 @@ class Findings:
         out_of_order: batches that a learner's process was handed, at the first attempt, after a
             later one of the same origin,
         learners_were_hurt: which explains that: what one gives back comes late to the others.
-        late_after_death: more of them, which were open when the broker died beside several
-            learners: it had leased them to another one that they did not reach.
+        late_after_death: more of them, which nobody had been handed when the broker died beside
+            several learners: it had leased them to another one that they did not reach.
         sent_twice: transmissions beyond the first of each batch,
         open_at_faults: batches that were unacknowledged at the faults, which may be sent again.
         disagreements: actors whose own books say something else.
@@ -98,11 +98,12 @@ class Findings:
 @dataclass
 class _Origin:
     produced: set[int] = field(default_factory=set)
+    unhanded: set[int] = field(default_factory=set)
     transmissions: Counter[int] = field(default_factory=Counter)
     handed: set[int] = field(default_factory=set)
     acknowledged: int = 0
     newest: int = 0
-    open_at_death: range = range(0)
+    unhanded_at_death: frozenset[int] = frozenset()
     ended: tuple[int, int, int, int] | None = None
 
 
@@ -130,6 +131,7 @@ class Referee:
                     actor, life, number = entry.fields
                     origin = self._origins[actor, life]
                     origin.produced.add(number)
+                    origin.unhanded.add(number)
                     origin.newest = number
                 case "transmitted":
                     actor, life, number = entry.fields
@@ -160,6 +162,7 @@ class Referee:
         batch = BatchId(actor, actor_life, number)
         self._newest_take[worker, life] = take
         self._origins[actor, actor_life].handed.add(number)
+        self._origins[actor, actor_life].unhanded.discard(number)
         where = (worker, life, (actor, actor_life))
         if attempt == 1:
             if number < self._newest_handed[where]:
@@ -169,11 +172,11 @@ class Referee:
 
     def _note_open(self) -> None:
         for origin in self._origins.values():
-            origin.open_at_death = range(origin.acknowledged + 1, origin.newest + 1)
+            origin.unhanded_at_death = frozenset(origin.unhanded)
 
     def _note_late(self, worker: int, origin: _Origin, number: int) -> None:
         has_others = any(other != worker for other, _ in self._newest_take)
-        if has_others and number in origin.open_at_death:
+        if has_others and number in origin.unhanded_at_death:
             self._late_after_death += 1
         else:
             self._out_of_order += 1

@@ -40,6 +40,12 @@ def test_what_another_learner_was_to_get_from_a_broker_that_died_may_come_late()
     assert not found.violations
 
 
+def test_it_may_come_late_too_where_a_journal_had_answered_for_it() -> None:
+    death, stored = ("fault", "kill", "broker.0"), ("acknowledged", 0, 0, 3)
+    found = judge(*sent(1, 2, 3), stored, handed(1, 1), handed(0, 3), death, handed(0, 2))
+    assert (found.out_of_order, found.late_after_death) == (0, 1)
+
+
 def test_a_death_of_the_broker_explains_nothing_where_there_is_one_learner() -> None:
     death = ("fault", "kill", "broker.0")
     assert judge(*sent(1, 2), handed(0, 2), death, handed(0, 1)).out_of_order == 1
