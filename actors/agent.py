@@ -130,20 +130,6 @@ class VectorAgent:
         self._delivery.assigned = reset.task
         return reset
 
-    def _deliver(self) -> None:
-        """Ends the batch under way, with what is seen after its last step."""
-        batch, policy = self._batch, self._policy
-        if batch is None or policy is None:
-            return
-        self._batch = None
-        self._delivery.deliver(
-            batch.permit,
-            lambda: self._recorder.take_batch(
-                policy.observe(self._seen, self._state, self._rewards)
-            ),
-            self._recorder.discard_batch,
-        )
-
     def drop_episodes(self) -> None:
         """Forgets the present episodes of simulators that failed, and counts them as broken.
 
@@ -166,6 +152,20 @@ class VectorAgent:
         if self._batch is not None and not self._batch.is_recorded:
             return False
         return self._environments > 1 or self._recorder.is_at_start(0)
+
+    def _deliver(self) -> None:
+        """Ends the batch under way, with what is seen after its last step."""
+        batch, policy = self._batch, self._policy
+        if batch is None or policy is None:
+            return
+        self._batch = None
+        self._delivery.deliver(
+            batch.permit,
+            lambda: self._recorder.take_batch(
+                policy.observe(self._seen, self._state, self._rewards)
+            ),
+            self._recorder.discard_batch,
+        )
 
     def _begin(self, observations: Columns, timeout_s: float | None) -> OpenBatch | None:
         is_at_start = self._evaluates and self._recorder.is_at_start(0)
