@@ -16,12 +16,12 @@ from headrace.deploy.process import raise_open_files_limit
 
 raise_open_files_limit()  # some tests have hundreds of clients
 
-_HEAVY = ("learner", "process")
-"""Folders whose tests start Ray and processes: of each, one test at a time is enough."""
+_HEAVY = ("learner",)
+"""Folders whose tests share a Ray: one process for each."""
 
 
 class FolderScheduling(LoadScopeScheduling):  # type: ignore[misc] # it has no types
-    """Each file's tests, and those of each heavy folder, in one process."""
+    """Each file's tests, and those of a heavy folder, in one process."""
 
     def _split_scope(self, nodeid: str) -> str:
         file, _, _ = nodeid.partition("::")

@@ -11,6 +11,7 @@ from rich.live import Live
 from rich.text import Text
 
 from headrace.deploy.exit_codes import ExitCode
+from headrace.deploy.process import on_stop_signal
 from headrace.deploy.status_view import BrokerUnreachableError, fetch_status, render_status
 
 _REFRESH_S = 1.0
@@ -46,13 +47,13 @@ def command(url: str, watch: bool, as_json: bool) -> None:
 
 def _watch(url: str) -> None:
     """Goes on through a restart of the broker."""
-    try:
-        with Live(Text("…"), auto_refresh=False) as live:
-            while True:
-                try:
-                    live.update(render_status(fetch_status(url)), refresh=True)
-                except BrokerUnreachableError as error:
-                    live.update(Text(str(error), style="red"), refresh=True)
-                time.sleep(_REFRESH_S)  # noqa: TID251 - the pace at which a person reads
-    except KeyboardInterrupt:
-        pass
+    stopped: list[bool] = []
+    # KeyboardInterrupt is lost where it comes while an object is finalised.
+    on_stop_signal(lambda: stopped.append(True))
+    with Live(Text("…"), auto_refresh=False) as live:
+        while not stopped:
+            try:
+                live.update(render_status(fetch_status(url)), refresh=True)
+            except BrokerUnreachableError as error:
+                live.update(Text(str(error), style="red"), refresh=True)
+            time.sleep(_REFRESH_S)  # noqa: TID251 - the pace at which a person reads

@@ -185,7 +185,7 @@ def test_a_learner_whose_remote_runners_wait_stops_though_its_broker_is_gone(
     commands.write_run("env_steps = 100_000_000", REMOTE_APPO)
     broker, address, url = commands.start_broker()
     learner = commands.start("learner", "learner", "run.toml", "--broker", address)
-    wait_until(lambda: len(fetch_status(url).learners) >= 2, TRAINED_S)
+    wait_until(lambda: len(fetch_status(url).learners) >= 1, TRAINED_S)
     runners = children_of(learner)
     broker.kill()
     learner.send_signal(signal.SIGTERM)
