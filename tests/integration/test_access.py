@@ -301,8 +301,8 @@ def test_who_sends_rubbish_is_in_quarantine_for_a_while_and_the_others_go_on(
             rogue.socket.send(b"rubbish")
         wait_until(lambda: [peer.name for peer in broker.status.quarantined] == ["two"])
         wait_until(lambda: sum(broker.status.rejects.values()) == 40)
-        # Strikes are forgiven as time passes, so it may take one or two more than twenty.
-        assert 20 <= broker.status.rejects["malformed"] <= 22
+        # Of twenty strikes one is forgiven each second: a slow machine reads some more.
+        assert 20 <= broker.status.rejects["malformed"] <= 30
         push(honest, update)
         assert len(learner.take(5)) == 1
         wait_until(lambda: not broker.status.quarantined)
