@@ -214,8 +214,7 @@ class VectorAgent:
         if former is not None and former_keys == infos and _records_alike(former, module):
             return
         self._recorder = BatchRecorder(self._environments, self._clock, module.lookback)
-        self._state = {}
-        self._rewards = np.zeros(self._environments, np.float32)
+        self._begin_all()
 
     def _begin_all(self) -> None:
         """Forgets state and reward of all episodes."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from headrace.actors.client import BatchPermit, Client
 from headrace.protocol.identity import PolicyVersion
+from headrace.protocol.messages import Purpose
 from headrace.protocol.trajectory import TrajectoryBatch
 
 
@@ -67,15 +68,13 @@ class BatchDelivery:
         Raises:
             RefusedError: the broker will not serve this actor.
         """
-        if permit.task is not None:
-            trajectories, env_steps = take()
-            update, task = permit.update, permit.task
-            self._client.push(trajectories, update, env_steps, task=task, purpose="evaluate")
-            return
-        is_outdated = self._client.is_outdated(permit.update.version)
-        self._has_discarded = is_outdated and not self._has_discarded
-        if self._has_discarded:
-            self._client.count_unrecorded(discard())
-        else:
-            trajectories, env_steps = take()
-            self._client.push(trajectories, permit.update, env_steps, task=self.assigned)
+        purpose: Purpose = "train" if permit.task is None else "evaluate"
+        if purpose == "train":
+            is_outdated = self._client.is_outdated(permit.update.version)
+            self._has_discarded = is_outdated and not self._has_discarded
+            if self._has_discarded:
+                self._client.count_unrecorded(discard())
+                return
+        trajectories, env_steps = take()
+        task = permit.task or self.assigned
+        self._client.push(trajectories, permit.update, env_steps, task=task, purpose=purpose)

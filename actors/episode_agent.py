@@ -264,16 +264,6 @@ class EpisodeAgent:
         self._delivery.assigned = reset.task
         return reset
 
-    @property
-    def _infos_wanted(self) -> tuple[str, ...]:
-        return self._manifest.infos if self._manifest is not None else ()
-
-    @property
-    def _is_reset_due(self) -> bool:
-        if not self._assignments.is_behind:
-            return False
-        return len(self._tracks) > 1 or all(not episode.env_t for episode in self._tracks)
-
     def drop(self, episode: Episode) -> None:
         """Forgets an episode whose simulator failed, and counts it as broken.
 
@@ -325,6 +315,16 @@ class EpisodeAgent:
             self._delivery.deliver(batch.permit, recorder.take_batch, recorder.discard_batch)
 
     # ---------------------------------------------------------------- acting
+
+    @property
+    def _infos_wanted(self) -> tuple[str, ...]:
+        return self._manifest.infos if self._manifest is not None else ()
+
+    @property
+    def _is_reset_due(self) -> bool:
+        if not self._assignments.is_behind:
+            return False
+        return len(self._tracks) > 1 or all(not episode.env_t for episode in self._tracks)
 
     def _begin(
         self,

@@ -9,7 +9,6 @@ from headrace.broker.books import BrokerBooks
 from headrace.broker.effects import PublishControl, StoreBatch
 from headrace.broker.fleet import ActorRecord
 from headrace.broker.queue import QueuedBatch
-from headrace.protocol.compression import decompress
 from headrace.protocol.errors import RejectCode, RemoteProtocolError
 from headrace.protocol.flow import Outcome, Verdict
 from headrace.protocol.headers import Frame
@@ -221,7 +220,7 @@ class ActorDesk:
         if not self._books.config.validates:
             return
         limits = self._books.config.limits
-        batch = unpack_batch(decompress(header.compression, payload, limits), limits)
+        batch = unpack_batch(payload, limits, compression=header.compression)
         fault = find_batch_fault(batch, published.manifest, header.env_steps)
         if fault is not None:
             raise RemoteProtocolError(RejectCode.INVALID_BATCH, fault)

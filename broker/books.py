@@ -17,7 +17,6 @@ from headrace.broker.sessions import LearnerSession, LearnerSessions
 from headrace.broker.snapshots import SnapshotDesk
 from headrace.broker.storing import StoredBatches
 from headrace.broker.traffic import Traffic
-from headrace.protocol.compression import decompress
 from headrace.protocol.errors import RemoteProtocolError
 from headrace.protocol.flow import Outcome
 from headrace.protocol.identity import PolicyVersion
@@ -257,8 +256,9 @@ class BrokerBooks:
             if batch.header.run != published.manifest.run:
                 return True
             try:
-                payload = decompress(batch.header.compression, batch.payload, self.config.limits)
-                trajectories = unpack_batch(payload, self.config.limits)
+                trajectories = unpack_batch(
+                    batch.payload, self.config.limits, compression=batch.header.compression
+                )
             except RemoteProtocolError:
                 return True
             fault = find_batch_fault(trajectories, published.manifest, batch.header.env_steps)

@@ -25,8 +25,6 @@ from headrace.protocol.spelling import nearest
 
 _ITERATION_S = 1
 """How long RLlib's asynchronous algorithms train before they tell how it goes, at least."""
-
-
 _ELSEWHERE = {"observation_filter": "write it under [learner]"}
 """Keys of RLlib's that its new API stack takes and ignores."""
 

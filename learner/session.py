@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from msgspec import UNSET
 
 from headrace.learner.holdings import Holdings
-from headrace.protocol.compression import decompress
 from headrace.protocol.errors import RefusedError, RejectCode
 from headrace.protocol.headers import Frame, encode_header, to_learner_decoder
 from headrace.protocol.identity import PolicyVersion
@@ -68,7 +67,7 @@ class LeasedBatch:
         Raises:
             RemoteProtocolError: the payload is not a batch.
         """
-        return unpack_batch(decompress(self.lease.compression, self.payload))
+        return unpack_batch(self.payload, compression=self.lease.compression)
 
 
 @dataclass(frozen=True)

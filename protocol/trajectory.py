@@ -14,8 +14,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from msgspec import UNSET, UnsetType
 
 from headrace.protocol.arrays import Array
+from headrace.protocol.compression import Compression, decompress
 from headrace.protocol.ended_episodes import EndedEpisode, ended_from_wire, ended_to_wire
 from headrace.protocol.errors import LocalProtocolError, RejectCode, RemoteProtocolError
 from headrace.protocol.identity import MAX_SAFE_INTEGER
@@ -244,16 +246,22 @@ def _table_to_wire(table: ChunkTable) -> dict[str, Any]:
 
 
 def unpack_batch(
-    frame: bytes | memoryview, limits: DecodeLimits = DEFAULT_LIMITS
+    frame: bytes | memoryview,
+    limits: DecodeLimits = DEFAULT_LIMITS,
+    *,
+    compression: Compression | UnsetType = UNSET,
 ) -> TrajectoryBatch:
     """Returns the batch in a payload frame, with a consistent chunk table.
 
     Whether columns fit a run is for `find_batch_fault` to say.
 
+    Args:
+        compression: of the payload, as its header says.
+
     Raises:
         RemoteProtocolError: the bytes are not a batch.
     """
-    tree = decode_payload(frame, limits)
+    tree = decode_payload(decompress(compression, frame, limits), limits)
     if not tree:
         raise _fault("no module")
     batch = TrajectoryBatch({name: _module_from_wire(part) for name, part in tree.items()})

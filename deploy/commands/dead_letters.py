@@ -12,7 +12,6 @@ from rich.table import Table
 
 from headrace.broker.dead_letters import KeptLetter, read_dead_letters
 from headrace.protocol.arrays import Array
-from headrace.protocol.compression import decompress
 from headrace.protocol.errors import ConfigError, RemoteProtocolError
 from headrace.protocol.trajectory import INTEGER_FIELDS, unpack_batch
 
@@ -58,7 +57,7 @@ def show_letter(file: Path, number: int) -> None:
     click.echo(f"given up {_time(kept)} UTC: {kept.letter.reason}")
     click.echo(f"run {batch.run}, policy version {batch.version}, {batch.env_steps} env steps")
     try:
-        modules = unpack_batch(decompress(batch.compression, kept.payload)).modules
+        modules = unpack_batch(kept.payload, compression=batch.compression).modules
     except RemoteProtocolError as error:
         click.echo(f"its payload of {len(kept.payload)} bytes cannot be decoded: {error}")
         return
