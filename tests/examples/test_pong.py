@@ -1,14 +1,13 @@
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Callable
 
 import numpy as np
 import pytest
 from ray.rllib.connectors.env_to_module.frame_stacking import FrameStackingEnvToModule
 from support.policies import Exported
-from support.running import BrokerThread, Context, Learner, connect
+from support.running import BrokerThread, Context, Learner, connect, in_thread
 from support.serving import chunks_of
 
 from headrace.actors import Client, Collector
@@ -42,15 +41,11 @@ def test_pictures_travel_compressed_unless_the_learner_says_otherwise(
     config = train.make_config(broker.address, compression=compression)
     config.training(train_batch_size_per_learner=64, minibatch_size=32)
     runner = BrokerEnvRunner(config=config, worker_index=0)
-    stop = threading.Event()
     try:
         with connect(broker, context, "pong") as client:
             collector = Collector(client, make_environment(environment.ENV_ID, 1, {}), seed=1)
-            thread = threading.Thread(target=collector.run, args=(stop,))
-            thread.start()
-            episodes = runner.sample()
-            stop.set()
-            thread.join()
+            with in_thread(collector.run):
+                episodes = runner.sample()
         status = broker.status
     finally:
         runner.stop()
@@ -72,14 +67,10 @@ def test_pictures_travel_once_and_are_stacked_by_who_needs_them(
     )
     assert exported.spaces.module_observation.shape == (84, 84, 4)
     learner = start_learner(exported, wanted_env_steps=64)
-    stop = threading.Event()
     with Client(broker.address, actor="pong") as client:
         collector = Collector(client, make_environment(environment.ENV_ID, 1, {}), seed=1)
-        thread = threading.Thread(target=collector.run, args=(stop,))
-        thread.start()
-        chunks = chunks_of(learner, 32)
-        stop.set()
-        thread.join(10.0)
+        with in_thread(collector.run):
+            chunks = chunks_of(learner, 32)
     observed = [chunk.columns["obs"] for chunk in chunks]
     assert {(rows.shape[1:], rows.dtype) for rows in observed} == {
         ((84, 84, 1), np.dtype(np.uint8))

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import itertools
-import threading
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from support.levels import Levels, SharedLevels
+from support.levels import Levels
+from support.pairs import Pair
 from support.policies import Exported
 from support.running import (
     DEADLINE_S,
@@ -17,6 +17,7 @@ from support.running import (
     Context,
     Learner,
     connect,
+    in_thread,
     wait_until,
 )
 from support.serving import one_module, publish
@@ -46,24 +47,17 @@ def two_environments(client: Client) -> Collector:
 
 
 def one_simulator(client: Client) -> MultiAgentCollector:
-    return MultiAgentCollector(client, [simulator_of(SharedLevels())], seed=1)
+    return MultiAgentCollector(client, [simulator_of(Pair(Levels()))], seed=1)
 
 
 def two_simulators(client: Client) -> MultiAgentCollector:
-    return MultiAgentCollector(client, [simulator_of(SharedLevels()) for _ in range(2)], seed=1)
+    return MultiAgentCollector(client, [simulator_of(Pair(Levels())) for _ in range(2)], seed=1)
 
 
 @contextmanager
 def collecting(broker: BrokerThread, context: Context, make: MakeCollector) -> Generator[None]:
-    stop = threading.Event()
-    with connect(broker, context, "actor") as client:
-        thread = threading.Thread(target=make(client).run, args=(stop,))
-        thread.start()
-        try:
-            yield
-        finally:
-            stop.set()
-            thread.join()
+    with connect(broker, context, "actor") as client, in_thread(make(client).run):
+        yield
 
 
 def level(number: int, at: int) -> Assignment:

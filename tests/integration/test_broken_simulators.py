@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import numpy as np
 import pytest
 from support.fragile import Fragile
-from support.running import BrokerThread, Context, Learner, connect, wait_until
+from support.running import BrokerThread, Context, Learner, connect, in_thread, wait_until
 from support.serving import one_module, publish
 
 from headrace.actors.collector import Collector
@@ -29,13 +29,8 @@ def collecting(broker: BrokerThread, context: Context, **fragile: int | str) -> 
             lambda: SingleEnvironment(Fragile(**fragile)),  # type: ignore[arg-type]
             stop.wait,
         )
-        thread = threading.Thread(target=Collector(client, environment, seed=1).run, args=(stop,))
-        thread.start()
-        try:
+        with in_thread(Collector(client, environment, seed=1).run, stop):
             yield
-        finally:
-            stop.set()
-            thread.join()
 
 
 def test_an_episode_whose_simulator_failed_is_dropped_and_counted(

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Generator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, suppress
 from typing import Any
 
 import pytest
 from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
 from support.algorithms import collecting, make_config
-from support.running import BrokerThread, Context, connect
+from support.running import BrokerThread, Context, connect, in_thread
 from support.serving import ServerThread
 from support.telling import Telling, TellingPair
 
@@ -63,12 +62,10 @@ def test_an_episode_has_the_infos_that_were_asked_for(
         assert not [name for name in episode.extra_model_outputs if "infos" in name]
 
 
-@contextmanager
-def playing(client: PolicyClient) -> Generator[None]:
+def playing(client: PolicyClient) -> AbstractContextManager[None]:
     """A simulator in a thread that owns its loop, and tells its infos with the returns."""
-    stop = threading.Event()
 
-    def play() -> None:
+    def play(stop: threading.Event) -> None:
         simulator = Telling()
         while not stop.is_set():
             episode = client.start_episode()
@@ -80,13 +77,7 @@ def playing(client: PolicyClient) -> Generator[None]:
                 client.log_returns(episode, reward, info)
             client.end_episode(episode, observation)
 
-    thread = threading.Thread(target=play)
-    thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        thread.join()
+    return in_thread(play)
 
 
 def test_a_policy_client_tells_them_with_the_returns(broker: BrokerThread) -> None:
@@ -125,15 +116,11 @@ def test_several_agents_have_their_own(broker: BrokerThread, context: Context) -
     config.environment(observation_space=observations, action_space=actions)
     config.multi_agent(policies={"both"}, policy_mapping_fn=lambda *_, **__: "both")
     runner = open_runner(config)
-    stop = threading.Event()
     try:
         with connect(broker, context, "actor") as client:
             collector = MultiAgentCollector(client, [simulator_of(TellingPair())], seed=1)
-            thread = threading.Thread(target=collector.run, args=(stop,))
-            thread.start()
-            episodes: list[Any] = runner.sample()
-            stop.set()
-            thread.join()
+            with in_thread(collector.run):
+                episodes: list[Any] = runner.sample()
     finally:
         runner.stop()
     assert any(episode.is_done for episode in episodes)

@@ -19,7 +19,7 @@ from ray.rllib.callbacks.callbacks import RLlibCallback
 from ray.rllib.connectors.env_to_module import MeanStdFilter
 from ray.rllib.env.multi_agent_env_runner import MultiAgentEnvRunner
 from support.algorithms import algorithm_of
-from support.running import BrokerThread, Context, connect, wait_until
+from support.running import BrokerThread, Context, connect, in_thread, wait_until
 from support.scripted_agents import ScriptedAgents
 
 from headrace.actors.multi_agent_collector import MultiAgentCollector
@@ -55,17 +55,10 @@ def make_config(broker: BrokerThread | None, base: Any = PPOConfig, **env: Any) 
 @contextmanager
 def playing(broker: BrokerThread, context: Context, count: int = 1, **env: Any) -> Generator[None]:
     """An actor in a thread that steps scripted simulators."""
-    stop = threading.Event()
     with connect(broker, context, "actor") as client:
         simulators = [simulator_of(ScriptedAgents(env)) for _ in range(count)]
-        collector = MultiAgentCollector(client, simulators, seed=SEED)
-        thread = threading.Thread(target=collector.run, args=(stop,))
-        thread.start()
-        try:
+        with in_thread(MultiAgentCollector(client, simulators, seed=SEED).run):
             yield
-        finally:
-            stop.set()
-            thread.join()
 
 
 def fields_of(episode: Any) -> dict[str, Any]:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import Any, cast
 
 from ray.rllib.algorithms.algorithm import Algorithm
@@ -15,7 +14,7 @@ from ray.rllib.core.rl_module.torch import TorchRLModule
 from headrace.actors.collector import Collector
 from headrace.actors.environments import make_environment
 from headrace.learner.env_runner import BrokerEnvRunner
-from support.running import BrokerThread, Context, connect
+from support.running import BrokerThread, Context, connect, in_thread
 
 
 def make_config(broker: BrokerThread, env: Any = "CartPole-v1", **own: Any) -> PPOConfig:
@@ -31,18 +30,11 @@ def collecting(
     broker: BrokerThread, context: Context, env: str = "CartPole-v1", count: int = 1
 ) -> Generator[Collector]:
     """An actor in a thread."""
-    stop = threading.Event()
-    with connect(broker, context, "actor") as client:
-        environment = make_environment(env, count, {})
+    environment = make_environment(env, count, {})
+    with closing(environment), connect(broker, context, "actor") as client:
         collector = Collector(client, environment, seed=1)
-        thread = threading.Thread(target=collector.run, args=(stop,))
-        thread.start()
-        try:
+        with in_thread(collector.run):
             yield collector
-        finally:
-            stop.set()
-            thread.join()
-            environment.close()
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Simulators that are reset at a level, and show which; they import nothing of the tests."""
+"""A simulator that is reset at a level, and shows which."""
 
 from __future__ import annotations
 
@@ -6,9 +6,6 @@ from typing import Any
 
 import gymnasium
 import numpy as np
-from pettingzoo import ParallelEnv
-
-_ParallelEnv: Any = ParallelEnv
 
 
 class Levels(gymnasium.Env[Any, Any]):
@@ -30,35 +27,6 @@ class Levels(gymnasium.Env[Any, Any]):
 
     def _see(self) -> Any:
         return np.array([self._t, self._level], np.float32)
-
-
-class SharedLevels(_ParallelEnv):  # type: ignore[misc] # PettingZoo's is not typed for mypy
-    """The same for two agents."""
-
-    metadata: dict[str, Any] = {"name": "levels"}  # noqa: RUF012 - PettingZoo's
-    render_mode = None
-    possible_agents = ["a", "b"]  # noqa: RUF012 - PettingZoo's
-
-    def __init__(self) -> None:
-        self._own = Levels()
-
-    def observation_space(self, agent: str) -> gymnasium.Space[Any]:
-        return Levels.observation_space
-
-    def action_space(self, agent: str) -> gymnasium.Space[Any]:
-        return Levels.action_space
-
-    def reset(self, seed: int | None = None, options: Any = None) -> Any:
-        self.agents = list(self.possible_agents)
-        seen, info = self._own.reset(seed=seed, options=options)
-        return dict.fromkeys(self.agents, seen), dict.fromkeys(self.agents, info)
-
-    def step(self, actions: dict[str, int]) -> Any:
-        step = self._own.step(0)
-        by_agent = [dict.fromkeys(self.agents, value) for value in step]
-        if step[2]:
-            self.agents = []
-        return tuple(by_agent)
 
 
 gymnasium.register("Levels-v0", entry_point="support.levels:Levels")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from typing import Any, Self
 
 import zmq
@@ -35,6 +36,25 @@ def wait_until(condition: Callable[[], Any], deadline_s: float = DEADLINE_S) -> 
     while not condition():
         assert time.monotonic() < end_s, f"not within {deadline_s} s"
         pause.wait(0.01)
+
+
+@contextmanager
+def in_thread(
+    run: Callable[[threading.Event], object], stop: threading.Event | None = None
+) -> Generator[None]:
+    """Runs something in a thread, such as a collector, until the block ends.
+
+    Args:
+        stop: what it is stopped by, if others need that too.
+    """
+    stop = stop or threading.Event()
+    thread = threading.Thread(target=run, args=(stop,))
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
 
 
 class BrokerThread:

@@ -6,9 +6,8 @@ from typing import Any
 
 import gymnasium
 import numpy as np
-from pettingzoo import ParallelEnv
 
-_ParallelEnv: Any = ParallelEnv
+from support.pairs import Pair
 
 
 class Telling(gymnasium.Env[Any, Any]):
@@ -32,34 +31,16 @@ class Telling(gymnasium.Env[Any, Any]):
         return np.full(2, self._t, np.float32), 1.0, self._t == 5, False, info
 
 
-class TellingPair(_ParallelEnv):  # type: ignore[misc] # PettingZoo's is not typed for mypy
-    """Two agents that are told the same, but the second nothing of what is even."""
-
-    metadata: dict[str, Any] = {"name": "telling"}  # noqa: RUF012 - PettingZoo's
-    render_mode = None
-    possible_agents = ["a", "b"]  # noqa: RUF012 - PettingZoo's
+class TellingPair(Pair):
+    """Two agents, of which the second is told nothing of what is even."""
 
     def __init__(self) -> None:
-        self._own = Telling()
-
-    def observation_space(self, agent: str) -> gymnasium.Space[Any]:
-        return Telling.observation_space
-
-    def action_space(self, agent: str) -> gymnasium.Space[Any]:
-        return Telling.action_space
-
-    def reset(self, seed: int | None = None, options: Any = None) -> Any:
-        self.agents = list(self.possible_agents)
-        seen, info = self._own.reset(seed=seed)
-        return dict.fromkeys(self.agents, seen), dict.fromkeys(self.agents, info)
+        super().__init__(Telling())
 
     def step(self, actions: dict[str, int]) -> Any:
-        *step, info = self._own.step(0)
-        by_agent = [dict.fromkeys(self.agents, value) for value in step]
-        infos = {"a": info, "b": {key: info[key] for key in info if key != "even"}}
-        if step[2]:
-            self.agents = []
-        return (*by_agent, infos)
+        *step, infos = super().step(actions)
+        told = {key: value for key, value in infos["b"].items() if key != "even"}
+        return (*step, {**infos, "b": told})
 
 
 gymnasium.register("Telling-v0", entry_point="support.telling:Telling")
