@@ -57,6 +57,7 @@ class VectorAgent:
         self._policies = ModulePolicies(self._rng)
         self._batch: OpenBatch | None = None
         self._delivery = BatchDelivery(client)
+        self._task: str | None = None
         self._assignments = AssignmentWatch(client)
         self._acted: Acted | None = None
         self._seen: Columns = {}
@@ -127,7 +128,7 @@ class VectorAgent:
         self._recorder.abandon()
         self._begin_all()
         reset = self._assignments.adopt()
-        self._delivery.assigned = reset.task
+        self._task = reset.task
         return reset
 
     def drop_episodes(self) -> None:
@@ -165,6 +166,7 @@ class VectorAgent:
                 policy.observe(self._seen, self._state, self._rewards)
             ),
             self._recorder.discard_batch,
+            self._task,
         )
 
     def _begin(self, observations: Columns, timeout_s: float | None) -> OpenBatch | None:

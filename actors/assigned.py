@@ -26,13 +26,33 @@ class Reset:
     seed: int | None = None
 
 
+class Adoption:
+    """Which assignment the newest episodes began under.
+
+    Attributes:
+        number: of that assignment, 0 for none.
+    """
+
+    def __init__(self) -> None:
+        self.number = 0
+
+    def adopt(self, assignment: Assignment | None) -> Reset:
+        """Returns how to reset for the episodes that begin now; the seed only once."""
+        is_known = self.number == number_of(assignment)
+        self.number = number_of(assignment)
+        if assignment is None:
+            return Reset()
+        seed = None if is_known or isinstance(assignment.seed, UnsetType) else assignment.seed
+        return Reset(assignment.task, assignment.options, seed)
+
+
 class AssignmentWatch:
     """Tells when another assignment has come into force, to those who `watch`."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
         self._is_watched = False
-        self._adopted = 0
+        self._adoption = Adoption()
 
     def watch(self) -> None:
         """Says that resets are asked for, and will be made; without it nothing is ever behind."""
@@ -46,17 +66,13 @@ class AssignmentWatch:
     @property
     def has_changed(self) -> bool:
         """Whether `adopt` would return another one than before, watched or not."""
-        return _number_of(self._client.assignment) != self._adopted
+        return number_of(self._client.assignment) != self._adoption.number
 
     def adopt(self) -> Reset:
         """Returns how to reset for the episodes that begin now."""
-        assignment = self._client.assignment  # once: another thread may replace it
-        self._adopted = _number_of(assignment)
-        if assignment is None:
-            return Reset()
-        seed = None if isinstance(assignment.seed, UnsetType) else assignment.seed
-        return Reset(assignment.task, assignment.options, seed)
+        return self._adoption.adopt(self._client.assignment)
 
 
-def _number_of(assignment: Assignment | None) -> int:
+def number_of(assignment: Assignment | None) -> int:
+    """Returns the number of an assignment, 0 for none."""
     return 0 if assignment is None else assignment.number

@@ -47,23 +47,23 @@ class BatchDelivery:
 
     It never discards two in a row: all batches of a simulator that is slower than the learner's
     updates are stale, and that is to be seen at the broker.
-
-    Attributes:
-        assigned: the task that the present episodes began under, None without one.
     """
 
     def __init__(self, client: Client) -> None:
         self._client = client
         self._has_discarded = False
-        self.assigned: str | None = None
 
     def deliver(
         self,
         permit: BatchPermit,
         take: Callable[[], tuple[TrajectoryBatch, int]],
         discard: Callable[[], int],
+        assigned: str | None,
     ) -> None:
         """Pushes what `take` returns, a batch and its env steps, or discards it.
+
+        Args:
+            assigned: the task that all of its episodes began under, None without one.
 
         Raises:
             RefusedError: the broker will not serve this actor.
@@ -76,5 +76,5 @@ class BatchDelivery:
                 self._client.count_unrecorded(discard())
                 return
         trajectories, env_steps = take()
-        task = permit.task or self.assigned
+        task = permit.task or assigned
         self._client.push(trajectories, permit.update, env_steps, task=task, purpose=purpose)

@@ -21,6 +21,7 @@ from headrace.actors.single import rows_of_one
 from headrace.protocol.errors import LocalProtocolError, RemoteProtocolError
 from headrace.protocol.identity import PolicyVersion
 from headrace.protocol.manifest import Manifest
+from headrace.protocol.messages import Assignment
 
 _LOG = logging.getLogger("headrace.actor")
 
@@ -90,9 +91,13 @@ class EpisodeAgent:
         """The policy version that acts, None before the first one."""
         return self._policies.version
 
-    def start(self, *, is_recorded: bool = True) -> Episode:
-        """Begins an episode; its agents begin with their first observations."""
-        episode = Episode(self._clock(), is_recorded=is_recorded)
+    def start(self, *, is_recorded: bool = True, task: str | None = None) -> Episode:
+        """Begins an episode; its agents begin with their first observations.
+
+        Args:
+            task: of the `Reset` that its simulator was reset to.
+        """
+        episode = Episode(self._clock(), is_recorded=is_recorded, task=task)
         self._tracks[episode] = {}
         return episode
 
@@ -256,13 +261,16 @@ class EpisodeAgent:
         self._tracks.clear()
         return self.adopt_assignment()
 
+    @property
+    def assignment(self) -> Assignment | None:
+        """What the learner wants episodes to run that begin now."""
+        return self._client.assignment
+
     def adopt_assignment(self) -> Reset:
-        """Returns how to reset simulators whose episodes begin now; no episode may be open."""
+        """Returns how to reset simulators whose episodes begin now."""
         if self._assignments.has_changed:
             self.deliver()
-        reset = self._assignments.adopt()
-        self._delivery.assigned = reset.task
-        return reset
+        return self._assignments.adopt()
 
     def drop(self, episode: Episode) -> None:
         """Forgets an episode whose simulator failed, and counts it as broken.
@@ -312,7 +320,9 @@ class EpisodeAgent:
         self._batch = None
         if self._recorder.env_steps:
             recorder = self._recorder
-            self._delivery.deliver(batch.permit, recorder.take_batch, recorder.discard_batch)
+            self._delivery.deliver(
+                batch.permit, recorder.take_batch, recorder.discard_batch, recorder.task
+            )
 
     # ---------------------------------------------------------------- acting
 

@@ -64,6 +64,13 @@ class EpisodeRecorder:
         """Env steps in the batch so far: of several agents' steps at one time, one."""
         return len(self._env_steps)
 
+    @property
+    def task(self) -> str | None:
+        """What all episodes in the batch so far began under; None for nothing, or for several."""
+        tasks = {part.track.episode.task for part in self._segments}
+        tasks.update(track.episode.task for track in self._tracks if len(track.steps) > track.kept)
+        return tasks.pop() if len(tasks) == 1 else None
+
     def adopt(self, manifest: Manifest) -> None:
         """Records for another manifest from now on; what was recorded so far is forgotten."""
         self._generation += 1

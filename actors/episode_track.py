@@ -40,14 +40,18 @@ class Episode:
 
     Attributes:
         is_recorded: whether its steps may be trained on.
+        task: of the assignment that it began under, None without one.
         env_t: env steps that it has begun.
     """
 
-    def __init__(self, started_at_s: float, *, is_recorded: bool) -> None:
+    def __init__(
+        self, started_at_s: float, *, is_recorded: bool = True, task: str | None = None
+    ) -> None:
         # Not from a seeded generator: two actors of one seed would share their episodes' names.
         self.episode_id = secrets.token_bytes(EPISODE_ID_BYTES)
         self.started_at_s = started_at_s
         self.is_recorded = is_recorded
+        self.task = task
         self.env_t = 0
         self._left: dict[tuple[str, str], AgentTotals] = {}
 

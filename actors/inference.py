@@ -45,7 +45,7 @@ class Inference(abc.ABC):
     @property
     @abc.abstractmethod
     def assigned(self) -> Reset:
-        """What the episodes that are open began under."""
+        """What the newest episode began under."""
 
     @abc.abstractmethod
     def act(self, seen: Mapping[str, Seen]) -> dict[str, dict[str, Any]]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from msgspec import UNSET
+from msgspec import UNSET, UnsetType
 
 from headrace.actors.episode_agent import EpisodeAgent, GivenAction
 from headrace.actors.episode_track import Columns, Ending, Episode
@@ -138,8 +138,7 @@ class InferenceDesk:
             self._deny(route, fault, message)
             return
         if known is None:
-            is_recorded = not isinstance(message, Act) or message.training_enabled
-            known = _Open(self._agent.start(is_recorded=is_recorded), route, now_s)
+            known = _Open(self._start(message), route, now_s)
             self._open[key] = known
         known.next_turn = message.turn + 1
         self._arrived.append(_Asked(key, message, turns))
@@ -226,6 +225,12 @@ class InferenceDesk:
 
     # ---------------------------------------------------------------- serving
 
+    def _start(self, message: Request) -> Episode:
+        if not isinstance(message, Act):
+            return self._agent.start()
+        task = None if isinstance(message.task, UnsetType) else message.task
+        return self._agent.start(is_recorded=message.training_enabled, task=task)
+
     def _describe(self) -> None:
         manifest, version = self._agent.manifest(0.0), self._agent.version
         if manifest is None or version is None:
@@ -235,6 +240,7 @@ class InferenceDesk:
             version=version,
             multi_agent=manifest.multi_agent,
             infos=manifest.infos or UNSET,
+            assignment=self._agent.assignment or UNSET,
         )
         self._answers += [(route, [encode_header(description)]) for route in self._curious]
         self._curious.clear()
@@ -314,7 +320,9 @@ class InferenceDesk:
         self._answers.append((known.route, known.answer))
 
     def _end(self, key: Key, known: _Open) -> None:
-        answer = [encode_header(Ended(episode=key[1], turn=known.next_turn - 1))]
+        assignment = self._agent.assignment or UNSET
+        ended = Ended(episode=key[1], turn=known.next_turn - 1, assignment=assignment)
+        answer = [encode_header(ended)]
         del self._open[key]
         self._ended[key] = answer
         if len(self._ended) > _REMEMBERED_ENDS:

@@ -35,9 +35,8 @@ class LocalInference(Inference):
         return manifest is not None
 
     def start(self, name: str, *, is_recorded: bool) -> None:
-        if not self._episodes:
-            self._assigned = self._agent.adopt_assignment()
-        self._episodes[name] = self._agent.start(is_recorded=is_recorded)
+        self._assigned = self._agent.adopt_assignment()
+        self._episodes[name] = self._agent.start(is_recorded=is_recorded, task=self._assigned.task)
 
     @property
     def assigned(self) -> Reset:

@@ -74,18 +74,21 @@ class MultiAgentCollector:
         return [
             _Run(
                 simulator,
-                self._agent.start(),
+                self._start(),
                 simulator.reset(None if seed is None else seed + index, options),
             )
             for index, simulator in enumerate(self._simulators)
         ]
+
+    def _start(self) -> Episode:
+        return self._agent.start(task=self._reset.task)
 
     def _step(self, run: _Run, actions: Mapping[AgentId, Any]) -> None:
         try:
             step = run.simulator.step(actions)
         except EpisodesBroken as broken:
             self._agent.drop(run.episode)
-            run.episode, run.observations = self._agent.start(), broken.observations
+            run.episode, run.observations = self._start(), broken.observations
         else:
             self._take(run, step)
 
@@ -103,5 +106,5 @@ class MultiAgentCollector:
             }
             return
         agent.end(episode, step.observations, step.ending)
-        run.episode = agent.start()
+        run.episode = self._start()
         run.observations = run.simulator.reset(None, self._reset.options)

@@ -115,10 +115,9 @@ class PolicyClient:
 
     @property
     def assigned(self) -> Reset:
-        """What the learner had assigned when the open episodes began: reset the simulator so.
+        """What the learner had assigned at the last `start_episode`: reset the simulator so.
 
-        It changes with a `start_episode` that finds no other episode open. With remote inference
-        nothing is assigned.
+        Before the first episode, `wait_for_policy` lets the learner be heard.
         """
         return self._inference.assigned
 

@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import zmq
+from msgspec import UNSET
 
-from headrace.actors.assigned import Reset
+from headrace.actors.assigned import Adoption, Reset
 from headrace.actors.episode_track import Ending
 from headrace.actors.inference import Inference, Seen
 from headrace.actors.infos import info_numbers
@@ -33,9 +34,11 @@ from headrace.protocol.inference import (
     Describe,
     Description,
     End,
+    Ended,
     answer_decoder,
 )
 from headrace.protocol.invitation import Invitation
+from headrace.protocol.messages import Assignment
 from headrace.protocol.payload import decode_payload, encode_payload
 
 _LOG = logging.getLogger("headrace.actor")
@@ -54,6 +57,7 @@ class _Remote:
     """An episode as the server knows it."""
 
     is_recorded: bool
+    task: str | None
     episode: str = ""
     turn: int = 0
     acting: set[str] = field(default_factory=set[str])
@@ -92,6 +96,9 @@ class RemoteInference(Inference):
         self._decode = answer_decoder().decode
         self._episodes: dict[str, _Remote] = {}
         self._description: Description | None = None
+        self._assignment: Assignment | None = None
+        self._adoption = Adoption()
+        self._assigned = Reset()
         self._unanswered_since_s: float | None = None
         self._patience_s = _RESEND_S
         self._closing = threading.Event()
@@ -106,6 +113,7 @@ class RemoteInference(Inference):
             for described, _ in answers.values():
                 if isinstance(described, Description):
                     self._description = described
+                    self._assignment = described.assignment or None
         return self._description is not None
 
     @property
@@ -113,12 +121,13 @@ class RemoteInference(Inference):
         return (self._description.infos or ()) if self._description is not None else ()
 
     def start(self, name: str, *, is_recorded: bool) -> None:
-        self._episodes[name] = remote = _Remote(is_recorded)
+        self._assigned = self._adoption.adopt(self._assignment)
+        self._episodes[name] = remote = _Remote(is_recorded, self._assigned.task)
         remote.begin_anew()
 
     @property
     def assigned(self) -> Reset:
-        return Reset()
+        return self._assigned
 
     def act(self, seen: Mapping[str, Seen]) -> dict[str, dict[str, Any]]:
         return self._act(seen, {})
@@ -180,6 +189,8 @@ class RemoteInference(Inference):
         answer, _ = self._ask({remote.key: asked})[remote.key]
         if isinstance(answer, Denial):
             self._begin_anew_or_raise(remote, answer)
+        elif isinstance(answer, Ended):
+            self._assignment = answer.assignment or None
 
     def use_newest_weights(self) -> None:
         """The server has the newest ones anyway."""
@@ -193,7 +204,12 @@ class RemoteInference(Inference):
 
     def _act_request(self, name: str, seen: Seen, given: Mapping[str, Any]) -> list[bytes]:
         remote = self._episodes[name]
-        message = Act(episode=remote.episode, turn=remote.turn, training_enabled=remote.is_recorded)
+        message = Act(
+            episode=remote.episode,
+            turn=remote.turn,
+            training_enabled=remote.is_recorded,
+            task=remote.task or UNSET,
+        )
         turns = self._turns(remote, seen)
         for agent, action in given.items():
             turns[agent]["action"] = observation_tree(action)

@@ -16,7 +16,7 @@ from headrace.protocol.errors import RejectCode, RemoteProtocolError
 from headrace.protocol.headers import Frame, MessageDecoder
 from headrace.protocol.identity import Count, Name, PolicyVersion, Text
 from headrace.protocol.limits import DEFAULT_LIMITS, DecodeLimits
-from headrace.protocol.messages import Message
+from headrace.protocol.messages import Assignment, Message
 from headrace.protocol.payload import decode_payload
 
 DEFAULT_INFERENCE = "tcp://127.0.0.1:5570"
@@ -37,12 +37,14 @@ class Description(Message, frozen=True, tag="description"):
     Attributes:
         multi_agent: whether an episode has agents with names of their own.
         infos: names of the infos that are recorded; unset for none.
+        assignment: what simulators are to be reset to; unset for nothing special.
     """
 
     run: Name
     version: PolicyVersion
     multi_agent: bool = False
     infos: tuple[Name, ...] | msgspec.UnsetType = msgspec.UNSET
+    assignment: Assignment | msgspec.UnsetType = msgspec.UNSET
 
 
 class InferenceMessage(Message, frozen=True):
@@ -64,11 +66,13 @@ class Act(InferenceMessage, frozen=True, tag="act"):
 
     Attributes:
         training_enabled: whether the learner may have what comes of the episode; of its first turn.
+        task: of the assignment that the simulator was reset to; of the first turn, too.
     """
 
     payload_count: ClassVar[int] = 1
 
     training_enabled: bool = True
+    task: Name | msgspec.UnsetType = msgspec.UNSET
 
 
 class End(InferenceMessage, frozen=True, tag="end"):
@@ -90,7 +94,13 @@ class Actions(InferenceMessage, frozen=True, tag="actions"):
 
 
 class Ended(InferenceMessage, frozen=True, tag="ended"):
-    """Answers `end`."""
+    """Answers `end`.
+
+    Attributes:
+        assignment: what the simulator is to be reset to next; unset for nothing special.
+    """
+
+    assignment: Assignment | msgspec.UnsetType = msgspec.UNSET
 
 
 class Denial(Message, frozen=True, tag="denial"):

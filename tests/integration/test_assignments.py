@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from support.levels import Levels
 from support.pairs import Pair
 from support.policies import Exported
@@ -20,9 +21,10 @@ from support.running import (
     in_thread,
     wait_until,
 )
-from support.serving import one_module, publish
+from support.serving import ServerThread, ThinSimulator, one_module, publish
 
 from headrace.actors.agent import Agent
+from headrace.actors.assigned import Reset
 from headrace.actors.client import Client
 from headrace.actors.collector import Collector
 from headrace.actors.environments import make_environment
@@ -232,6 +234,20 @@ def test_who_never_asks_is_left_alone(broker: BrokerThread, context: Context) ->
         assert batches[0].lease.env_steps > 5, "it was cut at the end of an episode"
 
 
+def play(client: PolicyClient, simulator: Levels) -> Reset:
+    """Plays one episode, and returns what it was of."""
+    episode = client.start_episode()
+    assigned = client.assigned
+    observation, _ = simulator.reset(options=dict(assigned.options))
+    is_over = False
+    while not is_over:
+        action = client.get_action(episode, observation)
+        observation, reward, is_over, _, _ = simulator.step(action)
+        client.log_returns(episode, reward)
+    client.end_episode(episode, observation)
+    return assigned
+
+
 def test_a_policy_client_tells_what_its_episodes_are_of(
     broker: BrokerThread, context: Context
 ) -> None:
@@ -241,18 +257,60 @@ def test_a_policy_client_tells_what_its_episodes_are_of(
         with PolicyClient(broker.address, seed=1) as client:
             assert client.assigned.task is None
             tasks: list[str | None] = []
-            simulator = Levels()
             while tasks.count("level-3") < 12:
-                episode = client.start_episode()
-                tasks.append(client.assigned.task)
-                observation, _ = simulator.reset(options=dict(client.assigned.options))
-                is_over = False
-                while not is_over:
-                    action = client.get_action(episode, observation)
-                    observation, reward, is_over, _, _ = simulator.step(action)
-                    client.log_returns(episode, reward)
-                client.end_episode(episode, observation)
+                tasks.append(play(client, Levels()).task)
         taken = take_until(learner, "level-3")
         for batch in taken:
             assert levels_of(batch) == ({3.0} if batch.lease.task else {0.0})
         assert {batch.lease.task for batch in taken[1:]} == {"level-3"}
+
+
+def test_a_thin_simulator_hears_of_it_when_it_asks_and_when_an_episode_ends(
+    broker: BrokerThread, context: Context
+) -> None:
+    with Learner(context, broker.address) as learner:
+        learner.link.assign(level(1, 3))
+        publish(learner, one_module())
+        with (
+            ServerThread(broker.address) as server,
+            PolicyClient(server.endpoint, "remote") as client,
+        ):
+            assert client.wait_for_policy(DEADLINE_S)
+            simulator = Levels()
+            assert [play(client, simulator).task for _ in range(10)] == ["level-3"] * 10
+            assert {batch.lease.task for batch in learner.take(20)} == {"level-3"}
+            learner.link.assign(replace(level(2, 7), seed=5))
+            heard: list[Reset] = []
+            while [reset.task for reset in heard].count("level-7") < 12:
+                heard.append(play(client, simulator))
+            first = [reset.task for reset in heard].index("level-7")
+            assert [reset.seed for reset in heard[first:]] == [5] + [None] * 11
+            for batch in take_until(learner, "level-7"):
+                assert levels_of(batch) == (
+                    {float(batch.lease.task.removeprefix("level-"))}
+                    if batch.lease.task
+                    else {3.0, 7.0}
+                )
+
+
+def test_thin_simulators_that_never_ask_are_of_no_task(
+    broker: BrokerThread, context: Context
+) -> None:
+    with Learner(context, broker.address) as learner:
+        learner.link.assign(level(1, 3))
+        publish(learner, one_module())
+        with (
+            ServerThread(broker.address) as server,
+            closing(ThinSimulator(context, server.endpoint)) as thin,
+        ):
+            turn = {"default_agent": {"observation": [0.0, 0.0]}}
+            for t in range(10):
+                thin.ask("act", "e", t, turn)
+            header, _ = thin.ask("end", "e", 10, turn)
+            assert header["assignment"] == {
+                "number": 1,
+                "task": "level-3",
+                "options": {"level": 3},
+            }
+            server.server.stop()
+            assert {batch.lease.task for batch in learner.take(10)} == {None}

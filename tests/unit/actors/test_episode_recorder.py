@@ -150,6 +150,22 @@ def test_an_episode_that_is_not_for_training_leaves_nothing_and_misses_nothing(
         writer.recorder.take_batch()
 
 
+def test_a_batch_is_of_a_task_that_all_of_its_episodes_are_of(writer: Writer) -> None:
+    easy, hard = (Track(Episode(0.0, task=task), "a", DEFAULT_MODULE) for task in ("easy", "hard"))
+    assert writer.recorder.task is None
+    writer.step(easy)
+    writer.step(easy)
+    assert writer.recorder.task == "easy"
+    writer.step(hard)
+    writer.step(hard)
+    assert writer.recorder.task is None
+    writer.take()
+    writer.end(easy)
+    writer.take()
+    writer.end(hard)
+    assert writer.recorder.task == "hard"
+
+
 def test_agents_of_one_episode_have_chunks_of_their_own_by_module(writer: Writer) -> None:
     episode = Episode(0.0, is_recorded=True)
     prey = Track(episode, "prey", "runs")
