@@ -26,6 +26,8 @@ from support.running import BrokerThread, Context, Learner, wait_until
 from support.serving import ServerThread, chunks_of, one_module, publish
 
 from headrace.deploy.conformance.scenes import SCENES
+from headrace.learner.session import LeasedBatch
+from headrace.protocol.messages import Assignment
 from headrace.protocol.trajectory import unpack_batch
 from headrace.protocol.validation import find_batch_fault
 
@@ -158,6 +160,38 @@ def assert_that_episodes_are_whole(chunks: list[Any]) -> None:
             assert chunk.episode_return == chunk.episode_length == next_t[chunk.episode_id]
 
 
+def test_it_hears_what_is_assigned_and_its_batches_name_the_task(
+    programs: Path, broker: BrokerThread, context: Context
+) -> None:
+    with Learner(context, broker.address) as learner:
+        learner.link.assign(Assignment(1, "level-3", {"level": 3}, seed=7))
+        learner.publish(1, cart_pole_manifest())
+        with running(programs / "random_actor", "--address", broker.address) as actor:
+            take_until(learner, "level-3")
+            learner.link.assign(Assignment(2, "level-4", {"level": 4}))
+            later = take_until(learner, "level-4")
+            assert {batch.lease.task for batch in learner.take(200)} == {"level-4"}
+            actor.send_signal(signal.SIGTERM)
+            printed, _ = actor.communicate(timeout=20)
+    assert {batch.lease.task for batch in later} == {"level-3", "level-4"}
+    lines = printed.splitlines()
+    assert lines[0] == "level-3 level=3 seed=7"
+    assert set(lines[1:]) == {"level-3 level=3", "level-4 level=4"}
+
+
+def take_until(learner: Learner, task: str) -> list[LeasedBatch]:
+    """Takes batches until some are of a task."""
+    taken: list[LeasedBatch] = []
+
+    def have_come() -> bool:
+        taken.extend(learner.take(20))
+        learner.confirm()
+        return taken[-1].lease.task == task
+
+    wait_until(have_come)
+    return taken
+
+
 def test_it_ends_when_a_later_process_uses_its_actor_id(
     programs: Path, broker: BrokerThread, context: Context
 ) -> None:
@@ -223,6 +257,20 @@ def test_it_is_acted_for_and_recorded(
     ended = [chunk for chunk in chunks if chunk.is_done]
     assert {(chunk.episode_return, chunk.truncated) for chunk in ended} == {(5.0, truncated)}
     assert all(chunk.columns["obs"][-1, 0] == 5.0 for chunk in ended)
+
+
+def test_its_simulator_is_reset_to_what_is_assigned(
+    programs: Path, broker: BrokerThread, learner: Learner
+) -> None:
+    learner.link.assign(Assignment(1, "level-3", {"level": 3}))
+    wait_until(lambda: broker.status.task == "level-3")
+    with ServerThread(broker.address) as server:
+        options = ("--endpoint", server.endpoint, "--episodes", "8")
+        assert run(programs / "thin_simulator", *options, timeout=60).returncode == 0
+        batches = learner.take(30)
+    assert {batch.lease.task for batch in batches} == {"level-3"}
+    for chunk in (chunk for batch in batches for chunk in unpack_batch(batch.payload)):
+        assert {float(value) for value in chunk.columns["obs"][:, 1]} == {3.0}
 
 
 def test_it_begins_another_episode_when_the_server_was_restarted(

@@ -1,7 +1,8 @@
 // An actor that plays cart-pole with random actions and pushes what it records.
 //
 // Ends with status 3 where the broker refuses it, 2 where it cannot record what the learner wants,
-// and 0 on SIGTERM, once it has delivered and said goodbye.
+// and 0 on SIGTERM, once it has delivered and said goodbye. Prints the options of what the learner
+// has assigned, a line for each episode that begins under it.
 
 #include <headrace/headrace.hpp>
 #include <iostream>
@@ -31,16 +32,30 @@ void check_columns(const headrace::PolicyUpdate& update) {
   }
 }
 
+/// Returns a line that says what an episode is of.
+std::string line_of(const headrace::Reset& reset) {
+  std::string line = reset.task.value_or("nothing");
+  for (const auto& [name, value] : reset.options) {
+    line += " " + name + "=" + std::to_string(value.integer().value_or(-1));
+  }
+  return line + (reset.seed ? " seed=" + std::to_string(*reset.seed) : "");
+}
+
 /// Steps, within credit, until it is told to stop.
 void play(headrace::Client& client, const Options& options, Stopping& stopping) {
   CartPole cart_pole(options.natural("--seed"));
   std::mt19937_64 random(options.natural("--seed"));
   headrace::RecordingAgent agent(client);
   const auto observe = [&] { return Array::of(cart_pole.observation()); };
+  const auto begin = [&] {
+    const headrace::Reset reset = agent.adopt_assignment();
+    if (reset.task) std::cout << line_of(reset) << std::endl;
+    cart_pole.reset();
+    agent.start_episode(observe());
+  };
   const auto pause = std::chrono::duration_cast<std::chrono::nanoseconds>(
       headrace::Seconds(1.0 / options.number("--steps-per-s")));
-  cart_pole.reset();
-  agent.start_episode(observe());
+  begin();
   while (!stopping.wait(pause)) {
     const auto update = agent.policy(headrace::Seconds(0.2));
     if (!update) continue;
@@ -49,10 +64,7 @@ void play(headrace::Client& client, const Options& options, Stopping& stopping) 
     const CartPoleStep step = cart_pole.step(action);
     agent.record({{headrace::action_column, Array::scalar(action)}},
                  static_cast<float>(step.reward), observe(), {step.terminated, step.truncated});
-    if (step.terminated || step.truncated) {
-      cart_pole.reset();
-      agent.start_episode(observe());
-    }
+    if (step.terminated || step.truncated) begin();
   }
   agent.flush();
 }

@@ -1,5 +1,6 @@
 // Presence, policy, credit and rejects of one incarnation of an actor.
 
+#include <headrace/assigned.hpp>
 #include <headrace/session.hpp>
 
 #include "check.hpp"
@@ -105,6 +106,47 @@ void a_batch_carries_what_acted_in_its_header() {
   CHECK((header.version == PolicyVersion{1, 4} && batch->payload == Bytes{1, 2}));
 }
 
+Assignment level(std::uint64_t number) {
+  Assignment assignment;
+  assignment.number = number;
+  assignment.task = "level-" + std::to_string(number);
+  assignment.options = {{"level", Value(number)}, {"wind", Value(List{Value(0.0), Value(2.5)})}};
+  assignment.seed = 7;
+  return assignment;
+}
+
+void an_assignment_is_in_force_until_a_delivery_with_credit_has_none() {
+  auto session = new_session();
+  Delivery message = delivery();
+  message.assignment = level(3);
+  hear(session, message);
+  CHECK(session.assignment()->task == "level-3" && session.assignment()->seed == 7);
+  CHECK(find(session.assignment()->options, "level")->integer() == 3);
+  CHECK((find(session.assignment()->options, "wind")->numbers() == std::vector<double>{0.0, 2.5}));
+  hear(session, delivery(2));
+  CHECK(session.assignment());
+  hear(session, granting(1));
+  CHECK(!session.assignment());
+}
+
+void a_seed_is_for_the_first_reset_to_an_assignment() {
+  Adoption adoption;
+  CHECK(!adoption.is_behind(std::nullopt) && !adoption.adopt(std::nullopt).task);
+  CHECK(adoption.is_behind(level(1)));
+  CHECK(adoption.adopt(level(1)).seed == 7 && !adoption.adopt(level(1)).seed);
+  CHECK(adoption.adopt(level(2)).seed == 7 && adoption.adopt(level(2)).task == "level-2");
+  CHECK(adoption.is_behind(std::nullopt));
+}
+
+void a_batch_names_its_task() {
+  auto session = new_session();
+  hear(session, granting(1));
+  session.push({{1, 4}, "run", 5, {1, 2}, "level-3"});
+  const auto batch = session.next_batch(at(0));
+  const auto header = std::get<Trajectories>(decode_header<IngestMessage>({batch->header, {}}));
+  CHECK(header.task == "level-3");
+}
+
 void older_weights_of_the_same_run_are_ignored() {
   auto session = new_session();
   hear_snapshot(session, {1, 5});
@@ -194,6 +236,11 @@ int main() {
       {"a batch begun under one broker may be pushed under another",
        a_batch_begun_under_one_broker_may_be_pushed_under_another},
       {"a batch carries what acted in its header", a_batch_carries_what_acted_in_its_header},
+      {"an assignment is in force until a delivery with credit has none",
+       an_assignment_is_in_force_until_a_delivery_with_credit_has_none},
+      {"a seed is for the first reset to an assignment",
+       a_seed_is_for_the_first_reset_to_an_assignment},
+      {"a batch names its task", a_batch_names_its_task},
       {"older weights of the same run are ignored", older_weights_of_the_same_run_are_ignored},
       {"weights count for the policy that the actor has",
        weights_count_for_the_policy_that_the_actor_has},

@@ -1,6 +1,7 @@
 // Plays episodes of a given length against a policy server, for observations of two numbers.
 //
-// Prints a line per answer: the episode's number, the turn, and the action.
+// Observations are the turn and the level that the learner has assigned, 0 without one. Prints a line
+// per answer: the episode's number, the turn, and the action.
 
 #include <headrace/headrace.hpp>
 #include <iostream>
@@ -9,8 +10,10 @@
 
 namespace {
 
-headrace::Array observe(std::uint64_t t) {
-  return headrace::Array::of(std::vector<float>(2, static_cast<float>(t)));
+headrace::Array observe(std::uint64_t t, const headrace::Reset& reset) {
+  const headrace::Value* level = headrace::find(reset.options, "level");
+  const double at = level == nullptr ? 0.0 : level->number().value_or(0.0);
+  return headrace::Array::of(std::vector<float>{static_cast<float>(t), static_cast<float>(at)});
 }
 
 }  // namespace
@@ -20,16 +23,17 @@ int main(int count, char** words) {
       count, words,
       {{"--endpoint", ""}, {"--episodes", "1"}, {"--length", "5"}, {"--truncated", "0"}});
   headrace::RemotePolicy policy(options.text("--endpoint"));
+  policy.wait_for_policy(headrace::Seconds(20));
   const std::uint64_t length = options.natural("--length");
   const bool is_truncated = options.natural("--truncated") != 0;
   for (std::uint64_t number = 0; number < options.natural("--episodes");) {
     auto episode = policy.start_episode();
     try {
       for (std::uint64_t t = 0; t < length; ++t) {
-        const auto action = policy.act(episode, observe(t), t == 0 ? 0.0 : 1.0);
+        const auto action = policy.act(episode, observe(t, episode.assigned()), t == 0 ? 0.0 : 1.0);
         std::cout << number << " " << t << " " << action.integer().value() << std::endl;
       }
-      policy.end(episode, observe(length), 1.0, {!is_truncated, is_truncated});
+      policy.end(episode, observe(length, episode.assigned()), 1.0, {!is_truncated, is_truncated});
       ++number;
     } catch (const headrace::UnknownEpisodeError&) {
       std::cout << number << " unknown" << std::endl;

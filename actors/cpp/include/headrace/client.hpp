@@ -171,14 +171,22 @@ class Client {
     return session_.newest_version();
   }
 
+  /// What the learner wants episodes to run that begin now; nothing where nothing is assigned.
+  /// Cheap enough to ask at every step. Name its task when you `push` what came of it.
+  std::optional<Assignment> assignment() const {
+    const std::lock_guard lock(mutex_);
+    return session_.assignment();
+  }
+
   /// Hands over a finished batch for delivery, and returns its seq. It is kept until it has ended.
   ///
-  /// `update` is the one policy that acted; `env_steps` is the sum of the chunks' lengths.
+  /// `update` is the one policy that acted; `env_steps` is the sum of the chunks' lengths; `task` is
+  /// of the assignment that all of its episodes began under, if there was one.
   ///
   /// Raises LocalProtocolError: the batch is too large or was begun without credit, or the client
   /// is closed. Raises RefusedError: the broker will not serve this actor.
   std::uint64_t push(const TrajectoryBatch& batch, const PolicyUpdate& update,
-                     std::uint64_t env_steps) {
+                     std::uint64_t env_steps, std::optional<std::string> task = std::nullopt) {
     Bytes payload = pack_batch(batch);
     if (payload.size() > config_.limits.max_payload_bytes) {
       throw LocalProtocolError("a batch of " + std::to_string(payload.size()) +
@@ -188,7 +196,8 @@ class Client {
     raise_refusal();
     if (is_closed_) throw LocalProtocolError("the client is closed");
     const std::uint64_t seq =
-        session_.push({update.version, update.policy->manifest.run, env_steps, std::move(payload)});
+        session_.push({update.version, update.policy->manifest.run, env_steps, std::move(payload),
+                       std::move(task)});
     loop_.send_due();
     return seq;
   }

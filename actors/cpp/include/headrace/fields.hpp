@@ -72,6 +72,7 @@ class FieldWriter {
   void write(DType dtype) { body_.text(dtype_name(dtype)); }
   void write(const Bytes& bytes) { body_.binary(bytes); }
   void write(const Value& value) { body_.value(value); }
+  void write(const Map& map) { body_.value(map); }
 
   void write(const PolicyVersion& version) {
     body_.list(2);
@@ -188,6 +189,7 @@ class FieldReader {
   void read(const Value& value, bool& field) const { field = held<bool>(value, "true or false"); }
   void read(const Value& value, Bytes& field) const { field = held<Bytes>(value, "binary"); }
   void read(const Value& value, Value& field) const { field = value; }
+  void read(const Value& value, Map& field) const { field = held<Map>(value, "a map"); }
 
   void read(const Value& value, RejectCode& field) const {
     field = reject_code(held<std::string>(value, "text"));

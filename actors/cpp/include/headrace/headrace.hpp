@@ -2,6 +2,7 @@
 #pragma once
 
 #include "headrace/array.hpp"
+#include "headrace/assigned.hpp"
 #include "headrace/broker_address.hpp"
 #include "headrace/client.hpp"
 #include "headrace/errors.hpp"

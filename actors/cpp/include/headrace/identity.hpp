@@ -72,6 +72,7 @@ struct TextRule {
 inline constexpr IntegerRule count_rule{};
 inline constexpr IntegerRule batch_count_rule{0, max_batch_count};
 inline constexpr IntegerRule seq_rule{1, max_batch_count};
+inline constexpr IntegerRule assignment_rule{1, max_safe_integer};
 inline constexpr IntegerRule step_rule{1, std::uint64_t{1} << 31};
 
 /// An actor id, run id or module id.

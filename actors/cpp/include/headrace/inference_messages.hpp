@@ -8,6 +8,7 @@
 #include <string>
 #include <utility>
 #include <variant>
+#include <vector>
 
 #include "headrace/fields.hpp"
 #include "headrace/headers.hpp"
@@ -34,11 +35,13 @@ struct Act : Turn {
   static constexpr std::size_t payload_count = 1;
 
   bool training_enabled = true;  ///< Whether the learner may have what comes of the episode.
+  std::optional<std::string> task;  ///< Of the assignment that the simulator was reset to.
 
   template <class Self, class Fields>
   static void describe(Self& self, Fields& fields) {
     Turn::describe(self, fields);
     fields.defaulted("training_enabled", self.training_enabled);
+    fields.optional("task", self.task, detail::name_rule);
   }
 };
 
@@ -66,6 +69,14 @@ struct Actions : Turn {
 struct Ended : Turn {
   static constexpr const char* kind = "ended";
   static constexpr std::size_t payload_count = 0;
+
+  std::optional<Assignment> assignment;  ///< What to reset the simulator to next.
+
+  template <class Self, class Fields>
+  static void describe(Self& self, Fields& fields) {
+    Turn::describe(self, fields);
+    fields.optional("assignment", self.assignment);
+  }
 };
 
 /// Says why a request was not served.
@@ -104,12 +115,16 @@ struct Description {
   std::string run;
   PolicyVersion version;
   bool multi_agent = false;
+  std::optional<std::vector<std::string>> infos;  ///< Names of the infos that are recorded.
+  std::optional<Assignment> assignment;
 
   template <class Self, class Fields>
   static void describe(Self& self, Fields& fields) {
     fields.required("run", self.run, detail::name_rule);
     fields.required("version", self.version);
     fields.defaulted("multi_agent", self.multi_agent);
+    fields.optional("infos", self.infos, detail::name_rule);
+    fields.optional("assignment", self.assignment);
   }
 };
 
@@ -126,6 +141,8 @@ struct AgentTurn {
   std::optional<Value> action;
   bool terminated = false;
   bool truncated = false;
+  /// Numbers beside the reward; those that the description names are recorded.
+  std::map<std::string, double> info;
 
   template <class Self, class Fields>
   static void describe(Self& self, Fields& fields) {
@@ -134,6 +151,7 @@ struct AgentTurn {
     fields.optional("action", self.action);
     fields.unless("terminated", self.terminated, false);
     fields.unless("truncated", self.truncated, false);
+    fields.unless("info", self.info, {});
   }
 };
 

@@ -12,6 +12,7 @@
 
 #include "headrace/errors.hpp"
 #include "headrace/identity.hpp"
+#include "headrace/value.hpp"
 
 namespace headrace {
 
@@ -60,6 +61,22 @@ struct EvaluationTask {
     fields.required("task", self.task, detail::name_rule);
     fields.required("episodes", self.episodes, detail::step_rule);
     fields.required("min_version", self.min_version);
+  }
+};
+
+/// What the learner wants simulators to run in training, from their next episodes on.
+struct Assignment {
+  std::uint64_t number = 1;  ///< A later one of the same learner run has a higher one.
+  std::string task;          ///< What the batches of these episodes echo.
+  Map options;               ///< For every reset of the simulator.
+  std::optional<std::uint64_t> seed;  ///< For the first of these resets.
+
+  template <class Self, class Fields>
+  static void describe(Self& self, Fields& fields) {
+    fields.required("number", self.number, detail::assignment_rule);
+    fields.required("task", self.task, detail::name_rule);
+    fields.defaulted("options", self.options);
+    fields.optional("seed", self.seed, detail::count_rule);
   }
 };
 
@@ -181,6 +198,7 @@ struct Delivery {
   bool gap = false;     ///< Send again from `accepted + 1` on.
   bool accepts = true;  ///< Whether the broker accepts batches now.
   std::optional<EvaluationTask> task;
+  std::optional<Assignment> assignment;
 
   template <class Self, class Fields>
   static void describe(Self& self, Fields& fields) {
@@ -193,6 +211,7 @@ struct Delivery {
     fields.defaulted("gap", self.gap);
     fields.defaulted("accepts", self.accepts);
     fields.defaulted("task", self.task);
+    fields.optional("assignment", self.assignment);
   }
 };
 

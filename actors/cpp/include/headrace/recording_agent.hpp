@@ -5,6 +5,7 @@
 #include <optional>
 #include <utility>
 
+#include "headrace/assigned.hpp"
 #include "headrace/client.hpp"
 #include "headrace/recorder.hpp"
 
@@ -19,6 +20,17 @@ class RecordingAgent {
   /// The client must outlive the agent.
   explicit RecordingAgent(Client& client, Clock clock = steady_clock())
       : client_(client), clock_(std::move(clock)) {}
+
+  /// Returns how to reset the simulator for the episode that begins now: ask it between episodes.
+  ///
+  /// What was recorded under another assignment is pushed; later batches name the new task.
+  Reset adopt_assignment() {
+    const auto assignment = client_.assignment();
+    if (adoption_.is_behind(assignment)) flush();
+    Reset reset = adoption_.adopt(assignment);
+    task_ = reset.task;
+    return reset;
+  }
 
   /// Begins an episode with its first observation.
   void start_episode(const Array& observation) {
@@ -97,7 +109,7 @@ class RecordingAgent {
       return;
     }
     const std::uint64_t env_steps = recorder_->env_steps();
-    client_.push(recorder_->take_batch(), *update, env_steps);
+    client_.push(recorder_->take_batch(), *update, env_steps, task_);
   }
 
   Client& client_;
@@ -107,6 +119,8 @@ class RecordingAgent {
   std::optional<Recorder> recorder_;
   std::optional<OpenBatch> batch_;
   bool has_discarded_ = false;
+  Adoption adoption_;
+  std::optional<std::string> task_;
 };
 
 }  // namespace headrace

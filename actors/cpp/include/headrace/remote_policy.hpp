@@ -3,12 +3,14 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <optional>
 #include <random>
 #include <string>
 #include <utility>
 #include <variant>
 
+#include "headrace/assigned.hpp"
 #include "headrace/clock.hpp"
 #include "headrace/errors.hpp"
 #include "headrace/inference_messages.hpp"
@@ -32,14 +34,20 @@ class RemotePolicy {
     /// Its name at the server.
     const std::string& name() const { return name_; }
 
+    /// How to reset the simulator for it.
+    const Reset& assigned() const { return assigned_; }
+
    private:
     friend class RemotePolicy;
 
-    Episode(std::string name, bool training_enabled)
-        : name_(std::move(name)), training_enabled_(training_enabled) {}
+    Episode(std::string name, bool training_enabled, Reset assigned)
+        : name_(std::move(name)),
+          training_enabled_(training_enabled),
+          assigned_(std::move(assigned)) {}
 
     std::string name_;
     bool training_enabled_;
+    Reset assigned_;
     std::uint64_t turn_ = 0;
   };
 
@@ -53,11 +61,26 @@ class RemotePolicy {
     socket_.connect(endpoint_);
   }
 
+  /// Returns whether there is a policy to act with, within so much time.
+  ///
+  /// Not needed, since `act` waits by itself; but it also asks what is assigned, which is else heard
+  /// for the first time when an episode ends.
+  ///
+  /// Raises LocalProtocolError: the wait was interrupted.
+  bool wait_for_policy(Seconds timeout) {
+    const auto is_answer = [](const Answer& answer) {
+      return std::holds_alternative<Description>(answer);
+    };
+    const auto received = ask(is_answer, {encode_header(Describe{})}, after(clock_(), timeout));
+    if (received) assignment_ = std::get<Description>(received->answer).assignment;
+    return received.has_value();
+  }
+
   /// Begins an episode; the server hears of it with the first `act`.
   ///
   /// With `training_enabled` false it is acted for, and the learner gets nothing of it.
   Episode start_episode(bool training_enabled = true) {
-    return Episode(random_name(), training_enabled);
+    return Episode(random_name(), training_enabled, adoption_.adopt(assignment_));
   }
 
   /// Returns the action for an observation of a single agent: a whole number or a list of numbers.
@@ -85,6 +108,7 @@ class RemotePolicy {
     message.episode = episode.name_;
     message.turn = episode.turn_;
     message.training_enabled = episode.training_enabled_;
+    message.task = episode.assigned_.task;
     const Received received = ask(message, {encode_header(message), encode_turns(turns)});
     ++episode.turn_;
     if (!std::holds_alternative<Actions>(received.answer)) throw wrong_answer();
@@ -110,8 +134,9 @@ class RemotePolicy {
     message.episode = episode.name_;
     message.turn = episode.turn_;
     message.truncated = ending.truncated && !ending.terminated;
-    ask(message, {encode_header(message), encode_turns(turns)});
+    const Received received = ask(message, {encode_header(message), encode_turns(turns)});
     ++episode.turn_;
+    if (const auto* ended = std::get_if<Ended>(&received.answer)) assignment_ = ended->assignment;
   }
 
   /// Ends the wait of whoever waits, now and from now on; safe to call from any thread.
@@ -148,8 +173,15 @@ class RemotePolicy {
     return RefusedError(RejectCode::malformed, "an answer to another question");
   }
 
-  /// Sends a request, again where no answer comes, and returns the answer.
+  /// Sends a request of an episode, again where no answer comes, and returns the answer.
   Received ask(const Turn& asked, const Frames& request) {
+    const auto is_answer = [&](const Answer& answer) { return answers(answer, asked); };
+    return *ask(is_answer, request, never);
+  }
+
+  /// Returns the answer if it comes by then.
+  template <class IsAnswer>
+  std::optional<Received> ask(const IsAnswer& is_answer, const Frames& request, TimePoint deadline) {
     TimePoint resend_at = long_ago;
     TimePoint reconnect_at = after(clock_(), resend_wait);
     Seconds silence = resend_wait;
@@ -165,20 +197,29 @@ class RemotePolicy {
       }
       if (now >= resend_at) {
         resend_at = after(now, resend_wait);
-        socket_.send(request[0], request[1]);  // where nobody is there, the next attempt sends it
+        send(request);  // where nobody is there, the next attempt sends it
       }
-      if (auto received = wait_for_answer(asked)) return std::move(*received);
+      if (auto received = wait_for_answer(is_answer, deadline)) return received;
+      if (clock_() >= deadline) return std::nullopt;
     }
     throw LocalProtocolError("the remote policy was interrupted");
   }
 
-  /// Returns the answer if it comes within a moment.
-  std::optional<Received> wait_for_answer(const Turn& asked) {
+  void send(const Frames& request) {
+    request.size() == 1 ? socket_.send(request[0]) : socket_.send(request[0], request[1]);
+  }
+
+  /// Returns the answer if it comes within a moment, or by the deadline.
+  template <class IsAnswer>
+  std::optional<Received> wait_for_answer(const IsAnswer& is_answer, TimePoint deadline) {
+    constexpr auto moment = std::chrono::milliseconds(look_for_interrupt_ms);
+    const auto wait = std::clamp<std::chrono::nanoseconds>(
+        deadline == never ? moment : deadline - clock_(), std::chrono::nanoseconds(0), moment);
     zmq_pollitem_t item{socket_.get(), 0, ZMQ_POLLIN, 0};
-    zmq_poll(&item, 1, look_for_interrupt_ms);
+    zmq_poll(&item, 1, std::chrono::ceil<std::chrono::milliseconds>(wait).count());
     while (auto frames = socket_.receive()) {
       Answer answer = read(*frames);
-      if (answers(answer, asked)) return Received{std::move(answer), std::move(*frames)};
+      if (is_answer(answer)) return Received{std::move(answer), std::move(*frames)};
     }
     return std::nullopt;
   }
@@ -215,6 +256,8 @@ class RemotePolicy {
   Context context_;
   Socket socket_;
   Clock clock_;
+  Adoption adoption_;
+  std::optional<Assignment> assignment_;
   std::atomic<bool> is_interrupted_{false};
 };
 

@@ -40,6 +40,7 @@ struct PushedBatch {
   std::string run;
   std::uint64_t env_steps = 0;
   Bytes payload;
+  std::optional<std::string> task = std::nullopt;  ///< Of what it was recorded under.
 };
 
 /// A message for ingest; the payload is valid until the session is called again.
@@ -122,6 +123,9 @@ class ActorSession {
     return received_->version;
   }
 
+  /// What the learner wants episodes to run that begin now.
+  const std::optional<Assignment>& assignment() const { return assignment_; }
+
   /// The delivery state, for inspection.
   const Sender<PushedBatch>& sender() const { return sender_; }
 
@@ -190,6 +194,7 @@ class ActorSession {
     header.run = due->item.run;
     header.version = due->item.version;
     header.env_steps = due->item.env_steps;
+    header.task = due->item.task;
     header.sent_before = due->sent_before;
     return OutgoingBatch{due->seq, encode_header(header), due->item.payload};
   }
@@ -222,6 +227,8 @@ class ActorSession {
     watch_.hear(Endpoint::ingest, now);
     broker_heard_ = delivery.broker;
     sender_.receive(delivery, now);
+    // A broker that has just started grants nothing, and knows of no assignment yet.
+    if (delivery.credit || delivery.assignment) assignment_ = delivery.assignment;
     // A batch may be begun under one broker's credit and finished under another's.
     if (delivery.credit) permitted_up_to_ = std::max(permitted_up_to_, delivery.credit->up_to);
   }
@@ -299,6 +306,7 @@ class ActorSession {
   Sender<PushedBatch> sender_;
   std::optional<std::uint64_t> broker_heard_;
   std::uint64_t permitted_up_to_ = 0;
+  std::optional<Assignment> assignment_;
   TimePoint presence_due_ = long_ago;
   EndpointWatch watch_;
   std::optional<Received> received_;
