@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import json
 import logging
 import os
@@ -46,14 +47,16 @@ def raise_open_files_limit() -> int:
 
 
 def on_stop_signal(stop: Callable[[], None], *, stop_on_eof: bool = False) -> None:
-    """Calls `stop` at SIGINT and SIGTERM, and, if asked to, when standard input ends.
+    """Calls `stop` in a thread at SIGINT and SIGTERM, and, if asked to, when standard input ends.
 
     The latter ties a child to its parent on every platform: however the parent ends, its end of the
     pipe is closed.
     """
 
     def handle(_signum: int, _frame: FrameType | None) -> None:
-        stop()
+        # Not in the handler: the main thread may hold the lock that `stop` takes, such as that of
+        # the event that it is about to wait for. Nor by `threading`, which has locks of its own.
+        _thread.start_new_thread(stop, ())
 
     signal.signal(signal.SIGINT, handle)
     signal.signal(signal.SIGTERM, handle)

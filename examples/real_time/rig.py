@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import gc
-import signal
 import statistics
 import threading
 from collections import deque
@@ -19,6 +18,7 @@ from examples.real_time.lateness import PERIOD_S, Tick, summary, write_ticks
 from examples.real_time.plant import Plant, wait_for_policy
 from examples.real_time.ticker import Ticker, claim_processor
 from headrace.actors import PolicyClient
+from headrace.deploy.process import on_stop_signal
 from headrace.deploy.status_view import BrokerUnreachableError, fetch_status
 from headrace.protocol.errors import LocalProtocolError
 
@@ -122,8 +122,7 @@ def main() -> None:
     if arguments.priority is not None:
         claim_processor(arguments.priority)
     stop = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
+    on_stop_signal(stop.set)
     with PolicyClient(arguments.broker, actor=ACTOR, without_credit="act") as client:
         rig = Rig(client)
         reporter = threading.Thread(target=report, args=(rig, arguments.status, stop))

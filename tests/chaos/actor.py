@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 import threading
 from pathlib import Path
@@ -15,6 +14,7 @@ from chaos.batches import BatchId, make_marked_batch
 from chaos.diary import Diary
 from headrace.actors.client import Client
 from headrace.actors.config import ClientConfig
+from headrace.deploy.process import on_stop_signal
 from headrace.protocol.invitation import load_invitation
 
 Context = zmq.Context[zmq.Socket[bytes]]
@@ -134,7 +134,7 @@ def main() -> None:
     context = recording_context(diary, plan.life)
     actors = [ScriptedActor(index, plan, diary, context) for index in plan.actors]
     stopping = threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: stopping.set())
+    on_stop_signal(stopping.set)
     stopping.wait()
     for actor in actors:
         actor.stop()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 import threading
 import time
@@ -15,6 +14,7 @@ from support.examples import RUN, make_manifest, make_policy_frame, make_weights
 from chaos.actor import index_of
 from chaos.batches import read_mark
 from chaos.diary import Diary
+from headrace.deploy.process import on_stop_signal
 from headrace.learner.link import BrokerLink
 from headrace.learner.session import LearnerIdentity, OfferedWeights
 from headrace.protocol.flow_control import OffPolicyFlow
@@ -87,7 +87,7 @@ def train(plan: LearnerPlan, diary: Diary, link: BrokerLink, stopping: threading
 def main() -> None:
     plan = msgspec.json.decode(sys.argv[1], type=LearnerPlan)
     stopping = threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: stopping.set())
+    on_stop_signal(stopping.set)
     identity = LearnerIdentity(
         learner_run="chaos", worker_index=plan.worker_index, run=RUN, host="chaos"
     )

@@ -1,14 +1,17 @@
 from __future__ import annotations
 
 import logging
+import queue
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from support.running import DEADLINE_S
 
 from headrace.deploy import process
 from headrace.deploy.cli import exit_code_of, headrace
@@ -108,11 +111,20 @@ def test_environment_settings_have_to_be_a_json_object(text: str) -> None:
 
 @pytest.mark.usefixtures("signals")
 def test_a_signal_stops_what_was_asked_to_stop() -> None:
-    stopped: list[int] = []
-    process.on_stop_signal(lambda: stopped.append(1))
-    signal.raise_signal(signal.SIGTERM)
-    signal.raise_signal(signal.SIGINT)
-    assert stopped == [1, 1]
+    stopped: queue.SimpleQueue[int] = queue.SimpleQueue()
+    process.on_stop_signal(lambda: stopped.put(1))
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.raise_signal(number)
+        assert stopped.get(timeout=DEADLINE_S) == 1
+
+
+@pytest.mark.usefixtures("signals")
+def test_a_signal_may_come_while_somebody_begins_to_wait_for_what_it_sets() -> None:
+    stop = threading.Event()
+    process.on_stop_signal(stop.set)
+    with stop._cond:  # type: ignore[attr-defined] # as `wait` holds it for a moment
+        signal.raise_signal(signal.SIGTERM)
+    assert stop.wait(DEADLINE_S)
 
 
 def test_status_says_when_no_broker_answers() -> None:
