@@ -45,7 +45,7 @@ class Inference(abc.ABC):
     @property
     @abc.abstractmethod
     def assigned(self) -> Reset:
-        """What the newest episode began under."""
+        """What the newest episode began under; who asks says that its simulator is reset so."""
 
     @abc.abstractmethod
     def act(self, seen: Mapping[str, Seen]) -> dict[str, dict[str, Any]]:

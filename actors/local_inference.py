@@ -20,6 +20,7 @@ class LocalInference(Inference):
         self._client = client
         self._agent = agent
         self._episodes: dict[str, Episode] = {}
+        self._newest: Episode | None = None
         self._assigned = Reset()
 
     def is_multi_agent(self) -> bool:
@@ -36,10 +37,13 @@ class LocalInference(Inference):
 
     def start(self, name: str, *, is_recorded: bool) -> None:
         self._assigned = self._agent.adopt_assignment()
-        self._episodes[name] = self._agent.start(is_recorded=is_recorded, task=self._assigned.task)
+        self._newest = self._agent.start(is_recorded=is_recorded)
+        self._episodes[name] = self._newest
 
     @property
     def assigned(self) -> Reset:
+        if self._newest is not None:
+            self._newest.task = self._assigned.task
         return self._assigned
 
     def act(self, seen: Mapping[str, Seen]) -> dict[str, dict[str, Any]]:

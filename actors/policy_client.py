@@ -117,6 +117,7 @@ class PolicyClient:
     def assigned(self) -> Reset:
         """What the learner had assigned at the last `start_episode`: reset the simulator so.
 
+        Ask after each `start_episode`: an episode for which nobody asks is recorded as of no task.
         Before the first episode, `wait_for_policy` lets the learner be heard.
         """
         return self._inference.assigned

@@ -57,7 +57,7 @@ class _Remote:
     """An episode as the server knows it."""
 
     is_recorded: bool
-    task: str | None
+    task: str | None = None
     episode: str = ""
     turn: int = 0
     acting: set[str] = field(default_factory=set[str])
@@ -98,6 +98,7 @@ class RemoteInference(Inference):
         self._description: Description | None = None
         self._assignment: Assignment | None = None
         self._adoption = Adoption()
+        self._newest: _Remote | None = None
         self._assigned = Reset()
         self._unanswered_since_s: float | None = None
         self._patience_s = _RESEND_S
@@ -122,11 +123,13 @@ class RemoteInference(Inference):
 
     def start(self, name: str, *, is_recorded: bool) -> None:
         self._assigned = self._adoption.adopt(self._assignment)
-        self._episodes[name] = remote = _Remote(is_recorded, self._assigned.task)
-        remote.begin_anew()
+        self._newest = self._episodes[name] = _Remote(is_recorded)
+        self._newest.begin_anew()
 
     @property
     def assigned(self) -> Reset:
+        if self._newest is not None:
+            self._newest.task = self._assigned.task
         return self._assigned
 
     def act(self, seen: Mapping[str, Seen]) -> dict[str, dict[str, Any]]:

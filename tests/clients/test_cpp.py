@@ -24,9 +24,9 @@ from support.foreign_clients import (
 )
 from support.running import BrokerThread, Context, Learner, wait_until
 from support.serving import ServerThread, chunks_of, one_module, publish
+from support.tasks import assert_that_tasks_are_true, take_until
 
 from headrace.deploy.conformance.scenes import SCENES
-from headrace.learner.session import LeasedBatch
 from headrace.protocol.messages import Assignment
 from headrace.protocol.trajectory import unpack_batch
 from headrace.protocol.validation import find_batch_fault
@@ -179,19 +179,6 @@ def test_it_hears_what_is_assigned_and_its_batches_name_the_task(
     assert set(lines[1:]) == {"level-3 level=3", "level-4 level=4"}
 
 
-def take_until(learner: Learner, task: str) -> list[LeasedBatch]:
-    """Takes batches until some are of a task."""
-    taken: list[LeasedBatch] = []
-
-    def have_come() -> bool:
-        taken.extend(learner.take(20))
-        learner.confirm()
-        return taken[-1].lease.task == task
-
-    wait_until(have_come)
-    return taken
-
-
 def test_it_ends_when_a_later_process_uses_its_actor_id(
     programs: Path, broker: BrokerThread, context: Context
 ) -> None:
@@ -269,8 +256,7 @@ def test_its_simulator_is_reset_to_what_is_assigned(
         assert run(programs / "thin_simulator", *options, timeout=60).returncode == 0
         batches = learner.take(30)
     assert {batch.lease.task for batch in batches} == {"level-3"}
-    for chunk in (chunk for batch in batches for chunk in unpack_batch(batch.payload)):
-        assert {float(value) for value in chunk.columns["obs"][:, 1]} == {3.0}
+    assert_that_tasks_are_true(batches)
 
 
 def test_it_begins_another_episode_when_the_server_was_restarted(

@@ -20,8 +20,14 @@ from support.foreign_clients import (
 )
 from support.running import BrokerThread, Context, Learner, wait_until
 from support.serving import ServerThread, chunks_of, one_module, publish
+from support.tasks import (
+    assert_that_tasks_are_true,
+    assert_that_tasks_are_true_or_mixed,
+    take_until,
+)
 
 from headrace.deploy.conformance.scenes import SCENES
+from headrace.protocol.messages import Assignment
 
 ROOT = Path(__file__).parents[2]
 RUNTIME = "onnxruntime-node@1.24.3"
@@ -189,11 +195,11 @@ def test_a_thin_simulator_begins_another_episode_when_the_server_was_restarted(
     assert len(told["actions"]) == 40
 
 
-def ended_well(process: subprocess.Popen[str]) -> dict[str, Any]:
+def ended_well(process: subprocess.Popen[str]) -> Any:
+    """Returns what it told as JSON."""
     output, _ = process.communicate(timeout=60)
     assert process.returncode == 0
-    told: dict[str, Any] = json.loads(output)
-    return told
+    return json.loads(output)
 
 
 @pytest.mark.rllib
@@ -212,3 +218,59 @@ def test_an_agent_acts_with_the_learners_graph_and_delivers_what_it_records(
     ended = [chunk for chunk in chunks if chunk.is_done]
     assert {(chunk.episode_return, chunk.terminated) for chunk in ended} == {(15.0, True)}
     assert all(chunk.columns["obs"][-1, 0] == 5.0 for chunk in ended)
+
+
+def assert_that_the_seed_came_once(resets: list[dict[str, Any]]) -> None:
+    """Checks how episodes were reset: of level-3 without a seed, then of level-7 with one."""
+    tasks = [reset["task"] for reset in resets]
+    first = tasks.index("level-7")
+    assert tasks == ["level-3"] * first + ["level-7"] * (len(tasks) - first)
+    assert [number for number, reset in enumerate(resets) if reset.get("seed") == 5] == [first]
+    assert [reset["seed"] for reset in resets if "seed" in reset] == [5]
+
+
+@pytest.mark.rllib
+def test_an_agents_batches_name_what_their_simulator_was_reset_to(
+    package_with_runtime: Path, broker: BrokerThread, learner: Learner, start: Start
+) -> None:
+    learner.link.assign(Assignment(1, "level-3", {"level": 3}))
+    publish(learner, one_module())
+    program = "tests/levels-simulator.js"
+    actor = start(program, "--address", broker.address, folder=package_with_runtime)
+    taken = take_until(learner, "level-3")
+    learner.link.assign(Assignment(2, "level-7", {"level": 7}, seed=5))
+    taken += take_until(learner, "level-7")
+    actor.send_signal(signal.SIGTERM)
+    assert_that_the_seed_came_once(ended_well(actor))
+    assert {batch.lease.task for batch in taken} == {"level-3", "level-7"}
+    assert_that_tasks_are_true(taken)
+    assert broker.status.ledger.rejected == 0
+
+
+@pytest.mark.rllib
+def test_a_thin_simulator_hears_what_is_assigned_and_names_it(
+    broker: BrokerThread, learner: Learner, start: Start
+) -> None:
+    learner.link.assign(Assignment(1, "level-3", {"level": 3}))
+    publish(learner, one_module())
+    with ServerThread(broker.address) as server:
+        simulator = start(
+            *("tests/levels-simulator.js", "--endpoint", server.endpoint),
+            *("--until", "level-7", "--episodes", "12"),
+        )
+        taken = take_until(learner, "level-3")
+        learner.link.assign(Assignment(2, "level-7", {"level": 7}, seed=5))
+        taken += take_until(learner, "level-7")
+
+        def has_ended() -> bool:
+            taken.extend(learner.take(5, timeout_s=0.0))
+            return simulator.poll() is not None
+
+        wait_until(has_ended)
+        assert_that_the_seed_came_once(ended_well(simulator))
+    assert_that_tasks_are_true_or_mixed(taken, 3.0, 7.0)
+
+
+def test_a_thin_simulator_that_finds_no_policy_in_time_goes_on_without(start: Start) -> None:
+    nobody = ("--endpoint", "tcp://127.0.0.1:1", "--patience-s", "0.2")
+    assert ended_well(start("tests/levels-simulator.js", *nobody)) == []

@@ -21,7 +21,13 @@ from support.running import (
     in_thread,
     wait_until,
 )
-from support.serving import ServerThread, ThinSimulator, one_module, publish
+from support.serving import ServerThread, ThinSimulator, one_module, point, publish
+from support.tasks import (
+    assert_that_tasks_are_true,
+    assert_that_tasks_are_true_or_mixed,
+    levels_of,
+    take_until,
+)
 
 from headrace.actors.agent import Agent
 from headrace.actors.assigned import Reset
@@ -30,7 +36,7 @@ from headrace.actors.collector import Collector
 from headrace.actors.environments import make_environment
 from headrace.actors.multi_agent_collector import MultiAgentCollector
 from headrace.actors.multi_agent_simulators import simulator_of
-from headrace.actors.policy_client import PolicyClient
+from headrace.actors.policy_client import InferenceMode, PolicyClient
 from headrace.learner.session import LeasedBatch
 from headrace.protocol.messages import Assignment
 from headrace.protocol.trajectory import Chunk, unpack_batch
@@ -70,24 +76,6 @@ def modules(make: MakeCollector) -> tuple[dict[str, Exported], bool]:
     return one_module(), make in (one_simulator, two_simulators)
 
 
-def levels_of(batch: LeasedBatch) -> set[float]:
-    """Returns the levels that the steps of a batch were taken at."""
-    chunks = unpack_batch(batch.payload)
-    return {float(value) for chunk in chunks for value in chunk.columns["obs"][:, 1]}
-
-
-def take_until(learner: Learner, task: str | None) -> list[LeasedBatch]:
-    """Takes batches until some are of a task."""
-    taken: list[LeasedBatch] = []
-
-    def have_come() -> bool:
-        taken.extend(learner.take(20))
-        return taken[-1].lease.task == task
-
-    wait_until(have_come)
-    return taken
-
-
 @pytest.mark.parametrize("make", [one_environment, two_environments, one_simulator, two_simulators])
 def test_episodes_that_begin_are_of_the_assignment_and_their_batches_say_so(
     broker: BrokerThread, context: Context, make: MakeCollector
@@ -100,9 +88,8 @@ def test_episodes_that_begin_are_of_the_assignment_and_their_batches_say_so(
         assert [batch.lease.task for batch in taken] == ["level-3"] * len(taken)
         learner.link.assign(level(2, 7))
         taken += take_until(learner, "level-7")
-        for batch in taken:
-            assert batch.lease.purpose == "train"
-            assert levels_of(batch) == {float(str(batch.lease.task).removeprefix("level-"))}
+        assert {batch.lease.purpose for batch in taken} == {"train"}
+        assert_that_tasks_are_true(taken)
         assert broker.status.task == "level-7"
 
 
@@ -285,12 +272,26 @@ def test_a_thin_simulator_hears_of_it_when_it_asks_and_when_an_episode_ends(
                 heard.append(play(client, simulator))
             first = [reset.task for reset in heard].index("level-7")
             assert [reset.seed for reset in heard[first:]] == [5] + [None] * 11
-            for batch in take_until(learner, "level-7"):
-                assert levels_of(batch) == (
-                    {float(batch.lease.task.removeprefix("level-"))}
-                    if batch.lease.task
-                    else {3.0, 7.0}
-                )
+            assert_that_tasks_are_true_or_mixed(take_until(learner, "level-7"), 3.0, 7.0)
+
+
+@pytest.mark.parametrize("mode", ["local", "remote"])
+def test_a_policy_client_that_is_never_asked_names_no_task(
+    broker: BrokerThread, context: Context, mode: InferenceMode
+) -> None:
+    with Learner(context, broker.address) as learner, ServerThread(broker.address) as server:
+        learner.link.assign(level(1, 3))
+        publish(learner, one_module())
+        address = server.endpoint if mode == "remote" else broker.address
+        with PolicyClient(address, mode) as client:
+            assert client.wait_for_policy(DEADLINE_S)
+            for _ in range(10):
+                episode = client.start_episode()
+                for _ in range(5):
+                    client.get_action(episode, point(0.0))
+                client.end_episode(episode, point(0.0))
+            server.server.stop()
+        assert {batch.lease.task for batch in learner.take(20)} == {None}
 
 
 def test_thin_simulators_that_never_ask_are_of_no_task(

@@ -1,5 +1,6 @@
 /** Acting and recording for one simulator that owns its loop. */
 
+import { Adoption } from "./assigned.js";
 import { monotonicS } from "./clock.js";
 import { ConfigError, LocalProtocolError, RemoteProtocolError } from "./errors.js";
 import { DEFAULT_MODULE } from "./manifest.js";
@@ -7,6 +8,7 @@ import { OnnxPolicy } from "./onnx-policy.js";
 import { BatchDelivery, OpenBatch } from "./open-batch.js";
 import { Recorder } from "./recorder.js";
 
+/** @typedef {import("./assigned.js").Reset} Reset */
 /** @typedef {import("./client.js").Client} Client */
 /** @typedef {import("./manifest.js").ModuleManifest} ModuleManifest */
 /** @typedef {import("./onnx-policy.js").Acted} Acted */
@@ -17,6 +19,7 @@ import { Recorder } from "./recorder.js";
 /**
  * Call `act` with each observation, and `record` with what came of the action. A batch begins with
  * the first `act` for which there is credit, with the newest weights, and ends by itself in `record`.
+ * If the learner may assign what the simulator is to run, ask `adoptAssignment` before each reset.
  */
 export class Agent {
   #client;
@@ -38,6 +41,9 @@ export class Agent {
   /** @type {Tensors | null} */
   #state = null;
   #reward = 0;
+  #adoption = new Adoption();
+  /** @type {string | null} what the present episodes began under */
+  #task = null;
 
   /**
    * @param {Client} client
@@ -90,7 +96,36 @@ export class Agent {
     if (!batch.isFull(recorder.envSteps, this.#clock(), this.#client.newestVersion)) return;
     this.#batch = null;
     const last = final ?? (await policy.observe(observation, acted.state, reward));
-    this.#delivery.deliver(batch.permit, recorder, last);
+    this.#delivery.deliver(batch.permit, recorder, last, this.#task);
+  }
+
+  /**
+   * Returns how to reset the simulator for its next episode. Where the learner has assigned something
+   * else, what was recorded before is delivered first; batches of what comes now name its task. Before
+   * the first episode, `client.begin()` lets the learner be heard.
+   * @returns {Reset}
+   * @throws {LocalProtocolError} an episode is under way
+   * @throws {import("./errors.js").RefusedError} the broker will not serve this actor
+   */
+  adoptAssignment() {
+    if (this.#recorder !== null && !this.#recorder.isAtStart) {
+      throw new LocalProtocolError("adoptAssignment() before an episode begins, not within it");
+    }
+    const { assignment } = this.#client;
+    if (this.#adoption.isBehind(assignment)) this.#deliverEnded();
+    const reset = this.#adoption.adopt(assignment);
+    this.#task = reset.task;
+    return reset;
+  }
+
+  /** Ends the batch under way, of which all episodes have ended. */
+  #deliverEnded() {
+    const [batch, recorder] = [this.#batch, this.#recorder];
+    this.#batch = null;
+    if (batch === null || recorder === null || recorder.envSteps === 0) return;
+    /** @type {import("./recorder.js").Rows} */
+    const nothingFollows = {};
+    this.#delivery.deliver(batch.permit, recorder, nothingFollows, this.#task);
   }
 
   /**

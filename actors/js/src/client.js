@@ -82,6 +82,14 @@ export class Client {
     return this.#session.newestVersion;
   }
 
+  /**
+   * What the learner wants episodes to run that begin now; null for nothing special. Cheap enough to
+   * ask at every step. Name its task when you `push` what came of it.
+   */
+  get assignment() {
+    return this.#session.assignment;
+  }
+
   /** Whether `close` was called. */
   get isClosed() {
     return this.#closing !== null;
@@ -151,10 +159,12 @@ export class Client {
    * @param {TrajectoryBatch} batch
    * @param {PolicyUpdate} update the one policy that acted
    * @param {number} envSteps in the batch; with one agent the sum of the chunks' lengths
+   * @param {{ task?: string | null }} [options] the task of the assignment that all of its episodes
+   *   began under, if there was one
    * @throws {LocalProtocolError} it cannot be encoded, was begun without credit, or is too late
    * @throws {import("./errors.js").RefusedError} the broker will not serve this actor
    */
-  push(batch, update, envSteps) {
+  push(batch, update, envSteps, { task } = {}) {
     this.#throwRefusal();
     if (this.isClosed) throw new LocalProtocolError("the client is closed");
     const payload = encodeBatch(batch);
@@ -165,7 +175,8 @@ export class Client {
       );
     }
     const { version, policy } = update;
-    const seq = this.#session.push({ version, run: policy.manifest.run, envSteps, payload });
+    const { run } = policy.manifest;
+    const seq = this.#session.push({ version, run, envSteps, payload, task });
     this.#loop.sendDue();
     return seq;
   }

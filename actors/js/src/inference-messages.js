@@ -6,13 +6,15 @@ import {
   count,
   float64,
   integer,
+  list,
   name,
   nullable,
+  optional,
   policyVersion,
   text,
   withDefault,
 } from "./fields.js";
-import { rejectCode } from "./messages.js";
+import { assignment, rejectCode } from "./messages.js";
 import { Float64 } from "./msgpack-writer.js";
 import { NdArray } from "./nd-array.js";
 import { decodePayload, encodePayload } from "./payload.js";
@@ -29,16 +31,22 @@ export const DEFAULT_AGENT = "default_agent";
 const turnOf = { episode: name, turn: integer(0, 2 ** 40) };
 
 const describe = new Struct({});
-const act = new Struct({ ...turnOf, trainingEnabled: withDefault(boolean, true) });
+const act = new Struct({
+  ...turnOf,
+  trainingEnabled: withDefault(boolean, true),
+  task: optional(name),
+});
 const end = new Struct({ ...turnOf, truncated: withDefault(boolean, false) });
 
 const description = new Struct({
   run: name,
   version: policyVersion,
   multiAgent: withDefault(boolean, false),
+  infos: optional(list(name)),
+  assignment: optional(assignment),
 });
 const actions = new Struct(turnOf);
-const ended = new Struct(turnOf);
+const ended = new Struct({ ...turnOf, assignment: optional(assignment) });
 const denial = new Struct({
   code: rejectCode,
   reason: text(),

@@ -9,12 +9,14 @@ import {
   integer,
   name,
   nullable,
+  optional,
   policyVersion,
   positive,
   someSteps,
   text,
   withDefault,
 } from "./fields.js";
+import { options } from "./options.js";
 import { Struct } from "./structs.js";
 
 export const WIRE_VERSION = 1;
@@ -68,6 +70,15 @@ const credit = new Struct({
 });
 /** @typedef {ValueOf<typeof credit>} Credit */
 
+/** What the learner wants simulators to run in training, from their next episodes on. */
+export const assignment = new Struct({
+  number: integer(1, Number.MAX_SAFE_INTEGER),
+  task: name,
+  options: withDefault(options, Object.freeze({})),
+  seed: optional(count),
+});
+/** @typedef {ValueOf<typeof assignment>} Assignment */
+
 const evaluationTask = new Struct({ task: name, episodes: someSteps, minVersion: policyVersion });
 
 const actor = { actor: name, incarnation: count };
@@ -112,6 +123,7 @@ const delivery = new Struct({
   gap: withDefault(boolean, false),
   accepts: withDefault(boolean, true),
   task: nullable(evaluationTask),
+  assignment: optional(assignment),
 });
 const reject = new Struct({
   incarnation: count,

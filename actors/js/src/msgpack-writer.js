@@ -49,6 +49,15 @@ export class MsgpackWriter {
     else this.#negative(value);
   }
 
+  /**
+   * Writes an integer where it is one, else a float.
+   * @param {number} value
+   */
+  number(value) {
+    if (Number.isSafeInteger(value) && !Object.is(value, -0)) this.integer(value);
+    else this.float64(value);
+  }
+
   /** @param {number} value */
   float64(value) {
     this.#byte(0xcb);

@@ -56,15 +56,16 @@ export class BatchDelivery {
    * @param {BatchPermit} permit
    * @param {Recorder} recorder
    * @param {import("./recorder.js").Rows} observation what the next step will act on
+   * @param {string | null} [task] of the assignment that all of its episodes began under
    */
-  deliver({ update }, recorder, observation) {
+  deliver({ update }, recorder, observation, task = null) {
     if (this.#client.isClosed) return;
     this.#hasDiscarded = !this.#hasDiscarded && this.#client.isOutdated(update.version);
     if (this.#hasDiscarded) {
       this.#client.countUnrecorded(recorder.discardBatch());
     } else {
       const { batch, envSteps } = recorder.takeBatch(observation);
-      this.#client.push(batch, update, envSteps);
+      this.#client.push(batch, update, envSteps, { task });
     }
   }
 }

@@ -124,7 +124,7 @@ function writeValue(writer, value) {
   if (value === null) writer.nil();
   else if (typeof value === "string") writer.text(value);
   else if (typeof value === "boolean") writer.boolean(value);
-  else if (typeof value === "number") writeNumber(writer, value);
+  else if (typeof value === "number") writer.number(value);
   else if (value instanceof Float64) writer.float64(value.value);
   else if (value instanceof NdArray) writeArray(writer, value);
   else if (value instanceof Uint8Array) writer.binary(value);
@@ -134,13 +134,4 @@ function writeValue(writer, value) {
   } else if (value instanceof Map || isPlainObject(value)) writeMap(writer, value);
   else
     throw new LocalProtocolError(`a payload holds text, numbers and arrays, not ${typeof value}`);
-}
-
-/**
- * @param {MsgpackWriter} writer
- * @param {number} value
- */
-function writeNumber(writer, value) {
-  if (Number.isSafeInteger(value) && !Object.is(value, -0)) writer.integer(value);
-  else writer.float64(value);
 }

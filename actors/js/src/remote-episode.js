@@ -5,6 +5,7 @@ import { randomBytes } from "node:crypto";
 import { RemoteProtocolError } from "./errors.js";
 import { decodeActions, DEFAULT_AGENT } from "./inference-messages.js";
 
+/** @typedef {import("./assigned.js").Reset} Reset */
 /** @typedef {import("./inference-messages.js").Action} Action */
 /** @typedef {import("./inference-messages.js").AgentTurn} AgentTurn */
 /** @typedef {import("./inference-messages.js").Answer} Answer */
@@ -17,13 +18,15 @@ import { decodeActions, DEFAULT_AGENT } from "./inference-messages.js";
  */
 
 /**
- * Call `act` with each observation and what the last action
+ * Reset the simulator as `assigned` says. Call `act` with each observation and what the last action
  * brought, and `end` with the last one. After an UnknownEpisodeError, begin another one with the
- * present observation and no reward.
+ * same `assigned`, the present observation and no reward.
  */
 export class RemoteEpisode {
   #ask;
   #trainingEnabled;
+  #assigned;
+  #isAsked;
   #turn = 0;
 
   /** A name that no other episode has. */
@@ -32,10 +35,23 @@ export class RemoteEpisode {
   /**
    * @param {Ask} ask
    * @param {boolean} trainingEnabled
+   * @param {Reset} assigned
+   * @param {boolean} isAsked whether the simulator was reset so already
    */
-  constructor(ask, trainingEnabled) {
+  constructor(ask, trainingEnabled, assigned, isAsked) {
     this.#ask = ask;
     this.#trainingEnabled = trainingEnabled;
+    this.#assigned = assigned;
+    this.#isAsked = isAsked;
+  }
+
+  /**
+   * What the learner had assigned when the episode was started: reset the simulator so. An episode
+   * that is not asked before its first action is of no task.
+   */
+  get assigned() {
+    this.#isAsked = true;
+    return this.#assigned;
   }
 
   /**
@@ -63,7 +79,9 @@ export class RemoteEpisode {
     const { episode } = this;
     const turn = this.#turn;
     const trainingEnabled = this.#trainingEnabled;
-    const question = /** @type {const} */ ({ kind: "act", episode, turn, trainingEnabled });
+    const isTold = turn === 0 && this.#isAsked;
+    const task = isTold ? (this.#assigned.task ?? undefined) : undefined;
+    const question = /** @type {const} */ ({ kind: "act", episode, turn, trainingEnabled, task });
     const { message, payloads } = await this.#ask(question, new Map(Object.entries(turns)));
     if (message.kind !== "actions") throw unexpected(message);
     this.#turn += 1;

@@ -2,6 +2,7 @@
 
 import { Dealer } from "zeromq";
 
+import { Adoption } from "./assigned.js";
 import { monotonicS } from "./clock.js";
 import { connectionOptions } from "./connections.js";
 import {
@@ -16,9 +17,11 @@ import { encodeTurns } from "./inference-messages.js";
 import { RemoteEpisode, unexpected } from "./remote-episode.js";
 import { SilenceWatch } from "./silence-watch.js";
 
+/** @typedef {import("./assigned.js").Reset} Reset */
 /** @typedef {import("./inference-messages.js").AgentTurn} AgentTurn */
 /** @typedef {import("./inference-messages.js").Answer} Answer */
 /** @typedef {import("./inference-messages.js").Question} Question */
+/** @typedef {import("./messages.js").Assignment} Assignment */
 
 export const DEFAULT_POLICY_SERVER = "tcp://127.0.0.1:5570";
 
@@ -48,6 +51,10 @@ export class RemotePolicy {
   #timer;
   #silence = new SilenceWatch(monotonicS(), RECONNECT_S);
   #isClosed = false;
+  #isDescribed = false;
+  /** @type {Assignment | null} as the server told last */
+  #assignment = null;
+  #adoption = new Adoption();
 
   /**
    * @param {string} [endpoint] by default the invitation's, or a server on this machine
@@ -67,11 +74,39 @@ export class RemotePolicy {
   }
 
   /**
-   * Begins an episode; the server hears of it with its first action.
-   * @param {{ trainingEnabled?: boolean }} [options] whether the learner may have what comes of it
+   * Begins an episode; the server hears of it with its first action. Its `assigned` says how to
+   * reset the simulator; before the first episode, `waitForPolicy` lets the learner be heard.
+   * @param {object} [options]
+   * @param {boolean} [options.trainingEnabled] whether the learner may have what comes of it
+   * @param {Reset} [options.assigned] what a simulator is of that goes on without a reset
    */
-  startEpisode({ trainingEnabled = true } = {}) {
-    return new RemoteEpisode((question, turns) => this.#ask(question, turns), trainingEnabled);
+  startEpisode({ trainingEnabled = true, assigned } = {}) {
+    const ask = this.#ask.bind(this);
+    const reset = assigned ?? this.#adoption.adopt(this.#assignment);
+    return new RemoteEpisode(ask, trainingEnabled, reset, assigned !== undefined);
+  }
+
+  /**
+   * Waits until there is a policy to act with; returns false if there is none in time. Not needed:
+   * an episode's `act` waits by itself, for as long as it takes.
+   * @param {number} [timeoutS] without it, waits for ever
+   * @throws {LocalProtocolError} the policy was closed meanwhile, or is asked for elsewhere
+   * @throws {RefusedError} the request was not served; the reason says why
+   */
+  async waitForPolicy(timeoutS = Infinity) {
+    if (this.#isDescribed) return true;
+    /** @type {NodeJS.Timeout | undefined} */
+    let timer;
+    const timeIsUp = new Promise((resolve) => {
+      if (timeoutS !== Infinity) timer = setTimeout(resolve, 1000 * timeoutS, "time is up");
+    });
+    try {
+      await Promise.race([this.describe(), timeIsUp]);
+      if (!this.#isDescribed) this.#forget(DESCRIPTION_KEY);
+      return this.#isDescribed;
+    } finally {
+      clearTimeout(timer);
+    }
   }
 
   /**
@@ -81,8 +116,8 @@ export class RemotePolicy {
   async describe() {
     const { message } = await this.#ask({ kind: "describe" });
     if (message.kind !== "description") throw unexpected(message);
-    const { run, version, multiAgent } = message;
-    return { run, version, multiAgent };
+    const { run, version, multiAgent, infos = [], assignment = null } = message;
+    return { run, version, multiAgent, infos, assignment };
   }
 
   /** Disconnects; what still waits for an answer is told so. */
@@ -166,8 +201,20 @@ export class RemotePolicy {
     const pending = this.#pending.get(key);
     if (pending === undefined) return; // it answers what was asked twice
     this.#forget(key);
+    this.#hear(message);
     if (message.kind === "denial") pending.reject(refusalOf(message));
     else pending.resolve({ message, payloads });
+  }
+
+  /**
+   * Notes what answers tell beside what was asked.
+   * @param {Answer} message
+   */
+  #hear(message) {
+    if (message.kind === "description") this.#isDescribed = true;
+    if (message.kind === "description" || message.kind === "ended") {
+      this.#assignment = message.assignment ?? null;
+    }
   }
 
   /** @param {Error} error */

@@ -14,6 +14,7 @@ import { Sender } from "./sender.js";
 
 /** @typedef {import("./client-config.js").ClientConfig} ClientConfig */
 /** @typedef {import("./manifest.js").Policy} Policy */
+/** @typedef {import("./messages.js").Assignment} Assignment */
 /** @typedef {import("./messages.js").Beacon} Beacon */
 /** @typedef {import("./messages.js").Delivery} Delivery */
 /** @typedef {import("./messages.js").Reject} Reject */
@@ -38,6 +39,7 @@ import { Sender } from "./sender.js";
  * @property {string} run
  * @property {number} envSteps
  * @property {Uint8Array} payload
+ * @property {string | null} [task] of the assignment that it was recorded under
  */
 
 /**
@@ -71,6 +73,8 @@ export class ActorSession {
   rejects = [];
   /** @type {RefusedError | null} why this process has to stop */
   refusal = null;
+  /** @type {Assignment | null} what is in force now */
+  assignment = null;
   envSteps = 0;
   unrecordedEnvSteps = 0;
 
@@ -249,7 +253,7 @@ export class ActorSession {
       version: item.version,
       envSteps: item.envSteps,
       purpose: "train",
-      task: null,
+      task: item.task ?? null,
       sentBefore,
     });
     return { seq, frames: [header, item.payload] };
@@ -285,6 +289,10 @@ export class ActorSession {
     this.#watch.hear("ingest", nowS);
     this.#brokerHeard = delivery.broker;
     this.sender.receive(delivery, nowS);
+    if (delivery.credit !== null || delivery.assignment !== undefined) {
+      // A broker that has just started grants nothing, and knows of no assignment yet.
+      this.assignment = delivery.assignment ?? null;
+    }
     const upTo = delivery.credit === null ? 0 : delivery.credit.upTo;
     this.#permittedUpTo = Math.max(this.#permittedUpTo, upTo);
   }

@@ -29,7 +29,7 @@ function credit(upTo = 1, minVersion = V0) {
 function deliver(sender, fields = {}, nowS = 0) {
   const totals = { ...noTotals(), consumed: fields.acknowledged ?? 0 };
   const cumulative = { accepted: 0, acknowledged: 0, totals };
-  const flags = { gap: false, accepts: true, credit: null, task: null };
+  const flags = { gap: false, accepts: true, credit: null, task: null, assignment: undefined };
   const who = { broker: 1, incarnation: 1 };
   sender.receive({ kind: "delivery", ...who, ...cumulative, ...flags, ...fields }, nowS);
 }

@@ -39,8 +39,10 @@ function control(session, message, nowS = 0) {
  */
 function delivery(fields = {}) {
   const cumulative = { accepted: 0, acknowledged: 0, totals: noTotals() };
-  const flags = { credit: null, gap: false, accepts: true, task: null };
-  return { kind: "delivery", broker: 1, incarnation: 5, ...cumulative, ...flags, ...fields };
+  const flags = { credit: null, gap: false, accepts: true };
+  const wanted = { task: null, assignment: undefined };
+  const others = { ...cumulative, ...flags, ...wanted, ...fields };
+  return { kind: "delivery", broker: 1, incarnation: 5, ...others };
 }
 
 /**
@@ -64,6 +66,10 @@ function credit(upTo = 2) {
   return { upTo, fragmentSteps: 10, fragmentS: 1, minVersion: V1 };
 }
 
+function level(number = 1) {
+  return { number, task: `level-${number}`, options: { level: number }, seed: undefined };
+}
+
 /**
  * @param {ActorSession} session
  * @param {PolicyVersion} version
@@ -79,9 +85,21 @@ function presence(session, nowS = 0) {
   return frames === null ? null : ingestDecoder().decode(frames).message.kind;
 }
 
+/**
+ * @param {ActorSession} session
+ * @param {string | null} [task]
+ */
+function push(session, task) {
+  const payload = Buffer.from("payload");
+  return session.push({ version: V1, run: RUN, envSteps: 5, payload, task });
+}
+
 /** @param {ActorSession} session */
-function push(session) {
-  return session.push({ version: V1, run: RUN, envSteps: 5, payload: Buffer.from("payload") });
+function taskOfNextBatch(session) {
+  const { message } = ingestDecoder().decode(session.nextBatch(0)?.frames ?? []);
+  assert.ok(message.kind === "trajectories");
+  session.markSent(message.seq, 0);
+  return message.task;
 }
 
 test("hello is repeated until it is answered, and then it says that it lives", () => {
@@ -185,4 +203,28 @@ test("a batch may be begun with credit and weights, and pushed with neither afte
   control(session, delivery({ broker: 2 }));
   assert.equal(push(session), 1);
   assert.throws(() => push(session), LocalProtocolError);
+});
+
+test("an assignment is in force until the learner's credit comes with another one, or none", () => {
+  const session = makeSession();
+  assert.equal(session.assignment, null);
+  control(session, delivery({ assignment: level(1) }));
+  assert.deepEqual(session.assignment, level(1));
+  control(session, delivery({ credit: credit(), assignment: level(2) }));
+  assert.deepEqual(session.assignment, level(2));
+  control(session, delivery({ broker: 2 }));
+  assert.deepEqual(session.assignment, level(2), "a broker that has just started knows of none");
+  control(session, delivery({ broker: 2, credit: credit() }));
+  assert.equal(session.assignment, null);
+});
+
+test("a batch names the task that it is pushed with", () => {
+  const session = makeSession();
+  takeSnapshot(session, V1);
+  control(session, delivery({ credit: credit(3), assignment: level(1) }));
+  push(session, "level-1");
+  push(session, null);
+  push(session);
+  const tasks = [1, 2, 3].map(() => taskOfNextBatch(session));
+  assert.deepEqual(tasks, ["level-1", null, null]);
 });

@@ -34,8 +34,11 @@ class RemotePolicy {
     /// Its name at the server.
     const std::string& name() const { return name_; }
 
-    /// How to reset the simulator for it.
-    const Reset& assigned() const { return assigned_; }
+    /// How to reset the simulator for it; an episode that is not asked is of no task.
+    const Reset& assigned() {
+      is_asked_ = true;
+      return assigned_;
+    }
 
    private:
     friend class RemotePolicy;
@@ -48,6 +51,7 @@ class RemotePolicy {
     std::string name_;
     bool training_enabled_;
     Reset assigned_;
+    bool is_asked_ = false;
     std::uint64_t turn_ = 0;
   };
 
@@ -108,7 +112,7 @@ class RemotePolicy {
     message.episode = episode.name_;
     message.turn = episode.turn_;
     message.training_enabled = episode.training_enabled_;
-    message.task = episode.assigned_.task;
+    if (episode.is_asked_) message.task = episode.assigned_.task;
     const Received received = ask(message, {encode_header(message), encode_turns(turns)});
     ++episode.turn_;
     if (!std::holds_alternative<Actions>(received.answer)) throw wrong_answer();
