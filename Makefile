@@ -32,7 +32,8 @@ clients: $(VENV)/.dev
 
 toolchains:
 	apt-get update --quiet
-	apt-get install --yes --quiet cmake g++ libmsgpack-cxx-dev libzmq3-dev pkg-config
+	apt-get install --yes --quiet cmake g++ liblz4-dev libmsgpack-cxx-dev \
+		libzmq3-dev pkg-config
 	command -v npm > /dev/null || apt-get install --yes --quiet nodejs npm
 
 # The broker on a host of its own: no torch, no Ray, no Gymnasium.

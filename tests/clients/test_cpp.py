@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import gymnasium
+import msgspec
 import numpy as np
 import pytest
 from support.examples import RUN
@@ -28,7 +29,7 @@ from support.tasks import assert_that_tasks_are_true, take_until
 
 from headrace.deploy.conformance.scenes import SCENES
 from headrace.protocol.messages import Assignment
-from headrace.protocol.trajectory import unpack_batch
+from headrace.protocol.trajectory import pack_batch, unpack_batch
 from headrace.protocol.validation import find_batch_fault
 
 pytestmark = [pytest.mark.rllib, pytest.mark.timeout(900)]
@@ -55,6 +56,8 @@ def require_toolchain() -> None:
         and run("g++", "-E", "-x", "c++", "-", input="#include <msgpack.hpp>").returncode
     ):
         missing.append("libmsgpack-cxx-dev")
+    if not missing and run("pkg-config", "--exists", "liblz4").returncode:
+        missing.append("liblz4-dev")
     if missing and os.environ.get("CI") == "true":
         pytest.fail(f"the C++ client cannot be built without {', '.join(missing)}")
     if missing:
@@ -158,6 +161,21 @@ def assert_that_episodes_are_whole(chunks: list[Any]) -> None:
         next_t[chunk.episode_id] = chunk.t_started + chunk.length
         if chunk.is_done:
             assert chunk.episode_return == chunk.episode_length == next_t[chunk.episode_id]
+
+
+def test_it_compresses_where_the_learner_asks_for_it(
+    programs: Path, broker: BrokerThread, context: Context
+) -> None:
+    manifest = msgspec.structs.replace(cart_pole_manifest(), compression="lz4")
+    with Learner(context, broker.address) as learner:
+        learner.publish(1, manifest)
+        with running(programs / "random_actor", "--address", broker.address):
+            taken = learner.take(200)
+    assert {batch.lease.compression for batch in taken} == {"lz4"}
+    for batch in taken:
+        trajectories = batch.unpack()
+        assert find_batch_fault(trajectories, manifest, batch.lease.env_steps) is None
+        assert len(pack_batch(trajectories)) > len(batch.payload)
 
 
 def test_it_hears_what_is_assigned_and_its_batches_name_the_task(

@@ -14,6 +14,7 @@
 #include <string>
 
 #include "headrace/client_loop.hpp"
+#include "headrace/compression.hpp"
 #include "headrace/manifest.hpp"
 #include "headrace/session.hpp"
 #include "headrace/trajectory.hpp"
@@ -192,12 +193,14 @@ class Client {
       throw LocalProtocolError("a batch of " + std::to_string(payload.size()) +
                                " bytes is above the limit: record fewer steps per batch");
     }
+    const Manifest& manifest = update.policy->manifest;
+    auto packed = detail::compress(manifest.compression, std::move(payload));
     const std::lock_guard lock(mutex_);
     raise_refusal();
     if (is_closed_) throw LocalProtocolError("the client is closed");
     const std::uint64_t seq =
-        session_.push({update.version, update.policy->manifest.run, env_steps, std::move(payload),
-                       std::move(task)});
+        session_.push({update.version, manifest.run, env_steps, std::move(packed.bytes),
+                       std::move(task), std::move(packed.compression)});
     loop_.send_due();
     return seq;
   }

@@ -193,6 +193,7 @@ struct Manifest {
   std::optional<std::string> environment;  ///< The Gymnasium id of the learner's run file.
   Value environment_config = Map{};
   std::optional<std::map<std::string, std::string>> agents;  ///< Module ids by agent id.
+  std::optional<std::string> compression;  ///< What actors should compress their batches with.
 
   template <class Self, class Fields>
   static void describe(Self& self, Fields& fields) {
@@ -204,6 +205,7 @@ struct Manifest {
     fields.defaulted("environment", self.environment);
     fields.defaulted("environment_config", self.environment_config);
     fields.optional("agents", self.agents);
+    fields.optional("compression", self.compression);
   }
 };
 

@@ -167,6 +167,7 @@ struct Trajectories {
   std::string purpose = "train";  ///< Or `evaluate`.
   std::optional<std::string> task;
   bool sent_before = false;  ///< It may have arrived already.
+  std::optional<std::string> compression;  ///< Of the payload.
 
   template <class Self, class Fields>
   static void describe(Self& self, Fields& fields) {
@@ -179,6 +180,7 @@ struct Trajectories {
     fields.defaulted("purpose", self.purpose, detail::name_rule);
     fields.defaulted("task", self.task, detail::name_rule);
     fields.defaulted("sent_before", self.sent_before);
+    fields.optional("compression", self.compression, detail::name_rule);
   }
 };
 

@@ -41,6 +41,7 @@ struct PushedBatch {
   std::uint64_t env_steps = 0;
   Bytes payload;
   std::optional<std::string> task = std::nullopt;  ///< Of what it was recorded under.
+  std::optional<std::string> compression = std::nullopt;
 };
 
 /// A message for ingest; the payload is valid until the session is called again.
@@ -195,6 +196,7 @@ class ActorSession {
     header.version = due->item.version;
     header.env_steps = due->item.env_steps;
     header.task = due->item.task;
+    header.compression = due->item.compression;
     header.sent_before = due->sent_before;
     return OutgoingBatch{due->seq, encode_header(header), due->item.payload};
   }
