@@ -268,8 +268,8 @@ class InferenceDesk:
         infos = {agent: turn.info for agent, turn in asked.turns.items() if turn.info}
         if infos:
             self._agent.inform(known.episode, infos)
-        last = {agent: turn.observation for agent, turn in asked.turns.items()}
         if isinstance(asked.message, End):
+            last = {agent: turn.observation for agent, turn in asked.turns.items()}
             cut_off = asked.message.truncated
             self._agent.end(known.episode, last, Ending(not cut_off, cut_off))
             self._end(asked.key, known)

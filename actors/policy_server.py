@@ -11,7 +11,7 @@ import zmq
 
 from headrace.actors.episode_agent import EpisodeAgent
 from headrace.actors.inference_desk import InferenceConfig, InferenceDesk
-from headrace.actors.sockets import Context
+from headrace.actors.sockets import Context, receive, send
 from headrace.protocol.connections import CONNECTION_OPTIONS
 from headrace.protocol.errors import ConfigError
 from headrace.protocol.inference import DEFAULT_INFERENCE
@@ -68,7 +68,7 @@ class OpenDoor:
         pass
 
     def receive(self, socket: zmq.Socket[bytes]) -> tuple[str, list[bytes]]:
-        return "", socket.recv_multipart(zmq.NOBLOCK)
+        return "", receive(socket)
 
     def look(self) -> bool:
         return False
@@ -143,7 +143,7 @@ class PolicyServer:
         if desk.waiting:
             desk.serve(_TICK_S)
         for route, frames in desk.take_answers():
-            self._socket.send_multipart([route, *frames])
+            send(self._socket, [route, *frames])
 
     def _gather(self, timeout_s: float) -> None:
         """Takes what has arrived, or arrives within a time."""
