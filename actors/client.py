@@ -230,7 +230,11 @@ class Client:
         """
         with self._changed:
             if not self._wait(
-                lambda: self._session.newest_version not in (None, version), timeout_s
+                lambda: (
+                    self._session.newest_version not in (None, version)
+                    and self._session.sender.broker is not None  # which tells what is assigned
+                ),
+                timeout_s,
             ):
                 return None
             return self._session.policy_update()

@@ -42,7 +42,7 @@ class LocalInference(Inference):
 
     @property
     def assigned(self) -> Reset:
-        if self._newest is not None:
+        if self._newest is not None and not self._newest.env_t:
             self._newest.task = self._assigned.task
         return self._assigned
 

@@ -117,7 +117,8 @@ class PolicyClient:
     def assigned(self) -> Reset:
         """What the learner had assigned at the last `start_episode`: reset the simulator so.
 
-        Ask after each `start_episode`: an episode for which nobody asks is recorded as of no task.
+        Ask right after each `start_episode`, before anybody begins another one: an episode for
+        which nobody asks before its first action is recorded as of no task.
         Before the first episode, `wait_for_policy` lets the learner be heard.
         """
         return self._inference.assigned

@@ -106,7 +106,7 @@ class PolicyServer:
         self.endpoint = self._socket.get_string(zmq.LAST_ENDPOINT)
 
     def stop(self) -> None:
-        """Asks `run` to return; may be called from a signal handler."""
+        """Asks `run` to return; may be called from any thread."""
         self._stopping.set()
 
     def run(self) -> None:

@@ -58,6 +58,7 @@ class _Remote:
 
     is_recorded: bool
     task: str | None = None
+    has_acted: bool = False
     episode: str = ""
     turn: int = 0
     acting: set[str] = field(default_factory=set[str])
@@ -128,7 +129,7 @@ class RemoteInference(Inference):
 
     @property
     def assigned(self) -> Reset:
-        if self._newest is not None:
+        if self._newest is not None and not self._newest.has_acted:
             self._newest.task = self._assigned.task
         return self._assigned
 
@@ -155,6 +156,7 @@ class RemoteInference(Inference):
                     continue
                 actions[name] = decode_payload(payload)
                 remote.turn += 1
+                remote.has_acted = True
                 remote.acting |= seen[name].keys()
                 remote.rewards, remote.infos, remote.left = {}, {}, set()
         return actions

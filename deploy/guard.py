@@ -30,7 +30,7 @@ _MANY_DEATHS, _IN_S = 20, 10.0
 
 
 class BrokerGuard:
-    """One broker after another, at the same address; `run` once, `stop` from a signal handler."""
+    """One broker after another, at the same address; `run` once, `stop` from any thread."""
 
     def __init__(
         self, arguments: Sequence[str], max_bytes: int, announce: Path | None = None

@@ -38,6 +38,7 @@ from headrace.actors.multi_agent_collector import MultiAgentCollector
 from headrace.actors.multi_agent_simulators import simulator_of
 from headrace.actors.policy_client import InferenceMode, PolicyClient
 from headrace.learner.session import LeasedBatch
+from headrace.protocol.flow_control import OffPolicyFlow
 from headrace.protocol.messages import Assignment
 from headrace.protocol.trajectory import Chunk, unpack_batch
 
@@ -178,10 +179,10 @@ def test_a_simulator_that_owns_its_loop_asks_before_each_episode(
     broker: BrokerThread, context: Context
 ) -> None:
     with Learner(context, broker.address) as learner, connect(broker, context, "own") as client:
-        publish(learner, one_module())
-        learner.link.assign(level(1, 3))
+        publish(learner, one_module(), flow=OffPolicyFlow(sample_env_steps=100))
         agent, simulator = Agent(client, seed=1), Levels()
         tasks: list[str | None] = []
+        taken: list[LeasedBatch] = []
         options: dict[str, Any] = {}
         observation, _ = simulator.reset()
         while len(tasks) < 3:
@@ -190,20 +191,20 @@ def test_a_simulator_that_owns_its_loop_asks_before_each_episode(
                 tasks.append(reset.task)
                 options = dict(reset.options)
                 observation, _ = simulator.reset(options=options)
-                learner.link.assign(level(len(tasks) + 1, len(tasks) + 3))
             action = agent.act(observation, timeout_s=0.2)
             if action is None:
+                taken += learner.take(5, timeout_s=0.0)
                 continue
             observation, reward, is_over, _, _ = simulator.step(action)
             agent.record(observation, reward, terminated=is_over)
-            if is_over:
+            if is_over:  # an episode at least is of each level
                 observation, _ = simulator.reset(options=options)
+                learner.link.assign(level(len(tasks) + 1, len(tasks) + 3))
         assert tasks == ["level-3", "level-4", "level-5"]
-        batches = learner.take(5)
-        while all(batch.lease.task is None for batch in batches):  # begun before it was assigned
-            batches = learner.take(1)
-        assert_that_tasks_are_true([batch for batch in batches if batch.lease.task is not None])
-        assert "level-3" in {batch.lease.task for batch in batches}
+        taken += take_until(learner, "level-4")
+        assert {batch.lease.task for batch in taken} == {None, "level-3", "level-4"}
+        assert_that_tasks_are_true([batch for batch in taken if batch.lease.task is not None])
+        assert {at for batch in taken if batch.lease.task is None for at in levels_of(batch)} == {0}
 
 
 def test_who_never_asks_is_left_alone(broker: BrokerThread, context: Context) -> None:
@@ -279,7 +280,7 @@ def test_a_thin_simulator_hears_of_it_when_it_asks_and_when_an_episode_ends(
 
 
 @pytest.mark.parametrize("mode", ["local", "remote"])
-def test_a_policy_client_that_is_never_asked_names_no_task(
+def test_an_episode_of_a_policy_client_that_is_asked_too_late_names_no_task(
     broker: BrokerThread, context: Context, mode: InferenceMode
 ) -> None:
     with Learner(context, broker.address) as learner, ServerThread(broker.address) as server:
@@ -292,7 +293,9 @@ def test_a_policy_client_that_is_never_asked_names_no_task(
                 episode = client.start_episode()
                 for _ in range(5):
                     client.get_action(episode, point(0.0))
+                assert client.assigned.task == "level-3"
                 client.end_episode(episode, point(0.0))
+                assert client.assigned.task == "level-3"
             server.server.stop()
         assert {batch.lease.task for batch in learner.take(20)} == {None}
 

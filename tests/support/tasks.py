@@ -12,8 +12,8 @@ def take_until(learner: Learner, task: str | None) -> list[LeasedBatch]:
     taken: list[LeasedBatch] = []
 
     def have_come() -> bool:
-        taken.extend(learner.take(20))
-        return taken[-1].lease.task == task
+        taken.extend(learner.take(5))
+        return task in {batch.lease.task for batch in taken}
 
     wait_until(have_come)
     return taken

@@ -23,6 +23,7 @@ import { SilenceWatch } from "./silence-watch.js";
 /** @typedef {import("./inference-messages.js").Question} Question */
 /** @typedef {import("./messages.js").Assignment} Assignment */
 
+const LONGEST_TIMER_MS = 2 ** 31 - 1;
 export const DEFAULT_POLICY_SERVER = "tcp://127.0.0.1:5570";
 
 const RESEND_MS = 2000;
@@ -98,7 +99,7 @@ export class RemotePolicy {
     /** @type {NodeJS.Timeout | undefined} */
     let timer;
     const timeIsUp = new Promise((resolve) => {
-      if (timeoutS !== Infinity) timer = setTimeout(resolve, 1000 * timeoutS, "time is up");
+      if (timeoutS !== Infinity) timer = setTimeout(resolve, Math.min(1000 * timeoutS, LONGEST_TIMER_MS));
     });
     try {
       await Promise.race([this.describe(), timeIsUp]);

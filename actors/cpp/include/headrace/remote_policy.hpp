@@ -43,15 +43,16 @@ class RemotePolicy {
    private:
     friend class RemotePolicy;
 
-    Episode(std::string name, bool training_enabled, Reset assigned)
+    Episode(std::string name, bool training_enabled, Reset assigned, bool is_asked)
         : name_(std::move(name)),
           training_enabled_(training_enabled),
-          assigned_(std::move(assigned)) {}
+          assigned_(std::move(assigned)),
+          is_asked_(is_asked) {}
 
     std::string name_;
     bool training_enabled_;
     Reset assigned_;
-    bool is_asked_ = false;
+    bool is_asked_;
     std::uint64_t turn_ = 0;
   };
 
@@ -70,9 +71,11 @@ class RemotePolicy {
   /// Not needed, since `act` waits by itself; but it also asks what is assigned, which is else heard
   /// for the first time when an episode ends.
   ///
-  /// Raises LocalProtocolError: the wait was interrupted.
+  /// Raises LocalProtocolError: the wait was interrupted. Raises RefusedError: an answer is none.
   bool wait_for_policy(Seconds timeout) {
     const auto is_answer = [](const Answer& answer) {
+      const auto* denial = std::get_if<Denial>(&answer);
+      if (denial != nullptr && !denial->episode) throw RefusedError(denial->code, denial->reason);
       return std::holds_alternative<Description>(answer);
     };
     const auto received = ask(is_answer, {encode_header(Describe{})}, after(clock_(), timeout));
@@ -82,9 +85,12 @@ class RemotePolicy {
 
   /// Begins an episode; the server hears of it with the first `act`.
   ///
-  /// With `training_enabled` false it is acted for, and the learner gets nothing of it.
-  Episode start_episode(bool training_enabled = true) {
-    return Episode(random_name(), training_enabled, adoption_.adopt(assignment_));
+  /// With `training_enabled` false it is acted for, and the learner gets nothing of it. `assigned` is
+  /// what a simulator is of that goes on without a reset, after an UnknownEpisodeError.
+  Episode start_episode(bool training_enabled = true, std::optional<Reset> assigned = std::nullopt) {
+    const bool goes_on = assigned.has_value();
+    Reset reset = goes_on ? std::move(*assigned) : adoption_.adopt(assignment_);
+    return Episode(random_name(), training_enabled, std::move(reset), goes_on);
   }
 
   /// Returns the action for an observation of a single agent: a whole number or a list of numbers.
