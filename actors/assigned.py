@@ -27,22 +27,22 @@ class Reset:
 
 
 class Adoption:
-    """Which assignment the newest episodes began under.
-
-    Attributes:
-        number: of that assignment, 0 for none.
-    """
+    """Which assignment the newest episodes began under."""
 
     def __init__(self) -> None:
-        self.number = 0
+        self._number = 0
+
+    def is_behind(self, assignment: Assignment | None) -> bool:
+        """Returns whether the newest episodes began under another one."""
+        return _number_of(assignment) != self._number
 
     def adopt(self, assignment: Assignment | None) -> Reset:
         """Returns how to reset for the episodes that begin now; the seed only once."""
-        is_known = self.number == number_of(assignment)
-        self.number = number_of(assignment)
+        is_new = self.is_behind(assignment)
+        self._number = _number_of(assignment)
         if assignment is None:
             return Reset()
-        seed = None if is_known or isinstance(assignment.seed, UnsetType) else assignment.seed
+        seed = None if not is_new or isinstance(assignment.seed, UnsetType) else assignment.seed
         return Reset(assignment.task, assignment.options, seed)
 
 
@@ -66,13 +66,12 @@ class AssignmentWatch:
     @property
     def has_changed(self) -> bool:
         """Whether `adopt` would return another one than before, watched or not."""
-        return number_of(self._client.assignment) != self._adoption.number
+        return self._adoption.is_behind(self._client.assignment)
 
     def adopt(self) -> Reset:
         """Returns how to reset for the episodes that begin now."""
         return self._adoption.adopt(self._client.assignment)
 
 
-def number_of(assignment: Assignment | None) -> int:
-    """Returns the number of an assignment, 0 for none."""
+def _number_of(assignment: Assignment | None) -> int:
     return 0 if assignment is None else assignment.number

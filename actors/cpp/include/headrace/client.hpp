@@ -173,7 +173,7 @@ class Client {
   }
 
   /// What the learner wants episodes to run that begin now; nothing where nothing is assigned.
-  /// Cheap enough to ask at every step. Name its task when you `push` what came of it.
+  /// A copy: ask it for each episode. Name its task when you `push` what came of it.
   std::optional<Assignment> assignment() const {
     const std::lock_guard lock(mutex_);
     return session_.assignment();
