@@ -42,10 +42,9 @@ class Inference(abc.ABC):
     def start(self, name: str, *, is_recorded: bool) -> None:
         """Begins an episode."""
 
-    @property
     @abc.abstractmethod
-    def assigned(self) -> Reset:
-        """What the newest episode began under; who asks says that its simulator is reset so."""
+    def assigned(self, name: str) -> Reset:
+        """Returns what an episode began under; who asks says that its simulator is reset so."""
 
     @abc.abstractmethod
     def act(self, seen: Mapping[str, Seen]) -> dict[str, dict[str, Any]]:

@@ -20,8 +20,7 @@ class LocalInference(Inference):
         self._client = client
         self._agent = agent
         self._episodes: dict[str, Episode] = {}
-        self._newest: Episode | None = None
-        self._assigned = Reset()
+        self._assigned: dict[str, Reset] = {}
 
     def is_multi_agent(self) -> bool:
         manifest = self._agent.manifest()
@@ -36,15 +35,14 @@ class LocalInference(Inference):
         return manifest is not None
 
     def start(self, name: str, *, is_recorded: bool) -> None:
-        self._assigned = self._agent.adopt_assignment()
-        self._newest = self._agent.start(is_recorded=is_recorded)
-        self._episodes[name] = self._newest
+        self._assigned[name] = self._agent.adopt_assignment()
+        self._episodes[name] = self._agent.start(is_recorded=is_recorded)
 
-    @property
-    def assigned(self) -> Reset:
-        if self._newest is not None and not self._newest.env_t:
-            self._newest.task = self._assigned.task
-        return self._assigned
+    def assigned(self, name: str) -> Reset:
+        episode, assigned = self._episodes[name], self._assigned[name]
+        if not episode.env_t:
+            episode.task = assigned.task
+        return assigned
 
     def act(self, seen: Mapping[str, Seen]) -> dict[str, dict[str, Any]]:
         acted = self._agent.act({self._episodes[name]: agents for name, agents in seen.items()})
@@ -73,7 +71,7 @@ class LocalInference(Inference):
 
     def end(self, name: str, seen: Seen, ending: Ending) -> None:
         self._agent.end(self._episodes[name], seen, ending)
-        del self._episodes[name]
+        del self._episodes[name], self._assigned[name]
 
     def use_newest_weights(self) -> None:
         self._agent.use_newest_weights()

@@ -113,15 +113,18 @@ class PolicyClient:
             self._inference.start(name, is_recorded=training_enabled)
         return name
 
-    @property
-    def assigned(self) -> Reset:
-        """What the learner had assigned at the last `start_episode`: reset the simulator so.
+    def assigned(self, episode_id: str) -> Reset:
+        """Returns what the learner had assigned at `start_episode`: reset the simulator so.
 
-        Ask right after each `start_episode`, before anybody begins another one: an episode for
-        which nobody asks before its first action is recorded as of no task.
+        An episode for which nobody asks before its first action is recorded as of no task.
         Before the first episode, `wait_for_policy` lets the learner be heard.
+
+        Raises:
+            LocalProtocolError: there is no such episode.
         """
-        return self._inference.assigned
+        with self._turn:
+            self._require(episode_id)
+            return self._inference.assigned(episode_id)
 
     def get_action(self, episode_id: str | Sequence[str], observation: Any) -> Any:
         """Returns the policy's action for an observation.

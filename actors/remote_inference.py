@@ -57,6 +57,7 @@ class _Remote:
     """An episode as the server knows it."""
 
     is_recorded: bool
+    assigned: Reset
     task: str | None = None
     has_acted: bool = False
     episode: str = ""
@@ -99,8 +100,6 @@ class RemoteInference(Inference):
         self._description: Description | None = None
         self._assignment: Assignment | None = None
         self._adoption = Adoption()
-        self._newest: _Remote | None = None
-        self._assigned = Reset()
         self._unanswered_since_s: float | None = None
         self._patience_s = _RESEND_S
         self._closing = threading.Event()
@@ -123,15 +122,15 @@ class RemoteInference(Inference):
         return (self._description.infos or ()) if self._description is not None else ()
 
     def start(self, name: str, *, is_recorded: bool) -> None:
-        self._assigned = self._adoption.adopt(self._assignment)
-        self._newest = self._episodes[name] = _Remote(is_recorded)
-        self._newest.begin_anew()
+        remote = _Remote(is_recorded, self._adoption.adopt(self._assignment))
+        remote.begin_anew()
+        self._episodes[name] = remote
 
-    @property
-    def assigned(self) -> Reset:
-        if self._newest is not None and not self._newest.has_acted:
-            self._newest.task = self._assigned.task
-        return self._assigned
+    def assigned(self, name: str) -> Reset:
+        remote = self._episodes[name]
+        if not remote.has_acted:
+            remote.task = remote.assigned.task
+        return remote.assigned
 
     def act(self, seen: Mapping[str, Seen]) -> dict[str, dict[str, Any]]:
         return self._act(seen, {})

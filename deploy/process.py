@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import _thread
 import json
 import logging
 import os
+import queue
 import resource
 import signal
 import sys
@@ -49,15 +49,23 @@ def raise_open_files_limit() -> int:
 def on_stop_signal(stop: Callable[[], None], *, stop_on_eof: bool = False) -> None:
     """Calls `stop` in a thread at SIGINT and SIGTERM, and, if asked to, when standard input ends.
 
-    The latter ties a child to its parent on every platform: however the parent ends, its end of the
-    pipe is closed.
+    Not in the handler: the main thread may hold the lock that `stop` takes, such as that of the
+    event that it is about to wait for.
+
+    `stop_on_eof` ties a child to its parent on every platform: however the parent ends, its end of
+    the pipe is closed.
     """
+    signals: queue.SimpleQueue[int] = queue.SimpleQueue()  # whose `put` may interrupt itself
 
-    def handle(_signum: int, _frame: FrameType | None) -> None:
-        # Not in the handler: the main thread may hold the lock that `stop` takes, such as that of
-        # the event that it is about to wait for. Nor by `threading`, which has locks of its own.
-        _thread.start_new_thread(stop, ())
+    def handle(signum: int, _frame: FrameType | None) -> None:
+        signals.put(signum)
 
+    def wait_for_signals() -> None:
+        while True:
+            signals.get()
+            stop()
+
+    threading.Thread(target=wait_for_signals, daemon=True).start()
     signal.signal(signal.SIGINT, handle)
     signal.signal(signal.SIGTERM, handle)
     if stop_on_eof:

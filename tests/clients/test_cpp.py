@@ -23,6 +23,7 @@ from support.foreign_clients import (
     cart_pole_manifest,
     start_guarded,
 )
+from support.mute_server import MuteServer
 from support.running import BrokerThread, Context, Learner, wait_until
 from support.serving import ServerThread, chunks_of, one_module, publish
 from support.tasks import assert_that_tasks_are_true, take_until
@@ -39,6 +40,7 @@ CLIENT = ROOT / "actors" / "cpp"
 VECTORS = ROOT / "protocol" / "vectors"
 REFUSED = 3
 CANNOT_RECORD = 2
+NO_POLICY = 4
 
 
 def run(*command: str | Path, **options: Any) -> subprocess.CompletedProcess[str]:
@@ -106,7 +108,7 @@ def test_its_own_unit_tests_pass(built: Path) -> None:
 def test_it_writes_the_vectors_byte_for_byte(programs: Path) -> None:
     compared = run(programs / "vectors", VECTORS)
     assert compared.returncode == 0, compared.stdout
-    assert "16 of 16 vectors are the same" in compared.stdout
+    assert "20 of 20 vectors are the same, of 16 of 16 kinds" in compared.stdout
 
 
 def test_its_cart_pole_moves_as_gymnasiums_does(programs: Path) -> None:
@@ -276,6 +278,13 @@ def test_its_simulator_is_reset_to_what_is_assigned(
         batches = learner.take(30)
     assert {batch.lease.task for batch in batches} == {"level-3"}
     assert_that_tasks_are_true(batches)
+
+
+def test_it_waits_for_a_policy_as_long_as_it_wants_to(programs: Path, context: Context) -> None:
+    with MuteServer(context) as server:
+        waits = ("--endpoint", server.endpoint, "--patience-s", "0.5", "--waits", "8")
+        assert run(programs / "thin_simulator", *waits, timeout=60).returncode == NO_POLICY
+        assert server.connections > 1, "short waits in a row make another connection"
 
 
 def test_it_begins_another_episode_when_the_server_was_restarted(

@@ -46,7 +46,7 @@ def test_every_kind_of_message_has_a_vector() -> None:
 
     # `Presence` has children and is no message itself; the others without children are.
     kinds = {str(kind.__struct_config__.tag) for kind in leaves(Message)}
-    assert kinds == set(all_vectors())
+    assert kinds == {name.partition(".")[0] for name in all_vectors()}
 
 
 @pytest.mark.parametrize(("name", "vector"), all_vectors().items())

@@ -38,6 +38,7 @@ from headrace.actors.multi_agent_collector import MultiAgentCollector
 from headrace.actors.multi_agent_simulators import simulator_of
 from headrace.actors.policy_client import InferenceMode, PolicyClient
 from headrace.learner.session import LeasedBatch
+from headrace.protocol.errors import LocalProtocolError
 from headrace.protocol.flow_control import OffPolicyFlow
 from headrace.protocol.messages import Assignment
 from headrace.protocol.trajectory import Chunk, unpack_batch
@@ -228,7 +229,7 @@ def test_who_never_asks_is_left_alone(broker: BrokerThread, context: Context) ->
 def play(client: PolicyClient, simulator: Levels) -> Reset:
     """Plays one episode, and returns what it was of."""
     episode = client.start_episode()
-    assigned = client.assigned
+    assigned = client.assigned(episode)
     observation, _ = simulator.reset(options=dict(assigned.options))
     is_over = False
     while not is_over:
@@ -246,7 +247,6 @@ def test_a_policy_client_tells_what_its_episodes_are_of(
         learner.link.assign(level(1, 3))
         publish(learner, one_module())
         with PolicyClient(broker.address, seed=1) as client:
-            assert client.assigned.task is None
             tasks: list[str | None] = []
             while tasks.count("level-3") < 12:
                 tasks.append(play(client, Levels()).task)
@@ -293,11 +293,34 @@ def test_an_episode_of_a_policy_client_that_is_asked_too_late_names_no_task(
                 episode = client.start_episode()
                 for _ in range(5):
                     client.get_action(episode, point(0.0))
-                assert client.assigned.task == "level-3"
+                assert client.assigned(episode).task == "level-3"
                 client.end_episode(episode, point(0.0))
-                assert client.assigned.task == "level-3"
             server.server.stop()
         assert {batch.lease.task for batch in learner.take(20)} == {None}
+
+
+@pytest.mark.parametrize("mode", ["local", "remote"])
+def test_each_of_several_open_episodes_tells_what_it_began_under(
+    broker: BrokerThread, context: Context, mode: InferenceMode
+) -> None:
+    with Learner(context, broker.address) as learner, ServerThread(broker.address) as server:
+        learner.link.assign(level(1, 3))
+        publish(learner, one_module())
+        address = server.endpoint if mode == "remote" else broker.address
+        with PolicyClient(address, mode) as client:
+            assert client.wait_for_policy(DEADLINE_S)
+            former = client.start_episode()
+            learner.link.assign(level(2, 7))
+            later = client.start_episode()
+            while client.assigned(later).task != "level-7":
+                client.get_action(later, point(0.0))
+                client.end_episode(later, point(0.0))
+                learner.take(1, timeout_s=0.0)
+                later = client.start_episode()
+            assert client.assigned(former).task == "level-3"
+            client.end_episode(later, point(0.0))
+            with pytest.raises(LocalProtocolError, match="start_episode"):
+                client.assigned(later)
 
 
 def test_thin_simulators_that_never_ask_are_of_no_task(

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from gymnasium.spaces import Box, Discrete
+from support.mute_server import MuteServer
 from support.policies import Exported
 from support.running import DEADLINE_S, BrokerThread, Context, Learner, wait_until
 from support.serving import ServerThread, chunks_of, one_module, point, publish
@@ -85,6 +86,16 @@ def test_who_cannot_wait_forever_asks_whether_there_is_a_policy(
     client.close()
     with pytest.raises(LocalProtocolError, match="closed"):
         client.wait_for_policy(0.0)
+
+
+def test_short_waits_in_a_row_make_another_connection(context: Context) -> None:
+    with MuteServer(context) as server, PolicyClient(server.endpoint, "remote") as thin:
+
+        def is_connected_anew() -> bool:
+            assert not thin.wait_for_policy(0.5)
+            return server.connections > 1
+
+        wait_until(is_connected_anew)
 
 
 def test_several_episodes_are_open_at_once(client: PolicyClient, learner: Learner) -> None:

@@ -1,9 +1,9 @@
-"""The test vectors of the wire: one legal example of every message, and its bytes."""
+"""The test vectors of the wire: a legal example or more of every message, and its bytes."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from headrace.protocol.inference import (
 )
 from headrace.protocol.messages import (
     Alive,
+    Assignment,
     Beacon,
     Credit,
     Delivery,
@@ -40,6 +41,7 @@ from headrace.protocol.messages import (
     Mark,
     Message,
     Offer,
+    Options,
     Publish,
     Pull,
     Refusal,
@@ -68,7 +70,10 @@ class Vector:
 
 
 def all_vectors() -> dict[str, Vector]:
-    """Every kind of message by its name; fields that may be empty are filled."""
+    """Every kind of message by its name; fields that may be empty are filled.
+
+    What came after the first vectors were frozen is in ones of its own, named `kind.what`.
+    """
     version, digest = PolicyVersion(2, 17), make_policy_frame()[1]
     policy, weights = make_policy_frame()[0], make_weights_frame()
     ledger = Ledger(produced=10, consumed=4, stale=1, rejected=1, dropped=1, held=3)
@@ -167,7 +172,8 @@ def all_vectors() -> dict[str, Vector]:
         Vector(FleetReport(session=9, queue_env_steps=4000, actors=2, ledger=ledger)),
         *_inference_vectors(version),
     ]
-    return {str(vector.message.__struct_config__.tag): vector for vector in vectors}
+    by_kind = {str(vector.message.__struct_config__.tag): vector for vector in vectors}
+    return by_kind | _assigned_vectors(by_kind)
 
 
 def _inference_vectors(version: PolicyVersion) -> list[Vector]:
@@ -189,6 +195,30 @@ def _inference_vectors(version: PolicyVersion) -> list[Vector]:
     ]
 
 
+def _assigned_vectors(vectors: Mapping[str, Vector]) -> dict[str, Vector]:
+    options: Options = {
+        "level": 7,
+        "wind": -0.5,
+        "is_night": False,
+        "roads": ["a", None],
+        "far": 2**40,
+    }
+    assignment = Assignment(4, "level-7", options, seed=2**53 - 1)
+    known: dict[str, dict[str, Any]] = {
+        "pull": {"assignment": assignment},
+        "delivery": {"assignment": assignment},
+        "description": {"infos": ("speed",), "assignment": assignment},
+        "ended": {"assignment": assignment},
+        "act": {"task": "level-7"},
+    }
+    return {
+        f"{kind}.assigned": Vector(
+            msgspec.structs.replace(vectors[kind].message, **fields), vectors[kind].payloads
+        )
+        for kind, fields in known.items()
+    }
+
+
 def vector_document(vector: Vector) -> dict[str, Any]:
     """A vector as it is kept in a file: the header in words, and all frames in hexadecimal."""
     return {
@@ -198,7 +228,7 @@ def vector_document(vector: Vector) -> dict[str, Any]:
 
 
 def write_vectors(folder: Path) -> None:
-    """Writes a JSON file for each kind of message that has none; the others are frozen."""
+    """Writes a JSON file for each vector that has none; the others are frozen."""
     folder.mkdir(exist_ok=True)
     for name, vector in all_vectors().items():
         file = folder / f"{name}.json"

@@ -45,6 +45,18 @@ void a_batch_has_one_observation_more_than_steps() {
   CHECK(recorder.env_steps() == 0);
 }
 
+void an_episode_is_under_way_from_its_first_step_to_its_last() {
+  Recorder recorder(example_module());
+  recorder.start_episode(seen(0));
+  CHECK(!recorder.is_within_episode());
+  record(recorder, 0, 3);
+  CHECK(recorder.is_within_episode());
+  recorder.take_batch();
+  CHECK(recorder.is_within_episode());
+  record(recorder, 3, 1, {true, false});
+  CHECK(!recorder.is_within_episode());
+}
+
 void an_episode_goes_on_in_the_next_batch_with_its_lookback() {
   Recorder recorder(example_module(2));
   recorder.start_episode(seen(0));
@@ -129,6 +141,8 @@ void rows_that_do_not_fit_the_manifest_are_our_fault() {
 int main() {
   return run({
       {"a batch has one observation more than steps", a_batch_has_one_observation_more_than_steps},
+      {"an episode is under way from its first step to its last",
+       an_episode_is_under_way_from_its_first_step_to_its_last},
       {"an episode goes on in the next batch with its lookback",
        an_episode_goes_on_in_the_next_batch_with_its_lookback},
       {"lookback does not reach before the start of an episode",

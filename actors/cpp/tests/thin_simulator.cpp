@@ -1,7 +1,8 @@
 // Plays episodes of a given length against a policy server, for observations of two numbers.
 //
 // Observations are the turn and the level that the learner has assigned, 0 without one. Prints a line
-// per answer: the episode's number, the turn, and the action.
+// per answer: the episode's number, the turn, and the action. Ends with status 4 where there is no
+// policy after so many waits.
 
 #include <headrace/headrace.hpp>
 #include <iostream>
@@ -16,14 +17,22 @@ headrace::Array observe(std::uint64_t t, const headrace::Reset& reset) {
   return headrace::Array::of(std::vector<float>{static_cast<float>(t), static_cast<float>(at)});
 }
 
+bool is_there(headrace::RemotePolicy& policy, const Options& options) {
+  for (std::uint64_t wait = 0; wait < options.natural("--waits"); ++wait) {
+    if (policy.wait_for_policy(headrace::Seconds(options.number("--patience-s")))) return true;
+  }
+  return false;
+}
+
 }  // namespace
 
 int main(int count, char** words) {
   const Options options(
       count, words,
-      {{"--endpoint", ""}, {"--episodes", "1"}, {"--length", "5"}, {"--truncated", "0"}});
+      {{"--endpoint", ""}, {"--episodes", "1"}, {"--length", "5"}, {"--truncated", "0"},
+       {"--patience-s", "20"}, {"--waits", "1"}});
   headrace::RemotePolicy policy(options.text("--endpoint"));
-  policy.wait_for_policy(headrace::Seconds(20));
+  if (!is_there(policy, options)) return 4;
   const std::uint64_t length = options.natural("--length");
   const bool is_truncated = options.natural("--truncated") != 0;
   for (std::uint64_t number = 0; number < options.natural("--episodes");) {

@@ -34,7 +34,7 @@ inline headrace::Frames read_vector(const std::filesystem::path& path) {
   return frames;
 }
 
-/// Returns the frames of all vectors in a folder, by kind.
+/// Returns the frames of all vectors in a folder, by name: a kind, or `kind.what`.
 inline std::map<std::string, headrace::Frames> read_vectors(const std::filesystem::path& folder) {
   std::map<std::string, headrace::Frames> vectors;
   for (const auto& entry : std::filesystem::directory_iterator(folder)) {

@@ -51,6 +51,7 @@ export class RemotePolicy {
   /** @type {NodeJS.Timeout | undefined} */
   #timer;
   #silence = new SilenceWatch(monotonicS(), RECONNECT_S);
+  #isUnanswered = false;
   #isClosed = false;
   #isDescribed = false;
   /** @type {Assignment | null} as the server told last */
@@ -150,19 +151,27 @@ export class RemotePolicy {
   }
 
   #beginWaiting() {
-    this.#silence.hear(monotonicS());
+    // Several short waits that were given up are one silence.
+    if (!this.#isUnanswered) this.#silence.hear(monotonicS());
+    this.#isUnanswered = true;
+    this.#reconnectIfSilent();
     this.#timer = setInterval(() => this.#repeat(), RESEND_MS);
   }
 
-  /** Asks again what was not answered, over another connection where all is silent. */
+  /** Asks again what was not answered. */
   #repeat() {
-    if (this.#silence.isOverdue(monotonicS())) {
-      // libzmq gives up on a connection that was refused once; who was invited a moment ago may be
-      // known by now.
-      this.#socket.disconnect(this.#endpoint);
-      this.#socket.connect(this.#endpoint);
-    }
+    this.#reconnectIfSilent();
     for (const { frames } of this.#pending.values()) this.#send(frames);
+  }
+
+  /**
+   * Makes another connection: libzmq gives up on one that was refused once, and who was invited a
+   * moment ago may be known by now.
+   */
+  #reconnectIfSilent() {
+    if (!this.#silence.isOverdue(monotonicS())) return;
+    this.#socket.disconnect(this.#endpoint);
+    this.#socket.connect(this.#endpoint);
   }
 
   /** @param {Uint8Array[]} frames */
@@ -181,6 +190,7 @@ export class RemotePolicy {
 
   /** @param {Uint8Array[]} frames */
   #onAnswer(frames) {
+    this.#isUnanswered = false;
     this.#silence.hear(monotonicS());
     try {
       const { message, payloads } = this.#decoder.decode(frames);

@@ -6,7 +6,7 @@
  *     node tests/levels-simulator.js --endpoint E --until level-7 --episodes 12 --patience-s 15
  *
  * With `--endpoint` a policy server acts, for so many episodes of the last task, and for none if it
- * has no policy before patience ends.
+ * has no policy before patience has ended so many times.
  */
 
 import { parseArgs } from "node:util";
@@ -26,6 +26,7 @@ const { values } = parseArgs({
     until: { type: "string" },
     episodes: { type: "string", default: "12" },
     "patience-s": { type: "string", default: "15" },
+    waits: { type: "string", default: "1" },
   },
 });
 /** @type {Omit<Reset, "options">[]} */
@@ -89,7 +90,11 @@ async function playRemotely(policy) {
 async function letServerAct(endpoint) {
   const policy = new RemotePolicy(endpoint);
   const episodes = Number(values.episodes);
-  if (await policy.waitForPolicy(Number(values["patience-s"]))) {
+  let isThere = false;
+  for (let wait = 0; wait < Number(values.waits) && !isThere; wait += 1) {
+    isThere = await policy.waitForPolicy(Number(values["patience-s"]));
+  }
+  if (isThere) {
     const isLast = (/** @type {{ task: string | null }} */ { task }) => task === values.until;
     while (resets.filter(isLast).length < episodes) await playRemotely(policy);
   }

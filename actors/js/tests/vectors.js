@@ -89,20 +89,21 @@ export function readVectors(folder) {
   return files.sort().map((file) => {
     const { frames } = JSON.parse(readFileSync(join(folder, file), "utf8"));
     const bytes = frames.map((/** @type {string} */ hex) => Buffer.from(hex, "hex"));
-    return { kind: basename(file, ".json"), frames: /** @type {Buffer[]} */ (bytes) };
+    const name = basename(file, ".json");
+    return { name, kind: name.split(".")[0], frames: /** @type {Buffer[]} */ (bytes) };
   });
 }
 
 /** @param {string} folder */
 function main(folder) {
-  const compared = readVectors(folder).map(({ kind, frames }) => {
+  const compared = readVectors(folder).map(({ name, kind, frames }) => {
     const copies = copyFrames(kind, frames);
     const isSame =
       copies !== null &&
       copies.length === frames.length &&
       copies.every((copy, index) => frames[index].equals(copy));
     const verdict = copies === null ? "skipped" : isSame ? "same" : "DIFFERS";
-    console.log(`${kind}: ${verdict}`);
+    console.log(`${name}: ${verdict}`);
     return verdict;
   });
   const count = (/** @type {string} */ verdict) =>

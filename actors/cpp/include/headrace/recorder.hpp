@@ -70,6 +70,9 @@ class Recorder {
     last_observation_ = observation;
   }
 
+  /// Returns whether a step was recorded of an episode that has not ended.
+  bool is_within_episode() const { return episode_ && episode_->t > 0; }
+
   /// Takes a step: what was recorded of the action, and what came of it.
   ///
   /// `outputs` are the rows of all columns but `obs` and `rewards`; `observation` is the one after

@@ -24,7 +24,12 @@ class RecordingAgent {
   /// Returns how to reset the simulator for the episode that begins now: ask it between episodes.
   ///
   /// What was recorded under another assignment is pushed; later batches name the new task.
+  ///
+  /// Raises LocalProtocolError: an episode is under way.
   Reset adopt_assignment() {
+    if (recorder_ && recorder_->is_within_episode()) {
+      throw LocalProtocolError("adopt_assignment() before an episode begins, not within it");
+    }
     const auto assignment = client_.assignment();
     if (adoption_.is_behind(assignment)) flush();
     Reset reset = adoption_.adopt(assignment);

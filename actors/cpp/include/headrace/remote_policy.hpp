@@ -72,15 +72,21 @@ class RemotePolicy {
   /// for the first time when an episode ends.
   ///
   /// Raises LocalProtocolError: the wait was interrupted. Raises RefusedError: an answer is none.
-  bool wait_for_policy(Seconds timeout) {
+  bool wait_for_policy(Seconds timeout) { return describe(timeout).has_value(); }
+
+  /// Returns what is served, such as the names of the infos that are recorded; nothing if nothing is
+  /// served within so much time. Raises what `wait_for_policy` does.
+  std::optional<Description> describe(Seconds timeout) {
     const auto is_answer = [](const Answer& answer) {
       const auto* denial = std::get_if<Denial>(&answer);
       if (denial != nullptr && !denial->episode) throw RefusedError(denial->code, denial->reason);
       return std::holds_alternative<Description>(answer);
     };
     const auto received = ask(is_answer, {encode_header(Describe{})}, after(clock_(), timeout));
-    if (received) assignment_ = std::get<Description>(received->answer).assignment;
-    return received.has_value();
+    if (!received) return std::nullopt;
+    auto description = std::get<Description>(received->answer);
+    assignment_ = description.assignment;
+    return description;
   }
 
   /// Begins an episode; the server hears of it with the first `act`.
@@ -162,6 +168,11 @@ class RemotePolicy {
     Frames frames;
   };
 
+  struct Silence {
+    TimePoint reconnect_at;
+    Seconds patience;
+  };
+
   static std::string random_name() {
     static constexpr char digits[] = "0123456789abcdef";
     std::string name;
@@ -193,26 +204,35 @@ class RemotePolicy {
   template <class IsAnswer>
   std::optional<Received> ask(const IsAnswer& is_answer, const Frames& request, TimePoint deadline) {
     TimePoint resend_at = long_ago;
-    TimePoint reconnect_at = after(clock_(), resend_wait);
-    Seconds silence = resend_wait;
     while (!is_interrupted_) {
       const TimePoint now = clock_();
-      if (now >= reconnect_at) {
+      if (has_been_silent(now)) {
         // libzmq gives up on a connection that was refused once; who was invited a moment ago may
         // be known by now.
         socket_.reconnect(endpoint_);
-        silence = std::min(2 * silence, longest_silence);
-        reconnect_at = after(now, silence);
         resend_at = now;
       }
       if (now >= resend_at) {
         resend_at = after(now, resend_wait);
         send(request);  // where nobody is there, the next attempt sends it
       }
-      if (auto received = wait_for_answer(is_answer, deadline)) return received;
+      if (auto received = wait_for_answer(is_answer, deadline)) {
+        silence_ = std::nullopt;
+        return received;
+      }
       if (clock_() >= deadline) return std::nullopt;
     }
     throw LocalProtocolError("the remote policy was interrupted");
+  }
+
+  /// Returns whether nothing was answered for so long that another connection may help; several
+  /// short waits that were given up are one silence.
+  bool has_been_silent(TimePoint now) {
+    if (!silence_) silence_ = Silence{after(now, resend_wait), resend_wait};
+    if (now < silence_->reconnect_at) return false;
+    const Seconds patience = std::min(2 * silence_->patience, longest_silence);
+    silence_ = Silence{after(now, patience), patience};
+    return true;
   }
 
   void send(const Frames& request) {
@@ -268,6 +288,7 @@ class RemotePolicy {
   Clock clock_;
   Adoption adoption_;
   std::optional<Assignment> assignment_;
+  std::optional<Silence> silence_;
   std::atomic<bool> is_interrupted_{false};
 };
 
