@@ -40,6 +40,7 @@ from headrace.protocol.inference import (
 from headrace.protocol.invitation import Invitation
 from headrace.protocol.messages import Assignment
 from headrace.protocol.payload import decode_payload, encode_payload
+from headrace.protocol.silence import SilenceWatch
 
 _LOG = logging.getLogger("headrace.actor")
 _RESEND_S = 2.0
@@ -100,8 +101,8 @@ class RemoteInference(Inference):
         self._description: Description | None = None
         self._assignment: Assignment | None = None
         self._adoption = Adoption()
-        self._unanswered_since_s: float | None = None
-        self._patience_s = _RESEND_S
+        self._silence: SilenceWatch | None = None
+        """Of what was not answered, also over several calls that each did not wait for long."""
         self._closing = threading.Event()
 
     def is_multi_agent(self) -> bool:
@@ -254,7 +255,9 @@ class RemoteInference(Inference):
             if self._closing.is_set():
                 raise LocalProtocolError("the client is closed")
             now_s = self._clock()
-            if self._has_been_silent(now_s):
+            if self._silence is None:
+                self._silence = SilenceWatch(now_s, _RESEND_S, _LONGEST_SILENCE_S)
+            if self._silence.is_overdue(now_s):
                 self._reconnect()
                 resend_at_s = now_s
             if now_s >= resend_at_s:
@@ -267,23 +270,10 @@ class RemoteInference(Inference):
                 if key in asked:  # else it answers what was asked twice
                     answers[key] = answer
             if len(answers) == len(asked):
-                self._unanswered_since_s, self._patience_s = None, _RESEND_S
+                self._silence = None
                 return answers
             if self._clock() >= deadline_s:
                 return answers
-
-    def _has_been_silent(self, now_s: float) -> bool:
-        """Whether nothing was answered for so long that another connection may help.
-
-        Also over several calls that each did not wait for long.
-        """
-        if self._unanswered_since_s is None:
-            self._unanswered_since_s = now_s
-        if now_s - self._unanswered_since_s <= self._patience_s:
-            return False
-        self._patience_s = min(2 * self._patience_s, _LONGEST_SILENCE_S)
-        self._unanswered_since_s = now_s
-        return True
 
     def _reconnect(self) -> None:
         """Makes another connection: libzmq gives up on one that was refused once.

@@ -15,6 +15,7 @@
 #include "headrace/errors.hpp"
 #include "headrace/inference_messages.hpp"
 #include "headrace/recorder.hpp"
+#include "headrace/silence_watch.hpp"
 #include "headrace/zmq.hpp"
 
 namespace headrace {
@@ -168,11 +169,6 @@ class RemotePolicy {
     Frames frames;
   };
 
-  struct Silence {
-    TimePoint reconnect_at;
-    Seconds patience;
-  };
-
   static std::string random_name() {
     static constexpr char digits[] = "0123456789abcdef";
     std::string name;
@@ -206,7 +202,9 @@ class RemotePolicy {
     TimePoint resend_at = long_ago;
     while (!is_interrupted_) {
       const TimePoint now = clock_();
-      if (has_been_silent(now)) {
+      // Several short waits that were given up are one silence.
+      if (!silence_) silence_.emplace(now, resend_wait, longest_silence);
+      if (silence_->is_overdue(now)) {
         // libzmq gives up on a connection that was refused once; who was invited a moment ago may
         // be known by now.
         socket_.reconnect(endpoint_);
@@ -223,16 +221,6 @@ class RemotePolicy {
       if (clock_() >= deadline) return std::nullopt;
     }
     throw LocalProtocolError("the remote policy was interrupted");
-  }
-
-  /// Returns whether nothing was answered for so long that another connection may help; several
-  /// short waits that were given up are one silence.
-  bool has_been_silent(TimePoint now) {
-    if (!silence_) silence_ = Silence{after(now, resend_wait), resend_wait};
-    if (now < silence_->reconnect_at) return false;
-    const Seconds patience = std::min(2 * silence_->patience, longest_silence);
-    silence_ = Silence{after(now, patience), patience};
-    return true;
   }
 
   void send(const Frames& request) {
@@ -288,7 +276,7 @@ class RemotePolicy {
   Clock clock_;
   Adoption adoption_;
   std::optional<Assignment> assignment_;
-  std::optional<Silence> silence_;
+  std::optional<detail::SilenceWatch> silence_;  ///< Of what was not answered.
   std::atomic<bool> is_interrupted_{false};
 };
 

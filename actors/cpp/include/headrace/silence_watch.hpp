@@ -1,0 +1,40 @@
+// When a connection that says nothing is to be made anew.
+#pragma once
+
+#include <algorithm>
+
+#include "headrace/clock.hpp"
+
+namespace headrace::detail {
+
+/// Watches one connection whose peer speaks at least once a second.
+///
+/// A middlebox that forgot a connection leaves one that looks alive to TCP for ever. But a large
+/// message on a slow line is silence, too, and would never get through if each attempt were cut
+/// short: so each one is given twice the time of the last.
+class SilenceWatch {
+ public:
+  explicit SilenceWatch(TimePoint now, Seconds first = Seconds(5), Seconds longest = Seconds(600))
+      : first_(first), longest_(longest), limit_(first), since_(now) {}
+
+  void hear(TimePoint now) {
+    limit_ = first_;
+    since_ = now;
+  }
+
+  /// Returns true, once, when the connection should be made anew.
+  bool is_overdue(TimePoint now) {
+    if (now - since_ < limit_) return false;
+    limit_ = std::min(2 * limit_, longest_);
+    since_ = now;
+    return true;
+  }
+
+ private:
+  Seconds first_;
+  Seconds longest_;
+  Seconds limit_;
+  TimePoint since_;
+};
+
+}  // namespace headrace::detail
