@@ -275,6 +275,8 @@ def test_a_thin_simulator_hears_what_is_assigned_and_names_it(
 def test_a_thin_simulator_that_finds_no_policy_in_time_goes_on_without(
     context: Context, start: Start
 ) -> None:
+    nobody = ("--endpoint", "tcp://127.0.0.1:1", "--patience-s", "0.2")
+    assert ended_well(start("tests/levels-simulator.js", *nobody)) == []
     with MuteServer(context) as server:
         waits = ("--patience-s", "0.5", "--waits", "8")
         simulator = start("tests/levels-simulator.js", "--endpoint", server.endpoint, *waits)

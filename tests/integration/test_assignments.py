@@ -226,9 +226,9 @@ def test_who_never_asks_is_left_alone(broker: BrokerThread, context: Context) ->
         assert batches[0].lease.env_steps > 5, "it was cut at the end of an episode"
 
 
-def play(client: PolicyClient, simulator: Levels) -> Reset:
-    """Plays one episode, and returns what it was of."""
-    episode = client.start_episode()
+def play(client: PolicyClient, simulator: Levels, begun: str | None = None) -> Reset:
+    """Plays one episode, perhaps one that was begun already, and returns what it was of."""
+    episode = begun or client.start_episode()
     assigned = client.assigned(episode)
     observation, _ = simulator.reset(options=dict(assigned.options))
     is_over = False
@@ -244,10 +244,12 @@ def test_a_policy_client_tells_what_its_episodes_are_of(
     broker: BrokerThread, context: Context
 ) -> None:
     with Learner(context, broker.address) as learner:
-        learner.link.assign(level(1, 3))
-        publish(learner, one_module())
         with PolicyClient(broker.address, seed=1) as client:
-            tasks: list[str | None] = []
+            unheard = client.start_episode()
+            assert client.assigned(unheard).task is None
+            learner.link.assign(level(1, 3))
+            publish(learner, one_module())
+            tasks = [play(client, Levels(), unheard).task]
             while tasks.count("level-3") < 12:
                 tasks.append(play(client, Levels()).task)
         taken = take_until(learner, "level-3")
@@ -279,23 +281,33 @@ def test_a_thin_simulator_hears_of_it_when_it_asks_and_when_an_episode_ends(
             assert_that_tasks_are_true_or_mixed(take_until(learner, "level-7"), 3.0, 7.0)
 
 
-@pytest.mark.parametrize("mode", ["local", "remote"])
-def test_an_episode_of_a_policy_client_that_is_asked_too_late_names_no_task(
+@contextmanager
+def at_level_3(
     broker: BrokerThread, context: Context, mode: InferenceMode
-) -> None:
+) -> Generator[tuple[Learner, PolicyClient, ServerThread]]:
+    """A client that knows of an assignment, whichever way it acts."""
     with Learner(context, broker.address) as learner, ServerThread(broker.address) as server:
         learner.link.assign(level(1, 3))
         publish(learner, one_module())
         address = server.endpoint if mode == "remote" else broker.address
         with PolicyClient(address, mode) as client:
             assert client.wait_for_policy(DEADLINE_S)
-            for _ in range(10):
-                episode = client.start_episode()
-                for _ in range(5):
-                    client.get_action(episode, point(0.0))
-                assert client.assigned(episode).task == "level-3"
-                client.end_episode(episode, point(0.0))
-            server.server.stop()
+            yield learner, client, server
+
+
+@pytest.mark.parametrize("mode", ["local", "remote"])
+def test_an_episode_of_a_policy_client_that_is_asked_too_late_names_no_task(
+    broker: BrokerThread, context: Context, mode: InferenceMode
+) -> None:
+    with at_level_3(broker, context, mode) as (learner, client, server):
+        for _ in range(10):
+            episode = client.start_episode()
+            for _ in range(5):
+                client.get_action(episode, point(0.0))
+            assert client.assigned(episode).task == "level-3"
+            client.end_episode(episode, point(0.0))
+        client.close()  # which delivers what it holds
+        server.server.stop()
         assert {batch.lease.task for batch in learner.take(20)} == {None}
 
 
@@ -303,24 +315,19 @@ def test_an_episode_of_a_policy_client_that_is_asked_too_late_names_no_task(
 def test_each_of_several_open_episodes_tells_what_it_began_under(
     broker: BrokerThread, context: Context, mode: InferenceMode
 ) -> None:
-    with Learner(context, broker.address) as learner, ServerThread(broker.address) as server:
-        learner.link.assign(level(1, 3))
-        publish(learner, one_module())
-        address = server.endpoint if mode == "remote" else broker.address
-        with PolicyClient(address, mode) as client:
-            assert client.wait_for_policy(DEADLINE_S)
-            former = client.start_episode()
-            learner.link.assign(level(2, 7))
-            later = client.start_episode()
-            while client.assigned(later).task != "level-7":
-                client.get_action(later, point(0.0))
-                client.end_episode(later, point(0.0))
-                learner.take(1, timeout_s=0.0)
-                later = client.start_episode()
-            assert client.assigned(former).task == "level-3"
+    with at_level_3(broker, context, mode) as (learner, client, _):
+        former = client.start_episode()
+        learner.link.assign(level(2, 7))
+        later = client.start_episode()
+        while client.assigned(later).task != "level-7":
+            client.get_action(later, point(0.0))
             client.end_episode(later, point(0.0))
-            with pytest.raises(LocalProtocolError, match="start_episode"):
-                client.assigned(later)
+            learner.take(1, timeout_s=0.0)
+            later = client.start_episode()
+        assert client.assigned(former).task == "level-3"
+        client.end_episode(later, point(0.0))
+        with pytest.raises(LocalProtocolError, match="start_episode"):
+            client.assigned(later)
 
 
 def test_thin_simulators_that_never_ask_are_of_no_task(
