@@ -24,7 +24,7 @@ test: $(VENV)/.dev
 	$(BIN)/coverage erase
 	$(BIN)/python -m pytest --ignore=tests/clients --numprocesses=$(WORKERS) \
 		--cov --cov-report=term:skip-covered --cov-fail-under=90
-	$(BIN)/coverage report --include='protocol/*,typings/headrace/protocol/*' --fail-under=100 --skip-covered
+	$(BIN)/coverage report --include='protocol/**,typings/headrace/protocol/**' --fail-under=100 --skip-covered
 
 # A client whose toolchain is not there is skipped, unless CI is "true".
 clients: $(VENV)/.dev

@@ -9,24 +9,28 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from headrace.actors.agent import Agent, VectorAgent
-    from headrace.actors.client import Client
-    from headrace.actors.collector import Collector
-    from headrace.actors.config import ClientConfig
-    from headrace.actors.policy import OnnxPolicy
-    from headrace.actors.policy_client import PolicyClient
-    from headrace.actors.recorder import BatchRecorder, StepResult
+    from headrace.actors.agents.agent import Agent
+    from headrace.actors.agents.vector_agent import VectorAgent
+    from headrace.actors.connection.client import Client
+    from headrace.actors.connection.config import ClientConfig
+    from headrace.actors.inference.policy_client import PolicyClient
+    from headrace.actors.policy.onnx_policy import OnnxPolicy
+    from headrace.actors.recording.step_result import StepResult
+    from headrace.actors.recording.vector_recorder import BatchRecorder
+    from headrace.actors.simulators.collector import Collector
+    from headrace.protocol.zeromq.invitation_file import load_invitation
 
 _MODULES = {
-    "Agent": "agent",
-    "BatchRecorder": "recorder",
-    "Client": "client",
-    "ClientConfig": "config",
-    "Collector": "collector",
-    "OnnxPolicy": "policy",
-    "PolicyClient": "policy_client",
-    "StepResult": "recorder",
-    "VectorAgent": "agent",
+    "Agent": "headrace.actors.agents.agent",
+    "BatchRecorder": "headrace.actors.recording.vector_recorder",
+    "Client": "headrace.actors.connection.client",
+    "ClientConfig": "headrace.actors.connection.config",
+    "Collector": "headrace.actors.simulators.collector",
+    "OnnxPolicy": "headrace.actors.policy.onnx_policy",
+    "PolicyClient": "headrace.actors.inference.policy_client",
+    "StepResult": "headrace.actors.recording.step_result",
+    "VectorAgent": "headrace.actors.agents.vector_agent",
+    "load_invitation": "headrace.protocol.zeromq.invitation_file",
 }
 
 __all__ = [
@@ -39,10 +43,11 @@ __all__ = [
     "PolicyClient",
     "StepResult",
     "VectorAgent",
+    "load_invitation",
 ]
 
 
 def __getattr__(name: str) -> Any:
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)
+    return getattr(importlib.import_module(_MODULES[name]), name)

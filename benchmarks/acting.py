@@ -14,10 +14,11 @@ from ray.rllib.core.columns import Columns
 from ray.rllib.core.rl_module.torch import TorchRLModule
 
 from benchmarks.pairs import Row, compare
-from headrace.actors.policy import OnnxPolicy
-from headrace.learner.connectors import build_pipelines, module_spaces
-from headrace.learner.export import ExportedModule, export_module
-from headrace.learner.module_weights import ModuleWeights
+from headrace.actors.policy.onnx_policy import OnnxPolicy
+from headrace.learner.export.connectors import build_pipelines, module_spaces
+from headrace.learner.export.exported_module import ExportedModule
+from headrace.learner.export.module_export import export_module
+from headrace.learner.runner.module_weights import ModuleWeights
 from headrace.protocol.trajectory import OBSERVATIONS
 
 _ACTION: gym.spaces.Discrete[Any] = gym.spaces.Discrete(4)

@@ -17,12 +17,12 @@ from benchmarks.cartpole import RUN
 from benchmarks.pairs import Row, compare
 from benchmarks.processes import broker_process, running
 from benchmarks.rllink import ACTION, OBSERVATION
-from headrace.actors.client import Client
-from headrace.actors.collector import Collector
-from headrace.actors.environments import Environment, make_environment
-from headrace.actors.recorder import StepResult
-from headrace.actors.resets import ResetOptions
-from headrace.learner.env_runner import BrokerEnvRunner
+from headrace.actors.connection.client import Client
+from headrace.actors.recording.step_result import StepResult
+from headrace.actors.simulators.collector import Collector
+from headrace.actors.simulators.environments import Environment, make_environment
+from headrace.actors.simulators.resets import ResetOptions
+from headrace.learner.runner.env_runner import BrokerEnvRunner
 from headrace.protocol.arrays import Array
 
 _ENV = "CartPole-v1"

@@ -13,13 +13,13 @@ from benchmarks.cartpole import RUN, ScriptedWeights, make_batch, make_manifest
 from benchmarks.load import Payloads, run_load
 from benchmarks.pairs import Row, compare
 from benchmarks.processes import broker_process, pipe, running
-from headrace.actors.sockets import secure
-from headrace.broker.key_folder import KeyFolder, ServerKey
-from headrace.learner.link import BrokerLink
-from headrace.learner.session import LearnerIdentity
+from headrace.broker.access.key_folder import KeyFolder, ServerKey
+from headrace.learner.connection.link import BrokerLink
+from headrace.learner.connection.session import LearnerIdentity
 from headrace.protocol.flow_control import OffPolicyFlow
 from headrace.protocol.invitation import Invitation
 from headrace.protocol.trajectory import pack_batch
+from headrace.protocol.zeromq.client_socket import encrypt
 
 _CASES = (("4 KiB", 3, 20), ("64 KiB", 71, 20), ("1 MiB", 58, 400))
 """Episodes and steps whose columns take about so much."""
@@ -118,7 +118,7 @@ def through_proxy(
     go, told = pipe()
     source: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.PULL)
     if peer is not None:
-        secure(source, peer)
+        encrypt(source, peer)
     with running(_proxy, theirs, key):
         front, back = ours.recv()
         source.connect(back)
@@ -153,7 +153,7 @@ def push_when_told(
     """Pushes as many messages as it is told, again and again."""
     sink: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.PUSH)
     if invitation is not None:
-        secure(sink, invitation)
+        encrypt(sink, invitation)
     sink.connect(address)
     header = b"h" * 150
     while True:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from headrace.learner.session import OfferedWeights
+from headrace.learner.connection.session import OfferedWeights
 from headrace.protocol.arrays import Array
 from headrace.protocol.flow_control import Flow
 from headrace.protocol.manifest import (

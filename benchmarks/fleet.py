@@ -14,8 +14,8 @@ from benchmarks.cartpole import RUN, ScriptedWeights, make_manifest
 from benchmarks.load import Payloads, run_load
 from benchmarks.pairs import Row, alone
 from benchmarks.processes import broker_process, pipe, running
-from headrace.learner.link import BrokerLink
-from headrace.learner.session import LearnerIdentity, LeasedBatch
+from headrace.learner.connection.link import BrokerLink
+from headrace.learner.connection.session import LearnerIdentity, LeasedBatch
 from headrace.protocol.flow_control import AsynchronousFlow, Flow, OnPolicyFlow
 from headrace.protocol.messages import Totals
 

@@ -18,16 +18,14 @@ from benchmarks.acting import export_policy
 from benchmarks.cartpole import RUN
 from benchmarks.pairs import Row, alone, compare
 from benchmarks.processes import broker_process, pipe, running
-from headrace.actors.client import Client
-from headrace.actors.episode_agent import EpisodeAgent
-from headrace.actors.policy import OnnxPolicy
-from headrace.actors.policy_server import PolicyServer
-from headrace.learner.link import BrokerLink
-from headrace.learner.module_weights import ModuleWeights
-from headrace.learner.session import LearnerIdentity, OfferedWeights
+from headrace.actors.agents.episode_agent import EpisodeAgent
+from headrace.actors.connection.client import Client
+from headrace.actors.inference.policy_server import PolicyServer
+from headrace.actors.policy.onnx_policy import OnnxPolicy
+from headrace.learner.connection.link import BrokerLink
+from headrace.learner.connection.session import LearnerIdentity, OfferedWeights
+from headrace.learner.runner.module_weights import ModuleWeights
 from headrace.protocol.flow_control import OffPolicyFlow
-from headrace.protocol.headers import encode_header
-from headrace.protocol.inference import Act
 from headrace.protocol.manifest import (
     DEFAULT_MODULE,
     Manifest,
@@ -35,6 +33,8 @@ from headrace.protocol.manifest import (
     encode_policy,
     policy_digest,
 )
+from headrace.protocol.messages.headers import encode_header
+from headrace.protocol.messages.inference import Act
 from headrace.protocol.payload import encode_payload
 from headrace.protocol.trajectory import DEFAULT_AGENT, OBSERVATIONS
 

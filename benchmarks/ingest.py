@@ -12,7 +12,7 @@ from benchmarks.cartpole import RUN, make_batch
 from benchmarks.load import Payloads, run_load
 from benchmarks.pairs import Row, compare
 from benchmarks.processes import broker_process, pipe, running
-from headrace.learner.env_runner import BrokerEnvRunner
+from headrace.learner.runner.env_runner import BrokerEnvRunner
 from headrace.protocol.trajectory import pack_batch
 
 _CASES = ((25, 20), (1, 200), (20, 200))

@@ -20,16 +20,16 @@ from multiprocessing.connection import Connection
 import zmq
 
 from benchmarks.cartpole import RUN, make_batch
-from headrace.actors.config import ClientConfig
-from headrace.actors.session import ActorSession, PushedBatch
-from headrace.actors.sockets import secure
-from headrace.broker.sockets import receive, send
+from headrace.actors.connection.config import ClientConfig
+from headrace.actors.connection.session import ActorSession, PushedBatch
 from headrace.protocol.endpoints import BrokerAddress
 from headrace.protocol.identity import PolicyVersion
 from headrace.protocol.invitation import Invitation
 from headrace.protocol.messages import Credit
 from headrace.protocol.topics import BEACON, delivery_topic, snapshot_topic, weights_topic
 from headrace.protocol.trajectory import pack_batch
+from headrace.protocol.zeromq.client_socket import encrypt
+from headrace.protocol.zeromq.frames import receive, send
 
 _CONFIG = ClientConfig()
 
@@ -101,7 +101,7 @@ class Load:
             (self._weights, endpoints.weights),
         ):
             if invitation is not None:
-                secure(made, invitation)
+                encrypt(made, invitation)
             made.connect(endpoint)
         self._payloads = payloads
         # One after the other: a broker's queue to one socket holds two snapshots, and all share it.

@@ -17,12 +17,12 @@ from benchmarks.pairs import Row, alone, compare
 from benchmarks.processes import broker_process, running
 from examples.pong.environment import make_pong
 from examples.pong.train import FRAMES, SCREEN, make_config
-from headrace.actors.client import Client
-from headrace.actors.collector import Collector
-from headrace.actors.environments import SingleEnvironment
-from headrace.actors.recorder import StepResult
-from headrace.actors.session import PolicyUpdate
-from headrace.learner.env_runner import BrokerEnvRunner
+from headrace.actors.connection.client import Client
+from headrace.actors.connection.session import PolicyUpdate
+from headrace.actors.recording.step_result import StepResult
+from headrace.actors.simulators.collector import Collector
+from headrace.actors.simulators.environments import SingleEnvironment
+from headrace.learner.runner.env_runner import BrokerEnvRunner
 from headrace.protocol.arrays import Array
 from headrace.protocol.compression import compress, decompress
 from headrace.protocol.messages import Purpose

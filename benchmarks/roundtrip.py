@@ -15,9 +15,9 @@ from benchmarks import rllink
 from benchmarks.cartpole import RUN, make_batch
 from benchmarks.pairs import Row, compare
 from benchmarks.processes import broker_process, pipe, running
-from headrace.actors.client import Client
-from headrace.learner.env_runner import BrokerEnvRunner
-from headrace.learner.link import LearnerStopping
+from headrace.actors.connection.client import Client
+from headrace.learner.connection.link import LearnerStopping
+from headrace.learner.runner.env_runner import BrokerEnvRunner
 
 _EPISODES, _STEPS = 20, 200
 

@@ -25,7 +25,7 @@ from benchmarks.broker import (
 from benchmarks.cartpole import make_batch
 from benchmarks.pairs import Row, compare
 from benchmarks.processes import pipe, running
-from headrace.broker.key_folder import KeyFolder, ServerKey
+from headrace.broker.access.key_folder import KeyFolder, ServerKey
 from headrace.protocol.invitation import Invitation
 from headrace.protocol.trajectory import pack_batch
 

@@ -20,10 +20,10 @@ import ray
 from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
 
 from benchmarks.processes import broker_process, pipe, running
-from headrace.actors.client import Client
-from headrace.actors.collector import Collector
-from headrace.actors.environments import make_environment
-from headrace.learner.env_runner import BrokerEnvRunner
+from headrace.actors.connection.client import Client
+from headrace.actors.simulators.collector import Collector
+from headrace.actors.simulators.environments import make_environment
+from headrace.learner.runner.env_runner import BrokerEnvRunner
 from headrace.protocol.identity import PolicyVersion
 
 _RAY_CPUS = 8

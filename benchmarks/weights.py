@@ -19,14 +19,14 @@ import zmq
 from benchmarks.cartpole import RUN, ScriptedWeights, make_manifest
 from benchmarks.pairs import Row, alone, compare
 from benchmarks.processes import broker_process, pipe, running
-from headrace.actors.config import ClientConfig
-from headrace.actors.session import ActorSession
-from headrace.broker.sockets import receive, send
-from headrace.learner.link import BrokerLink
-from headrace.learner.session import LearnerIdentity
+from headrace.actors.connection.config import ClientConfig
+from headrace.actors.connection.session import ActorSession
+from headrace.learner.connection.link import BrokerLink
+from headrace.learner.connection.session import LearnerIdentity
 from headrace.protocol.endpoints import BrokerAddress
 from headrace.protocol.flow_control import OffPolicyFlow
 from headrace.protocol.topics import BEACON, delivery_topic, snapshot_topic, weights_topic
+from headrace.protocol.zeromq.frames import receive, send
 
 _SUBSCRIBERS = (1, 16, 256, 1000)
 _MEGABYTES = (0.3, 5.0, 50.0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from headrace.broker.conduct import ConductLimits
+from headrace.broker.access.policing import ConductLimits
 from headrace.protocol.endpoints import DEFAULT_ADDRESS
 from headrace.protocol.limits import MIB, DecodeLimits
 

@@ -13,20 +13,21 @@ from pathlib import Path
 
 import zmq
 
+from headrace.broker.access.authenticator import Gate, make_gate
 from headrace.broker.config import BrokerConfig
-from headrace.broker.dead_letters import DeadLetterFile
-from headrace.broker.doors import Doors
-from headrace.broker.gate import Gate, make_gate
-from headrace.broker.journal_files import JournalFiles
-from headrace.broker.journal_thread import JournalThread
-from headrace.broker.journal_writer import JournalWriter
-from headrace.broker.performer import Performer
-from headrace.broker.router import Router
-from headrace.broker.sockets import receive
-from headrace.broker.status import BrokerStatus
+from headrace.broker.effect_runner import Performer
+from headrace.broker.journal.dead_letters import DeadLetterFile
+from headrace.broker.journal.files import JournalFiles
+from headrace.broker.journal.thread import JournalThread
+from headrace.broker.journal.writer import JournalWriter
+from headrace.broker.routing.router import Router
+from headrace.broker.routing.status import BrokerStatus
+from headrace.broker.transport.broker_endpoints import Doors
 from headrace.protocol.endpoints import BrokerAddress
 from headrace.protocol.errors import ConfigError
 from headrace.protocol.identity import MAX_SAFE_INTEGER
+from headrace.protocol.zeromq.client_socket import Context
+from headrace.protocol.zeromq.frames import receive
 
 _LOG = logging.getLogger("headrace.broker")
 _TICK_MS = 50
@@ -42,7 +43,7 @@ class BrokerService:
     def __init__(
         self,
         config: BrokerConfig,
-        context: zmq.Context[zmq.Socket[bytes]],
+        context: Context,
         clock: Clock = time.monotonic,
         wall_clock: Clock = time.time,
         gate: Gate | None = None,

@@ -18,7 +18,7 @@ from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
 
-from headrace.broker.process_memory import can_be_told, resident_bytes
+from headrace.broker.host.process_memory import can_be_told, resident_bytes
 from headrace.deploy.exit_codes import ExitCode
 from headrace.deploy.process import STOP_ON_EOF_OPTION
 from headrace.protocol.errors import ConfigError

@@ -11,7 +11,7 @@ from rich.live import Live
 from rich.text import Text
 
 if TYPE_CHECKING:  # the module needs matplotlib's and Ray's company at run time
-    from headrace.learner.run_folder import IterationMetrics
+    from headrace.learner.training.run_folder import IterationMetrics
 
 
 def describe(metrics: IterationMetrics) -> str:

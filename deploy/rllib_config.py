@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from headrace.deploy.run_file import read_run_file
-from headrace.learner.config import LearnerRun
-from headrace.learner.importing import load_function
+from headrace.learner.training.importing import load_function
+from headrace.learner.training.run_sections import LearnerRun
 from headrace.protocol.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def load_rllib_config(source: str) -> AlgorithmConfig:
 
 def _of_run_file(path: Path) -> AlgorithmConfig:
     run = read_run_file(path)
-    from headrace.learner.algorithm import build_config
+    from headrace.learner.training.algorithm_config import build_config
 
     return build_config(
         LearnerRun(

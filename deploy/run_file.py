@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import msgspec
 
-from headrace.learner.config import EnvironmentSection, LearnerSection, RunSection
+from headrace.learner.training.run_sections import EnvironmentSection, LearnerSection, RunSection
 from headrace.protocol.endpoints import DEFAULT_ADDRESS
 from headrace.protocol.errors import ConfigError
 from headrace.protocol.spelling import nearest

@@ -10,7 +10,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from headrace.broker.status import ActorStatus, BrokerStatus
+from headrace.broker.routing.status import ActorStatus, BrokerStatus
 from headrace.protocol.errors import HeadraceError
 
 _TIMEOUT_S = 3.0

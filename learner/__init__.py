@@ -9,16 +9,16 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from headrace.learner.assigning import assign
     from headrace.learner.config import RunnerConfig
-    from headrace.learner.env_runner import BrokerEnvRunner
-    from headrace.learner.link import LearnerStopping
+    from headrace.learner.connection.link import LearnerStopping
+    from headrace.learner.runner.assign import assign
+    from headrace.learner.runner.env_runner import BrokerEnvRunner
 
 _MODULES = {
-    "BrokerEnvRunner": "env_runner",
-    "LearnerStopping": "link",
+    "BrokerEnvRunner": "runner.env_runner",
+    "LearnerStopping": "connection.link",
     "RunnerConfig": "config",
-    "assign": "assigning",
+    "assign": "runner.assign",
 }
 
 __all__ = ["BrokerEnvRunner", "LearnerStopping", "RunnerConfig", "assign"]

@@ -8,37 +8,9 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 
-from headrace.learner.config import BoxSpace, DictSpace, DiscreteSpace, SpaceSection
 from headrace.protocol.errors import ConfigError
 from headrace.protocol.manifest import ColumnSpec, TensorSpec
 from headrace.protocol.trajectory import OBSERVATIONS
-
-
-def space_of(section: SpaceSection) -> gym.Space[Any]:
-    """Returns the space that a run file describes.
-
-    Raises:
-        ConfigError: Gymnasium does not take the numbers.
-    """
-    try:
-        match section:
-            case BoxSpace():
-                dtype = np.dtype(section.dtype).type
-                low, high = np.asarray(section.low, dtype), np.asarray(section.high, dtype)
-                return gym.spaces.Box(
-                    np.broadcast_to(low, section.shape),
-                    np.broadcast_to(high, section.shape),
-                    section.shape,
-                    dtype,
-                )
-            case DiscreteSpace():
-                return gym.spaces.Discrete(section.n)
-            case DictSpace():
-                return gym.spaces.Dict(
-                    {name: space_of(member) for name, member in section.spaces.items()}
-                )
-    except (TypeError, ValueError, AssertionError) as error:
-        raise ConfigError(f"{section} is not a space: {error}") from error
 
 
 def leaf_spaces(space: gym.Space[Any], root: str) -> dict[str, gym.Space[Any]]:

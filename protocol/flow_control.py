@@ -1,6 +1,6 @@
 """How much experience may be under way: what a learner asks for, and the broker turns into credit.
 
-`broker/windows.py` has the arithmetic.
+`broker/credit/windows.py` has the arithmetic.
 """
 
 from __future__ import annotations

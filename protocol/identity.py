@@ -45,3 +45,7 @@ class PolicyVersion(msgspec.Struct, frozen=True, order=True, array_like=True):
 
     def __str__(self) -> str:
         return f"{self.epoch}.{self.number}"
+
+
+Origin = tuple[str, int]
+"""An actor and its incarnation."""

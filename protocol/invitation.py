@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import base64
 import binascii
+import importlib
 import re
-import stat
-from pathlib import Path
-from typing import Literal
+import warnings
+from typing import Any, Literal
 
 import msgspec
 
@@ -79,23 +79,12 @@ def may_speak_for(name: str, actor: str) -> bool:
     return actor == name or actor.startswith(f"{name}.")
 
 
-def load_invitation(path: Path, role: Role) -> Invitation:
-    """Returns the invitation in a file.
-
-    Raises:
-        ConfigError: it cannot be read, others could read it too, or it is for another role.
-    """
-    try:
-        mode = path.stat().st_mode
-        line = path.read_text()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"cannot read the invitation {path}: {error}") from error
-    if mode & (stat.S_IRWXG | stat.S_IRWXO):
-        raise ConfigError(f"{path} holds a secret key, and others can read it: chmod 600 {path}")
-    invitation = Invitation.parse(line)
-    if invitation.role != role:
-        raise ConfigError(
-            f"{path} is an invitation for role {invitation.role}, not {role}: "
-            f"`headrace invite {role} NAME` makes one that does"
-        )
-    return invitation
+def __getattr__(name: str) -> Any:
+    if name != "load_invitation":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    warnings.warn(
+        "headrace.protocol.invitation.load_invitation has moved to headrace.actors.load_invitation",
+        DeprecationWarning,
+        stacklevel=2,
+    )
+    return importlib.import_module("headrace.protocol.zeromq.invitation_file").load_invitation

@@ -45,7 +45,7 @@ def forbidden_in(source: str) -> list[str]:
     return found
 
 
-WRITES_A_PICKLE = ROOT / "actors" / "rllink_config.py"
+WRITES_A_PICKLE = ROOT / "actors" / "rllib" / "rllink_config.py"
 """RLlink's reply to GET_CONFIG is one by definition."""
 
 

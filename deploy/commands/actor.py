@@ -11,18 +11,18 @@ from typing import Any
 
 import click
 
-from headrace.actors.client import Client
-from headrace.actors.collector import Collector
-from headrace.actors.environments import make_environment
-from headrace.actors.multi_agent_collector import MultiAgentCollector
-from headrace.actors.multi_agent_simulators import simulator_of
-from headrace.actors.resets import ResetOptions
-from headrace.actors.restarting import RestartingEnvironment, RestartingSimulator
+from headrace.actors.connection.client import Client
+from headrace.actors.simulators.collector import Collector
+from headrace.actors.simulators.environments import make_environment
+from headrace.actors.simulators.multi_agent_collector import MultiAgentCollector
+from headrace.actors.simulators.multi_agent_simulators import simulator_of
+from headrace.actors.simulators.resets import ResetOptions
+from headrace.actors.simulators.restarting import RestartingEnvironment, RestartingSimulator
 from headrace.deploy import options
 from headrace.deploy.process import configure_logging, on_stop_signal, raise_open_files_limit
-from headrace.learner.importing import load_function
+from headrace.learner.training.importing import load_function
 from headrace.protocol.errors import ConfigError
-from headrace.protocol.invitation import load_invitation
+from headrace.protocol.zeromq.invitation_file import load_invitation
 
 
 @click.command()
@@ -153,7 +153,7 @@ def _act_with_rllib(
             "--policy rllib needs the learner's config: --rllib-config run.toml, or module:function"
         )
     # Imported here, since other actors need neither torch nor Ray.
-    from headrace.actors.rllib_collector import RLlibCollector
+    from headrace.actors.rllib.collector import RLlibCollector
     from headrace.deploy.rllib_config import load_rllib_config
 
     config = load_rllib_config(source)

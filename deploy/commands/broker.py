@@ -12,9 +12,9 @@ from typing import Any
 import click
 import zmq
 
-from headrace.broker.conduct import ConductLimits
+from headrace.broker.access.policing import ConductLimits
 from headrace.broker.config import BrokerConfig, RouterConfig
-from headrace.broker.http import StatusServer
+from headrace.broker.monitoring.status_server import StatusServer
 from headrace.broker.service import BrokerService
 from headrace.deploy import options
 from headrace.deploy.guard import BrokerGuard
@@ -175,7 +175,7 @@ def _serve(options: _Options) -> None:
     )
     service = BrokerService(config, zmq.Context())
     on_stop_signal(service.stop, stop_on_eof=options.stop_on_eof)
-    http = StatusServer(options.http_address, service) if options.http_address else None
+    http = StatusServer(options.http_address, service.status) if options.http_address else None
     if http is not None:
         http.start()
     _LOG.info("listening at %s", service.address)

@@ -10,7 +10,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from headrace.broker.dead_letters import KeptLetter, read_dead_letters
+from headrace.broker.journal.dead_letters import KeptLetter, read_dead_letters
 from headrace.protocol.arrays import Array
 from headrace.protocol.errors import ConfigError, RemoteProtocolError
 from headrace.protocol.trajectory import INTEGER_FIELDS, unpack_batch

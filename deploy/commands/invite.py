@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from headrace.broker.key_folder import KeyFolder
+from headrace.broker.access.key_folder import KeyFolder
 from headrace.deploy import options
 from headrace.protocol.endpoints import BrokerAddress
 from headrace.protocol.errors import ConfigError

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from headrace.broker.journal import SUFFIX, Segment, open_batches, read_segment
+from headrace.broker.journal.segments import SUFFIX, Segment, open_batches, read_segment
 from headrace.deploy.exit_codes import ExitCode
 from headrace.protocol.errors import ConfigError
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from headrace.broker.key_folder import KeyFolder
+from headrace.broker.access.key_folder import KeyFolder
 
 
 @click.command()

@@ -13,8 +13,8 @@ from headrace.deploy.exit_codes import ExitCode
 from headrace.deploy.process import configure_logging, on_stop_signal
 from headrace.deploy.progress import make_progress_view
 from headrace.deploy.run_file import RunFile, read_run_file
-from headrace.learner.config import LearnerRun
-from headrace.protocol.invitation import load_invitation
+from headrace.learner.training.run_sections import LearnerRun
+from headrace.protocol.zeromq.invitation_file import load_invitation
 
 
 @click.command()
@@ -57,7 +57,7 @@ def command(  # noqa: PLR0913 - one parameter per option
             plan, address=address or invited_to, join=str(join.absolute())
         )
     # Imported here, so that a mistake in the file is told before torch and Ray are loaded.
-    from headrace.learner.training import Training, start_ray
+    from headrace.learner.training.training_loop import Training, start_ray
 
     view = make_progress_view()
     training = Training(plan, view, started_s=started_s)

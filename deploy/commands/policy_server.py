@@ -9,12 +9,11 @@ from pathlib import Path
 import click
 import zmq
 
-from headrace.actors.client import Client
-from headrace.actors.episode_agent import EpisodeAgent
-from headrace.actors.inference_desk import InferenceConfig
-from headrace.actors.policy_server import OpenDoor, PolicyServer
+from headrace.actors.agents.episode_agent import EpisodeAgent
+from headrace.actors.connection.client import Client
+from headrace.actors.inference.policy_server import NoAuthentication, PolicyServer
+from headrace.actors.inference.request_handler import InferenceConfig
 from headrace.deploy import options
-from headrace.deploy.doorman import KeyDoorman
 from headrace.deploy.loopback import require_loopback
 from headrace.deploy.process import (
     announce,
@@ -22,8 +21,9 @@ from headrace.deploy.process import (
     on_stop_signal,
     raise_open_files_limit,
 )
-from headrace.protocol.inference import DEFAULT_INFERENCE
-from headrace.protocol.invitation import load_invitation
+from headrace.deploy.server_keys import ServerKeys
+from headrace.protocol.messages.inference import DEFAULT_INFERENCE
+from headrace.protocol.zeromq.invitation_file import load_invitation
 
 _LOG = logging.getLogger("headrace.policy_server")
 
@@ -102,14 +102,20 @@ def command(  # noqa: PLR0913 - one parameter per option
     config = InferenceConfig(max_batch, max_wait_ms / 1000, episode_timeout_s)
     context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
     with contextlib.ExitStack() as opened:
-        doorman = KeyDoorman(keys, context) if keys is not None else OpenDoor()
-        if isinstance(doorman, KeyDoorman):
-            opened.callback(doorman.close)
+        server_keys = ServerKeys(keys, context) if keys is not None else None
+        if server_keys is not None:
+            opened.callback(server_keys.close)
         client = opened.enter_context(
             Client(address, actor=actor_id, invitation=invitation, context=context)
         )
         agent = EpisodeAgent(client, seed=seed)
-        server = PolicyServer(agent, listen, context=context, config=config, doorman=doorman)
+        server = PolicyServer(
+            agent,
+            listen,
+            context=context,
+            config=config,
+            authenticator=server_keys or NoAuthentication(),
+        )
         on_stop_signal(server.stop, stop_on_eof=stop_on_eof)
         _LOG.info("listening at %s", server.endpoint)
         if announced is not None:

@@ -8,7 +8,8 @@ from pathlib import Path
 import click
 import zmq
 
-from headrace.actors.client import Client, actor_id_of
+from headrace.actors.connection.actor_ids import actor_id_of
+from headrace.actors.connection.client import Client
 from headrace.deploy import options
 from headrace.deploy.loopback import require_loopback
 from headrace.deploy.process import (
@@ -18,7 +19,7 @@ from headrace.deploy.process import (
     raise_open_files_limit,
 )
 from headrace.protocol.errors import ConfigError
-from headrace.protocol.invitation import load_invitation
+from headrace.protocol.zeromq.invitation_file import load_invitation
 
 _LOG = logging.getLogger("headrace.rllink")
 _SOCKETS_PER_CLIENT = 8
@@ -85,10 +86,10 @@ def command(  # noqa: PLR0913 - one parameter per option
     context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
     context.set(zmq.MAX_SOCKETS, _SOCKETS_PER_CLIENT * max_clients)
     # Imported here, so that a mistake is told before Ray is loaded.
-    from headrace.actors.rllink_config import config_for_clients
-    from headrace.actors.rllink_gateway import RLlinkGateway
+    from headrace.actors.rllib.rllink_config import config_for_clients
+    from headrace.actors.rllib.rllink_gateway import RLlinkGateway
     from headrace.deploy.rllib_config import load_rllib_config
-    from headrace.learner.simulator_spaces import without_learners_part
+    from headrace.learner.runner.simulator_spaces import without_learners_part
 
     config = without_learners_part(load_rllib_config(rllib_config))
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 import zmq
 
-from headrace.broker.sockets import BrokerSockets, bind_sockets
+from headrace.broker.transport.sockets import BrokerSockets, bind_sockets
 from headrace.protocol.endpoints import BrokerAddress
 from headrace.protocol.errors import ConfigError
 from headrace.protocol.limits import DEFAULT_LIMITS

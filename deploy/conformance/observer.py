@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from headrace.deploy.conformance.episodes import EpisodeWatch
 from headrace.deploy.conformance.faults import Section, fail
 from headrace.protocol.errors import RemoteProtocolError
-from headrace.protocol.headers import Frame, ingest_decoder
 from headrace.protocol.identity import PolicyVersion
 from headrace.protocol.manifest import Manifest
 from headrace.protocol.messages import (
@@ -19,6 +18,7 @@ from headrace.protocol.messages import (
     Presence,
     Trajectories,
 )
+from headrace.protocol.messages.headers import Frame, ingest_decoder
 from headrace.protocol.trajectory import unpack_batch
 from headrace.protocol.validation import find_batch_fault
 

@@ -12,9 +12,8 @@ from headrace.deploy.conformance.doors import Doors
 from headrace.deploy.conformance.observer import Observer
 from headrace.deploy.conformance.policy import PublishedPolicy, make_weights
 from headrace.protocol import topics
+from headrace.protocol.delivery import Outcome, Receiver, Verdict
 from headrace.protocol.errors import RejectCode
-from headrace.protocol.flow import Outcome, Receiver, Verdict
-from headrace.protocol.headers import Frame, encode_header
 from headrace.protocol.identity import PolicyVersion
 from headrace.protocol.messages import (
     ActorMessage,
@@ -28,6 +27,7 @@ from headrace.protocol.messages import (
     Trajectories,
     Weights,
 )
+from headrace.protocol.messages.headers import Frame, encode_header
 
 Clock = Callable[[], float]
 

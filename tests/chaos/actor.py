@@ -12,10 +12,10 @@ import zmq
 
 from chaos.batches import BatchId, make_marked_batch
 from chaos.diary import Diary
-from headrace.actors.client import Client
-from headrace.actors.config import ClientConfig
+from headrace.actors.connection.client import Client
+from headrace.actors.connection.config import ClientConfig
 from headrace.deploy.process import on_stop_signal
-from headrace.protocol.invitation import load_invitation
+from headrace.protocol.zeromq.invitation_file import load_invitation
 
 Context = zmq.Context[zmq.Socket[bytes]]
 

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from support.examples import make_table
 
-from headrace.protocol.headers import Frame
 from headrace.protocol.manifest import DEFAULT_MODULE, Manifest
+from headrace.protocol.messages.headers import Frame
 from headrace.protocol.trajectory import ModuleTrajectories, TrajectoryBatch, unpack_batch
 
 _BASE = 1 << 20

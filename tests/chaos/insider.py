@@ -13,16 +13,17 @@ import zmq
 from chaos.batches import BatchId, make_marked_batch
 from chaos.diary import Diary
 from chaos.stranger import burn
-from headrace.actors.client import Client
-from headrace.actors.session import PolicyUpdate
-from headrace.actors.sockets import secure
-from headrace.broker.sockets import receive
+from headrace.actors.connection.client import Client
+from headrace.actors.connection.session import PolicyUpdate
 from headrace.protocol.endpoints import BrokerAddress
-from headrace.protocol.headers import control_decoder, encode_header
-from headrace.protocol.invitation import Invitation, load_invitation
+from headrace.protocol.invitation import Invitation
 from headrace.protocol.messages import Delivery, Hello, Trajectories
+from headrace.protocol.messages.headers import control_decoder, encode_header
 from headrace.protocol.topics import delivery_topic
 from headrace.protocol.trajectory import pack_batch
+from headrace.protocol.zeromq.client_socket import encrypt
+from headrace.protocol.zeromq.frames import receive
+from headrace.protocol.zeromq.invitation_file import load_invitation
 
 ACTOR_INDEX = 1000
 _ENV_STEPS = 20
@@ -63,7 +64,7 @@ def subscribe(plan: InsiderPlan, invitation: Invitation) -> None:
         for made, endpoint in zip(sockets, (endpoints.control, endpoints.weights), strict=True):
             made.set(zmq.SNDHWM, 0)
             made.set(zmq.LINGER, 0)
-            secure(made, invitation)
+            encrypt(made, invitation)
             made.connect(endpoint)
         for number in range(100_000):
             kind = rng.choice((b"d", b"s", b"x"))
@@ -92,7 +93,7 @@ class Overload:
             (self._control, endpoints.control),
         ):
             made.set(zmq.LINGER, 0)
-            secure(made, invitation)
+            encrypt(made, invitation)
             made.connect(endpoint)
         self._control.subscribe(delivery_topic(self._actor))
         self._payloads: dict[int, bytes] = {}

@@ -15,11 +15,11 @@ from chaos.actor import index_of
 from chaos.batches import read_mark
 from chaos.diary import Diary
 from headrace.deploy.process import on_stop_signal
-from headrace.learner.link import BrokerLink
-from headrace.learner.session import LearnerIdentity, OfferedWeights
+from headrace.learner.connection.link import BrokerLink
+from headrace.learner.connection.session import LearnerIdentity, OfferedWeights
 from headrace.protocol.flow_control import OffPolicyFlow
-from headrace.protocol.invitation import load_invitation
 from headrace.protocol.manifest import Manifest
+from headrace.protocol.zeromq.invitation_file import load_invitation
 
 
 class LearnerPlan(msgspec.Struct, frozen=True):

@@ -19,7 +19,7 @@ from chaos.actor import ActorPlan
 from chaos.diary import Diary, Entry, read_diaries
 from chaos.learner import LearnerPlan
 from chaos.referee import Findings, Referee
-from headrace.broker.key_folder import KeyFolder
+from headrace.broker.access.key_folder import KeyFolder
 from headrace.protocol.invitation import Role
 
 _TESTS = Path(__file__).parent.parent

@@ -11,15 +11,15 @@ import pytest
 from support.vectors import Vector, all_vectors, vector_document
 
 from headrace.protocol.errors import RemoteProtocolError
-from headrace.protocol.headers import (
+from headrace.protocol.messages import WIRE_VERSION, Message
+from headrace.protocol.messages.headers import (
     control_decoder,
     from_learner_decoder,
     ingest_decoder,
     to_learner_decoder,
     weights_decoder,
 )
-from headrace.protocol.inference import answer_decoder, request_decoder
-from headrace.protocol.messages import WIRE_VERSION, Message
+from headrace.protocol.messages.inference import answer_decoder, request_decoder
 
 VECTORS = Path(__file__).parents[2] / "protocol" / "vectors"
 FROZEN = json.loads((Path(__file__).parent / "frozen_vectors.json").read_text())

@@ -14,7 +14,7 @@ from support.running import BrokerThread, Learner, wait_until
 from support.serving import chunks_of
 
 from headrace.actors import Client, Collector
-from headrace.actors.environments import make_environment
+from headrace.actors.simulators.environments import make_environment
 from headrace.deploy.status_view import BrokerUnreachableError, fetch_status
 
 if os.environ.get("CI") != "true":

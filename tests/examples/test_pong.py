@@ -11,7 +11,7 @@ from support.running import BrokerThread, Context, Learner, connect, in_thread
 from support.serving import chunks_of
 
 from headrace.actors import Client, Collector
-from headrace.actors.environments import make_environment
+from headrace.actors.simulators.environments import make_environment
 from headrace.learner import BrokerEnvRunner
 
 if os.environ.get("CI") != "true":

@@ -14,11 +14,12 @@ from support.examples import make_payload
 from support.vectors import all_vectors
 
 from headrace.broker.config import RouterConfig
-from headrace.broker.effects import PublishControl, PublishWeights, SendToLearner
-from headrace.broker.router import Router
+from headrace.broker.routing.effects import PublishControl, PublishWeights, SendToLearner
+from headrace.broker.routing.router import Router
 from headrace.protocol.compression import compress, decompress
 from headrace.protocol.errors import RemoteProtocolError
-from headrace.protocol.headers import (
+from headrace.protocol.manifest import decode_policy
+from headrace.protocol.messages.headers import (
     control_decoder,
     encode_header,
     from_learner_decoder,
@@ -26,7 +27,6 @@ from headrace.protocol.headers import (
     to_learner_decoder,
     weights_decoder,
 )
-from headrace.protocol.manifest import decode_policy
 from headrace.protocol.payload import decode_payload
 from headrace.protocol.trajectory import unpack_batch
 

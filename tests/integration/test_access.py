@@ -20,14 +20,14 @@ from support.running import (
     wait_until,
 )
 
-from headrace.broker.conduct import ConductLimits
-from headrace.broker.gate import KeyedGate
-from headrace.broker.key_folder import KeyFolder
+from headrace.broker.access.authenticator import KeyedGate
+from headrace.broker.access.key_folder import KeyFolder
+from headrace.broker.access.policing import ConductLimits
 from headrace.protocol.endpoints import BrokerAddress
-from headrace.protocol.headers import encode_header
 from headrace.protocol.identity import PolicyVersion
 from headrace.protocol.invitation import Invitation
 from headrace.protocol.messages import Goodbye, Hello, LearnerHello, Trajectories
+from headrace.protocol.messages.headers import encode_header
 from headrace.protocol.topics import BEACON, delivery_topic, snapshot_topic, weights_topic
 
 ENDPOINTS = ("ingest", "control", "weights", "learner")

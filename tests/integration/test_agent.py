@@ -12,10 +12,11 @@ from gymnasium.spaces import Box, Discrete
 from support.policies import Exported
 from support.running import BrokerThread, Context, Learner, connect, wait_until
 
-from headrace.actors.agent import Agent, VectorAgent
-from headrace.actors.client import Client
-from headrace.actors.recorder import StepResult
-from headrace.learner.session import OfferedWeights
+from headrace.actors.agents.agent import Agent
+from headrace.actors.agents.vector_agent import VectorAgent
+from headrace.actors.connection.client import Client
+from headrace.actors.recording.step_result import StepResult
+from headrace.learner.connection.session import OfferedWeights
 from headrace.protocol.arrays import Array
 from headrace.protocol.errors import ConfigError, LocalProtocolError
 from headrace.protocol.flow_control import OnPolicyFlow

@@ -29,15 +29,15 @@ from support.tasks import (
     take_until,
 )
 
-from headrace.actors.agent import Agent
-from headrace.actors.assigned import Reset
-from headrace.actors.client import Client
-from headrace.actors.collector import Collector
-from headrace.actors.environments import make_environment
-from headrace.actors.multi_agent_collector import MultiAgentCollector
-from headrace.actors.multi_agent_simulators import simulator_of
-from headrace.actors.policy_client import InferenceMode, PolicyClient
-from headrace.learner.session import LeasedBatch
+from headrace.actors.agents.agent import Agent
+from headrace.actors.connection.assignments import Reset
+from headrace.actors.connection.client import Client
+from headrace.actors.inference.policy_client import InferenceMode, PolicyClient
+from headrace.actors.simulators.collector import Collector
+from headrace.actors.simulators.environments import make_environment
+from headrace.actors.simulators.multi_agent_collector import MultiAgentCollector
+from headrace.actors.simulators.multi_agent_simulators import simulator_of
+from headrace.learner.connection.session import LeasedBatch
 from headrace.protocol.errors import LocalProtocolError
 from headrace.protocol.flow_control import OffPolicyFlow
 from headrace.protocol.messages import Assignment

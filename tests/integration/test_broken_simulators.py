@@ -12,9 +12,9 @@ from support.fragile import Fragile
 from support.running import BrokerThread, Context, Learner, connect, in_thread, wait_until
 from support.serving import one_module, publish
 
-from headrace.actors.collector import Collector
-from headrace.actors.environments import SingleEnvironment
-from headrace.actors.restarting import RestartingEnvironment
+from headrace.actors.simulators.collector import Collector
+from headrace.actors.simulators.environments import SingleEnvironment
+from headrace.actors.simulators.restarting import RestartingEnvironment
 from headrace.protocol.trajectory import unpack_batch
 
 pytestmark = pytest.mark.rllib

@@ -20,8 +20,8 @@ from support.running import (
     wait_until,
 )
 
-from headrace.actors.client import Client
-from headrace.learner.link import LearnerStopping
+from headrace.actors.connection.client import Client
+from headrace.learner.connection.link import LearnerStopping
 from headrace.protocol.errors import ConfigError, LocalProtocolError, RefusedError, RejectCode
 from headrace.protocol.identity import PolicyVersion
 from headrace.protocol.messages import Ledger

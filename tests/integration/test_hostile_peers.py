@@ -25,9 +25,9 @@ from support.running import (
 
 from headrace.protocol.endpoints import BrokerAddress
 from headrace.protocol.errors import RejectCode
-from headrace.protocol.headers import control_decoder, encode_header
 from headrace.protocol.identity import PolicyVersion
 from headrace.protocol.messages import Delivery, Hello, Reject, Trajectories
+from headrace.protocol.messages.headers import control_decoder, encode_header
 from headrace.protocol.topics import delivery_topic
 
 SEED = 20261122

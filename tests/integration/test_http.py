@@ -10,7 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from support.running import BrokerThread, Context, Learner, connect, first_policy, push, wait_until
 
 from headrace.broker.config import BrokerConfig
-from headrace.broker.http import StatusServer
+from headrace.broker.monitoring.status_server import StatusServer
 from headrace.broker.service import BrokerService
 from headrace.deploy.status_view import BrokerUnreachableError, fetch_status
 from headrace.protocol.endpoints import BrokerAddress
@@ -19,7 +19,7 @@ from headrace.protocol.errors import ConfigError
 
 @pytest.fixture
 def url(broker: BrokerThread) -> Iterator[str]:
-    server = StatusServer("127.0.0.1:0", broker.service)
+    server = StatusServer("127.0.0.1:0", broker.service.status)
     server.start()
     yield server.url
     server.close()
@@ -83,7 +83,7 @@ def test_metrics_add_up_as_the_ledger_does(
 
 def test_a_loop_that_does_not_answer_is_not_healthy(context: Context) -> None:
     service = BrokerService(BrokerConfig(address="tcp://127.0.0.1:0"), context)
-    server = StatusServer("127.0.0.1:0", service)
+    server = StatusServer("127.0.0.1:0", service.status)
     server.start()
     assert get(f"{server.url}/health")[0] == 503
     server.close()
@@ -94,7 +94,7 @@ def test_an_address_that_cannot_be_served_says_what_to_write(
     broker: BrokerThread, address: str
 ) -> None:
     with pytest.raises(ConfigError, match="--http"):
-        StatusServer(address, broker.service)
+        StatusServer(address, broker.service.status)
 
 
 def test_an_address_in_use_says_so(broker: BrokerThread) -> None:

@@ -19,8 +19,8 @@ from support.running import (
     wait_until,
 )
 
-from headrace.broker.journal_files import JournalFiles
-from headrace.broker.journal_writer import JournalWriter
+from headrace.broker.journal.files import JournalFiles
+from headrace.broker.journal.writer import JournalWriter
 from headrace.protocol.messages import Ledger, Totals
 
 Start = Callable[..., BrokerThread]
@@ -127,7 +127,7 @@ def _free_bytes(folder: Path) -> int:
 
 def open_seqs_of_copy(folder: Path, disk: Path) -> int:
     """How many batches could be recovered while the broker runs; changes nothing."""
-    from headrace.broker.journal import open_batches, read_segment
+    from headrace.broker.journal.segments import open_batches, read_segment
 
     files = JournalFiles(folder)
     return len(open_batches(read_segment(name, files.read(name)) for name in files.names()))

@@ -14,7 +14,7 @@ from support.policies import Exported
 from support.running import DEADLINE_S, BrokerThread, Context, Learner, wait_until
 from support.serving import ServerThread, chunks_of, one_module, point, publish
 
-from headrace.actors.policy_client import PolicyClient
+from headrace.actors.inference.policy_client import PolicyClient
 from headrace.protocol.errors import ConfigError, LocalProtocolError
 from headrace.protocol.flow_control import OffPolicyFlow, OnPolicyFlow
 from headrace.protocol.manifest import DEFAULT_MODULE

@@ -22,7 +22,7 @@ from support.serving import (
     publish,
 )
 
-from headrace.actors.policy_client import PolicyClient
+from headrace.actors.inference.policy_client import PolicyClient
 from headrace.protocol.errors import LocalProtocolError, RefusedError
 from headrace.protocol.flow_control import OffPolicyFlow
 

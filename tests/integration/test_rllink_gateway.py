@@ -19,8 +19,8 @@ from ray.rllib.env.single_agent_episode import SingleAgentEpisode
 from support.running import DEADLINE_S, BrokerThread, Context, Learner, connect, wait_until
 from support.serving import one_module, publish
 
-from headrace.actors.rllink_config import config_for_clients
-from headrace.actors.rllink_gateway import RLlinkGateway
+from headrace.actors.rllib.rllink_config import config_for_clients
+from headrace.actors.rllib.rllink_gateway import RLlinkGateway
 from headrace.protocol.trajectory import Chunk, unpack_batch
 
 pytestmark = pytest.mark.rllib

@@ -10,7 +10,7 @@ import pytest
 from support.commands import Commands
 from support.running import wait_until
 
-from headrace.broker.key_folder import KeyFolder
+from headrace.broker.access.key_folder import KeyFolder
 from headrace.deploy.exit_codes import ExitCode
 from headrace.deploy.status_view import fetch_status
 from headrace.protocol.invitation import Invitation

@@ -13,8 +13,8 @@ import pytest
 from support.commands import Commands
 from support.running import wait_until
 
-from headrace.actors.policy_client import PolicyClient
-from headrace.broker.key_folder import KeyFolder
+from headrace.actors.inference.policy_client import PolicyClient
+from headrace.broker.access.key_folder import KeyFolder
 from headrace.deploy.exit_codes import ExitCode
 from headrace.deploy.status_view import fetch_status
 from headrace.protocol.errors import LocalProtocolError

@@ -11,9 +11,9 @@ from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
 from ray.rllib.algorithms.ppo import PPOConfig
 from ray.rllib.core.rl_module.torch import TorchRLModule
 
-from headrace.actors.collector import Collector
-from headrace.actors.environments import make_environment
-from headrace.learner.env_runner import BrokerEnvRunner
+from headrace.actors.simulators.collector import Collector
+from headrace.actors.simulators.environments import make_environment
+from headrace.learner.runner.env_runner import BrokerEnvRunner
 from support.running import BrokerThread, Context, connect, in_thread
 
 

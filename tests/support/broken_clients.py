@@ -11,14 +11,14 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from headrace.actors import session
-from headrace.actors.client import Client
-from headrace.actors.collector import Collector
-from headrace.actors.environments import make_environment
-from headrace.actors.recorder import BatchRecorder
-from headrace.actors.session import ActorSession
+from headrace.actors.connection import session
+from headrace.actors.connection.client import Client
+from headrace.actors.connection.session import ActorSession
+from headrace.actors.recording.vector_recorder import BatchRecorder
+from headrace.actors.simulators.collector import Collector
+from headrace.actors.simulators.environments import make_environment
 from headrace.deploy.process import on_stop_signal
-from headrace.protocol.flow import Outgoing, Sender
+from headrace.protocol.delivery import Outgoing, Sender
 from headrace.protocol.identity import PolicyVersion
 from headrace.protocol.messages import Snapshot, Weights
 

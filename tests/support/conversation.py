@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import Any, TypeVar
 
-from headrace.broker.effects import (
+from headrace.broker.routing.effects import (
     Effect,
     ForgetBatch,
     KeepDeadLetter,
@@ -15,9 +15,8 @@ from headrace.broker.effects import (
     SendToLearner,
     StoreBatch,
 )
-from headrace.broker.queue import QueuedBatch
-from headrace.broker.router import Router
-from headrace.protocol.headers import encode_header
+from headrace.broker.routing.router import Router
+from headrace.broker.state.batch import QueuedBatch
 from headrace.protocol.identity import PolicyVersion
 from headrace.protocol.manifest import Manifest
 from headrace.protocol.messages import (
@@ -37,6 +36,7 @@ from headrace.protocol.messages import (
     Trajectories,
     Want,
 )
+from headrace.protocol.messages.headers import encode_header
 from headrace.protocol.topics import delivery_topic, snapshot_topic
 from support.examples import RUN, make_manifest, make_payload, make_policy_frame, make_weights_frame
 

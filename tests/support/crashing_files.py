@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from headrace.broker.queue import QueuedBatch
-from headrace.protocol.headers import Frame
+from headrace.broker.state.batch import QueuedBatch
 from headrace.protocol.identity import PolicyVersion
 from headrace.protocol.messages import Trajectories
+from headrace.protocol.messages.headers import Frame
 
 
 @dataclass(frozen=True)

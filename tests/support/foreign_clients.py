@@ -10,7 +10,7 @@ from chaos.foreign import ForeignStage
 from chaos.referee import Findings
 from chaos.stage import judge
 
-from headrace.broker.key_folder import KeyFolder
+from headrace.broker.access.key_folder import KeyFolder
 from headrace.protocol.invitation import Invitation
 from headrace.protocol.manifest import ColumnSpec, Manifest
 from support.examples import make_manifest, make_module

@@ -12,10 +12,11 @@ from ray.rllib.algorithms.ppo import PPOConfig
 from ray.rllib.core.rl_module.rl_module import RLModuleSpec
 from ray.rllib.core.rl_module.torch import TorchRLModule
 
-from headrace.actors.policy import OnnxPolicy
-from headrace.learner.connectors import ModuleSpaces, build_pipelines, module_spaces
-from headrace.learner.export import ExportedModule, export_module
-from headrace.learner.module_weights import ModuleWeights
+from headrace.actors.policy.onnx_policy import OnnxPolicy
+from headrace.learner.export.connectors import ModuleSpaces, build_pipelines, module_spaces
+from headrace.learner.export.exported_module import ExportedModule
+from headrace.learner.export.module_export import export_module
+from headrace.learner.runner.module_weights import ModuleWeights
 
 
 class Exported:

@@ -10,16 +10,16 @@ from typing import Any, Self
 
 import zmq
 
-from headrace.actors.client import Client
-from headrace.actors.config import ClientConfig
-from headrace.actors.session import PolicyUpdate
+from headrace.actors.connection.client import Client
+from headrace.actors.connection.config import ClientConfig
+from headrace.actors.connection.session import PolicyUpdate
+from headrace.broker.access.authenticator import Gate, KeyedGate
+from headrace.broker.access.key_folder import KeyFolder
 from headrace.broker.config import BrokerConfig, RouterConfig
-from headrace.broker.gate import Gate, KeyedGate
-from headrace.broker.key_folder import KeyFolder
+from headrace.broker.routing.status import BrokerStatus
 from headrace.broker.service import BrokerService
-from headrace.broker.status import BrokerStatus
-from headrace.learner.link import BrokerLink
-from headrace.learner.session import LearnerIdentity, LeasedBatch, OfferedWeights
+from headrace.learner.connection.link import BrokerLink
+from headrace.learner.connection.session import LearnerIdentity, LeasedBatch, OfferedWeights
 from headrace.protocol.errors import ConfigError
 from headrace.protocol.invitation import Invitation
 from headrace.protocol.manifest import Manifest

@@ -10,12 +10,12 @@ import numpy as np
 import zmq
 from gymnasium.spaces import Box, Discrete
 
-from headrace.actors.client import Client
-from headrace.actors.episode_agent import EpisodeAgent
-from headrace.actors.inference_desk import InferenceConfig
-from headrace.actors.policy_runner import ModuleOf
-from headrace.actors.policy_server import PolicyServer
-from headrace.learner.session import OfferedWeights
+from headrace.actors.agents.episode_agent import EpisodeAgent
+from headrace.actors.agents.policy_runner import ModuleOf
+from headrace.actors.connection.client import Client
+from headrace.actors.inference.policy_server import PolicyServer
+from headrace.actors.inference.request_handler import InferenceConfig
+from headrace.learner.connection.session import OfferedWeights
 from headrace.protocol.arrays import Array
 from headrace.protocol.flow_control import Flow, OnPolicyFlow
 from headrace.protocol.manifest import (

@@ -12,17 +12,7 @@ import msgspec
 import numpy as np
 
 from headrace.protocol.errors import RejectCode
-from headrace.protocol.headers import encode_header
 from headrace.protocol.identity import PolicyVersion
-from headrace.protocol.inference import (
-    Act,
-    Actions,
-    Denial,
-    Describe,
-    Description,
-    End,
-    Ended,
-)
 from headrace.protocol.messages import (
     Alive,
     Assignment,
@@ -52,6 +42,16 @@ from headrace.protocol.messages import (
     Want,
     Weights,
     Welcome,
+)
+from headrace.protocol.messages.headers import encode_header
+from headrace.protocol.messages.inference import (
+    Act,
+    Actions,
+    Denial,
+    Describe,
+    Description,
+    End,
+    Ended,
 )
 from headrace.protocol.payload import encode_payload
 from support.examples import make_payload, make_policy_frame, make_weights_frame

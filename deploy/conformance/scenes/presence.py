@@ -8,8 +8,8 @@ from headrace.deploy.conformance.faults import Section, fail
 from headrace.deploy.conformance.stage import SOON_S, Stage
 from headrace.protocol import topics
 from headrace.protocol.errors import RejectCode
-from headrace.protocol.headers import encode_header
 from headrace.protocol.messages import Alive, Hello
+from headrace.protocol.messages.headers import encode_header
 
 _STOP_S = 3.0
 

@@ -16,14 +16,14 @@ from chaos.hostile import HostileBytes
 from chaos.report import Report
 from headrace.protocol.compression import decompress
 from headrace.protocol.errors import RemoteProtocolError
-from headrace.protocol.headers import (
+from headrace.protocol.manifest import decode_policy
+from headrace.protocol.messages.headers import (
     control_decoder,
     from_learner_decoder,
     ingest_decoder,
     to_learner_decoder,
     weights_decoder,
 )
-from headrace.protocol.manifest import decode_policy
 from headrace.protocol.payload import decode_payload
 from headrace.protocol.trajectory import unpack_batch
 

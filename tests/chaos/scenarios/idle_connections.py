@@ -15,7 +15,7 @@ from chaos.batches import BatchId, make_marked_batch
 from chaos.report import Report
 from chaos.stage import Stage
 from chaos.throughput import percentile
-from headrace.actors.client import Client
+from headrace.actors.connection.client import Client
 from headrace.deploy.process import raise_open_files_limit
 from headrace.protocol.endpoints import BrokerAddress
 

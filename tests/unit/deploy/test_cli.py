@@ -18,7 +18,7 @@ from headrace.deploy.cli import exit_code_of, headrace
 from headrace.deploy.exit_codes import ExitCode
 from headrace.deploy.loopback import require_loopback
 from headrace.deploy.progress import LiveProgress, describe, make_progress_view
-from headrace.learner.run_folder import IterationMetrics
+from headrace.learner.training.run_folder import IterationMetrics
 from headrace.protocol.errors import ConfigError, HeadraceError, RefusedError, RejectCode
 from headrace.protocol.messages import Ledger
 

@@ -10,15 +10,15 @@ import onnx
 import pytest
 from support.conformance_graph import GRAPH, make_graph
 
-from headrace.actors.policy import OnnxPolicy
-from headrace.actors.recorder import BatchRecorder, StepResult
+from headrace.actors.policy.onnx_policy import OnnxPolicy
+from headrace.actors.recording.step_result import StepResult
+from headrace.actors.recording.vector_recorder import BatchRecorder
 from headrace.deploy.conformance.conduct import FIRST_VERSION
 from headrace.deploy.conformance.episodes import EpisodeWatch
 from headrace.deploy.conformance.faults import ClientFault, Section
 from headrace.deploy.conformance.observer import Observer
 from headrace.deploy.conformance.policy import LOOKBACK, make_policy, make_weights
 from headrace.protocol.arrays import Array
-from headrace.protocol.headers import encode_header
 from headrace.protocol.identity import PolicyVersion
 from headrace.protocol.manifest import DEFAULT_MODULE
 from headrace.protocol.messages import (
@@ -31,6 +31,7 @@ from headrace.protocol.messages import (
     Totals,
     Trajectories,
 )
+from headrace.protocol.messages.headers import encode_header
 from headrace.protocol.payload import decode_payload
 from headrace.protocol.trajectory import (
     ChunkTable,

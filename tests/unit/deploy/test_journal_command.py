@@ -8,8 +8,8 @@ import pytest
 from click.testing import CliRunner, Result
 from support.crashing_files import make_queued
 
-from headrace.broker.journal_files import JournalFiles
-from headrace.broker.journal_writer import JournalWriter
+from headrace.broker.journal.files import JournalFiles
+from headrace.broker.journal.writer import JournalWriter
 from headrace.deploy.commands.journal import command
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from headrace.deploy.commands.learner import plan_of
 from headrace.deploy.run_file import read_run_file
-from headrace.learner.config import BoxSpace
+from headrace.learner.training.run_sections import BoxSpace
 from headrace.protocol.errors import ConfigError
 
 ROOT = Path(__file__).parents[3]

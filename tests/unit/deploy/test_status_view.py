@@ -7,8 +7,8 @@ from rich.console import Console
 from support.conversation import FakeFleet
 
 from headrace.broker.config import RouterConfig
-from headrace.broker.router import Router
-from headrace.broker.status import BrokerStatus
+from headrace.broker.routing.router import Router
+from headrace.broker.routing.status import BrokerStatus
 from headrace.deploy.status_view import render_status
 from headrace.protocol.messages import LearnerProgress, Pull
 

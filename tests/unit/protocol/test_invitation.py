@@ -9,7 +9,8 @@ import pytest
 import zmq
 
 from headrace.protocol.errors import ConfigError
-from headrace.protocol.invitation import Invitation, load_invitation, may_speak_for
+from headrace.protocol.invitation import Invitation, may_speak_for
+from headrace.protocol.zeromq.invitation_file import load_invitation
 
 
 @pytest.fixture

@@ -1,0 +1,69 @@
+"""Acting and recording for a simulator that owns its loop."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from headrace.actors.agents.vector_agent import VectorAgent
+from headrace.actors.connection.assignments import Reset
+from headrace.actors.connection.client import Client
+from headrace.actors.recording.rows import action_of_one, rows_of_one
+from headrace.actors.recording.step_result import StepResult
+
+
+class Agent:
+    """Acts for one simulator; observations and actions are single ones, as Gymnasium has them.
+
+    Call `act` with each observation, and `record` with what came of the action. If the learner may
+    assign what the simulator is to run, ask `take_reset` before each `act`.
+    """
+
+    def __init__(self, client: Client, *, seed: int | None = None) -> None:
+        self._agent = VectorAgent(client, 1, seed=seed)
+
+    def act(self, observation: Any, timeout_s: float | None = None) -> Any:
+        """Returns an action for the simulator: an int where actions are discrete, else an array.
+
+        Waits and raises as `VectorAgent.act` does; None means that time is up, or, if you ask it,
+        that there is something to `take_reset` before the next `act`.
+        """
+        actions = self._agent.act(rows_of_one(observation), timeout_s)
+        return None if actions is None else action_of_one(actions)
+
+    def take_reset(self) -> Reset | None:
+        """Returns what `VectorAgent.take_reset` does."""
+        return self._agent.take_reset()
+
+    def record(
+        self,
+        observation: Any,
+        reward: float,
+        *,
+        terminated: bool = False,
+        truncated: bool = False,
+        info: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Takes the observation and the reward that followed the last action.
+
+        Args:
+            terminated: the episode has ended in a terminal state.
+            truncated: it was cut off, by a time limit for instance.
+            info: of which the numbers are recorded that the learner asks for.
+        """
+        rows = rows_of_one(observation)
+        is_done = terminated or truncated
+        self._agent.record(
+            StepResult(
+                observations=rows,
+                rewards=np.array([reward], np.float64),
+                terminated=np.array([terminated]),
+                truncated=np.array([truncated]),
+                final_observations=(
+                    {0: {path: row[0] for path, row in rows.items()}} if is_done else {}
+                ),
+                infos={key: (value,) for key, value in (info or {}).items()},
+            )
+        )

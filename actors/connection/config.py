@@ -1,0 +1,25 @@
+"""What may be set on a client."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from headrace.protocol.delivery import ResendPolicy
+from headrace.protocol.limits import DecodeLimits
+
+
+@dataclass(frozen=True)
+class ClientConfig:
+    """Times and bounds of a client.
+
+    Attributes:
+        client: name and version of the software, shown in `headrace status`.
+        presence_s: time between messages that say the actor lives.
+        flush_s: when closing, how long finished batches may take to reach the broker.
+    """
+
+    client: str = "headrace python"
+    presence_s: float = 1.0
+    flush_s: float = 5.0
+    resend: ResendPolicy = field(default_factory=ResendPolicy)
+    limits: DecodeLimits = field(default_factory=DecodeLimits)

@@ -1,0 +1,153 @@
+"""The thread that owns a client's sockets: receives, sends what is due, tells who waits."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import threading
+from collections.abc import Callable
+
+import zmq
+
+from headrace.actors.connection.session import ActorSession
+from headrace.actors.connection.sockets import ClientSockets
+from headrace.protocol.errors import RemoteProtocolError
+from headrace.protocol.zeromq.frames import drain
+from headrace.protocol.zeromq.wake_pair import WakePair
+
+_LOG = logging.getLogger("headrace.actor")
+_LONGEST_POLL_MS = 1000
+
+Clock = Callable[[], float]
+
+
+class ClientLoop:
+    """Serves a session in a daemon thread.
+
+    The session is shared with the simulator's threads: `changed` guards it, and is notified
+    whenever it may have changed. Call `send_due` and `stop` while holding it.
+
+    Attributes:
+        failure: what ended the thread, if it was not `stop`.
+    """
+
+    def __init__(
+        self,
+        session: ActorSession,
+        sockets: ClientSockets,
+        wake_pair: WakePair,
+        changed: threading.Condition,
+        clock: Clock,
+    ) -> None:
+        self._session = session
+        self._sockets = sockets
+        self._wake_pair = wake_pair
+        self._changed = changed
+        self._clock = clock
+        self._is_stopping = False
+        self._is_blocked = False
+        self.failure: Exception | None = None
+        self._thread = threading.Thread(
+            target=self._serve, name=f"headrace-client-{session.actor}", daemon=True
+        )
+        self._thread.start()
+
+    def send_due(self) -> None:
+        """Sends what is due in the caller's thread, which holds `changed`.
+
+        To wake the other thread for it would take several times as long. While the broker takes
+        nothing that thread waits at the socket, and nobody else may touch it.
+        """
+        if self._is_blocked or self._is_stopping:
+            return
+        self._is_blocked = not self._send(self._clock())
+        if self._is_blocked:
+            self._wake_pair.wake()
+
+    def stop(self) -> None:
+        """Asks the thread to say goodbye and end; then `join`, without holding `changed`."""
+        self._wake_pair.wake()
+        self._is_stopping = True
+
+    def join(self) -> None:
+        """Waits for the end of the thread, and closes what is left."""
+        self._thread.join()
+        self._wake_pair.close()
+
+    def _serve(self) -> None:
+        try:
+            self._serve_until_stopped()
+        except Exception as error:  # whoever waits must hear of it, and it is raised there
+            with self._changed:
+                self.failure = error
+                self._changed.notify_all()
+            raise
+
+    def _serve_until_stopped(self) -> None:
+        sockets = self._sockets
+        poller = zmq.Poller()
+        receivers = (sockets.control, sockets.weights, sockets.disconnections)
+        for receiver in (*receivers, self._wake_pair.receive):
+            poller.register(receiver, zmq.POLLIN)
+        while not self._is_stopping:
+            poller.register(sockets.push, zmq.POLLOUT if self._is_blocked else 0)
+            poller.poll(self._poll_ms())
+            drain(self._wake_pair.receive)
+            with self._changed:
+                self._receive()
+                self._reconnect_if_silent()
+                self._is_blocked = not self._send(self._clock())
+                self._changed.notify_all()
+        with contextlib.suppress(zmq.Again):
+            sockets.push.send_multipart(self._session.goodbye(), zmq.NOBLOCK)
+        sockets.close()
+
+    def _poll_ms(self) -> int:
+        if self._is_blocked:
+            return _LONGEST_POLL_MS
+        wait_ms = (self._session.next_event_at_s() - self._clock()) * 1000 + 1
+        return int(max(0.0, min(_LONGEST_POLL_MS, wait_ms)))
+
+    def _receive(self) -> None:
+        now_s = self._clock()
+        if drain(self._sockets.disconnections):
+            self._session.on_disconnect(now_s)
+        for frames in drain(self._sockets.control):
+            try:
+                self._session.on_control(frames[1:], now_s)
+            except RemoteProtocolError as error:
+                _LOG.warning("dropped a control message: %s", error)
+        for frames in drain(self._sockets.weights):
+            try:
+                self._session.on_weights(frames[1:])
+            except RemoteProtocolError as error:
+                _LOG.warning("dropped a weights message: %s", error)
+        if self._session.run is not None:
+            self._sockets.subscribe_weights(self._session.run)
+        for reject in self._session.rejects:
+            batch = f"batch {reject.seq}" if reject.seq else "a message"
+            _LOG.warning("%s was rejected (%s): %s", batch, reject.code, reject.reason)
+        self._session.rejects.clear()
+
+    def _reconnect_if_silent(self) -> None:
+        now_s = self._clock()
+        for endpoint in self._session.silent_endpoints(now_s):
+            _LOG.info("connects to %s anew: it has been silent", endpoint)
+            self._sockets.reconnect(endpoint)
+            if endpoint == "ingest":
+                self._session.on_disconnect(now_s)
+
+    def _send(self, now_s: float) -> bool:
+        """Sends what is due; returns False when the broker does not take more for now."""
+        session, push = self._session, self._sockets.push
+        try:
+            presence = session.next_presence(now_s)
+            if presence is not None:
+                push.send_multipart(presence, zmq.NOBLOCK)
+            while (batch := session.next_batch(now_s)) is not None:
+                seq, frames = batch
+                push.send_multipart(frames, zmq.NOBLOCK, copy=False)
+                session.mark_sent(seq, now_s)
+        except zmq.Again:
+            return False
+        return True

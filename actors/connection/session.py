@@ -1,0 +1,331 @@
+"""An actor's side of the conversation with a broker, as a pure state machine.
+
+Feed it what the two SUB sockets receive, and send what `next_presence` and `next_batch` return.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from headrace.actors.connection.config import ClientConfig
+from headrace.actors.connection.endpoint_watch import EndpointWatch
+from headrace.protocol.arrays import Array
+from headrace.protocol.compression import Compression
+from headrace.protocol.delivery import Sender
+from headrace.protocol.errors import (
+    LocalProtocolError,
+    RefusedError,
+    RejectCode,
+    RemoteProtocolError,
+)
+from headrace.protocol.identity import PolicyVersion
+from headrace.protocol.manifest import Policy, decode_policy, policy_digest
+from headrace.protocol.messages import (
+    Alive,
+    Assignment,
+    Beacon,
+    Credit,
+    Delivery,
+    EvaluationTask,
+    Goodbye,
+    Hello,
+    Purpose,
+    Reject,
+    Snapshot,
+    Trajectories,
+    Weights,
+)
+from headrace.protocol.messages.headers import (
+    Frame,
+    control_decoder,
+    encode_header,
+    weights_decoder,
+)
+from headrace.protocol.payload import decode_payload
+
+ModuleWeights = dict[str, dict[str, Array]]
+
+_FATAL = frozenset({RejectCode.SUPERSEDED, RejectCode.UNSUPPORTED_VERSION})
+
+
+@dataclass(frozen=True)
+class PolicyUpdate:
+    """The newest policy that an actor may act with.
+
+    Attributes:
+        digest: equal while only weights change, so that a graph need not be loaded again.
+        weights: tensors by module id and name.
+    """
+
+    version: PolicyVersion
+    digest: str
+    policy: Policy
+    weights: ModuleWeights
+
+
+@dataclass(frozen=True)
+class PushedBatch:
+    """A finished batch, encoded once for all transmissions.
+
+    Attributes:
+        task: of the evaluation, or of the assignment that it was recorded under.
+    """
+
+    version: PolicyVersion
+    run: str
+    env_steps: int
+    payload: bytes
+    purpose: Purpose = "train"
+    task: str | None = None
+    compression: Compression | msgspec.UnsetType = msgspec.UNSET
+
+
+@dataclass(frozen=True)
+class _Received:
+    version: PolicyVersion
+    digest: str
+    policy: Policy
+    weights_frame: Frame
+
+
+class ActorSession:
+    """Delivery, presence and policy of one incarnation of an actor."""
+
+    def __init__(
+        self, actor: str, incarnation: int, host: str, config: ClientConfig, rng: random.Random
+    ) -> None:
+        self.actor = actor
+        self.incarnation = incarnation
+        self._host = host
+        self._config = config
+        self._sender: Sender[PushedBatch] = Sender(rng, config.resend)
+        self._decode_control = control_decoder(config.limits).decode
+        self._decode_weights = weights_decoder(config.limits).decode
+        self._broker_heard: int | None = None
+        # A batch may be begun under one broker's credit and finished under another's.
+        self._permitted_up_to = 0
+        self._presence_due_s = float("-inf")
+        self._watch = EndpointWatch()
+        self._received: _Received | None = None
+        self._update: PolicyUpdate | None = None
+        self.rejects: list[Reject] = []
+        self.refusal: RefusedError | None = None
+        self.env_steps = 0
+        self.unrecorded_env_steps = 0
+        self.broken_episodes = 0
+        self.evaluates = False
+        self.assignment: Assignment | None = None
+        self._task: EvaluationTask | None = None
+        self._episodes_begun: tuple[str, int] = ("", 0)
+
+    # ---------------------------------------------------------------- what arrives
+
+    def on_control(self, frames: Sequence[Frame], now_s: float) -> None:
+        """Takes a message of the control endpoint, without its topic.
+
+        Raises:
+            RemoteProtocolError: it is not a legal message; drop it and go on.
+        """
+        message, _ = self._decode_control(frames)
+        self._watch.hear("control", now_s)
+        match message:
+            case Delivery(incarnation=self.incarnation):
+                self._watch.hear("ingest", now_s)
+                self._broker_heard = message.broker
+                self._sender.receive(message, now_s)
+                self._task = message.task
+                if message.credit is not None or message.assignment:
+                    # A broker that has just started grants nothing, and knows of no assignment yet.
+                    self.assignment = message.assignment or None
+                if message.credit is not None:
+                    self._permitted_up_to = max(self._permitted_up_to, message.credit.up_to)
+            case Reject(incarnation=self.incarnation):
+                self.rejects.append(message)
+                if message.seq is None and message.code in _FATAL:
+                    self.refusal = RefusedError(message.code, message.reason)
+            case Beacon():
+                if message.version in (None, self.newest_version):
+                    self._watch.hear("weights", now_s)
+                if message.broker != self._broker_heard:
+                    self._broker_heard = message.broker
+                    self._presence_due_s = now_s
+            case _:
+                pass  # for an earlier incarnation of this actor
+
+    def on_weights(self, frames: Sequence[Frame]) -> None:
+        """Takes a message of the weights endpoint, without its topic; an older version is dropped.
+
+        Raises:
+            RemoteProtocolError: it is not a legal message; drop it and go on.
+        """
+        message, payloads = self._decode_weights(frames)
+        if isinstance(message, Snapshot):
+            self._take_snapshot(message, payloads[0], payloads[1])
+        elif self._received is not None and message.policy_digest == self._received.digest:
+            self._take_weights(self._received.policy, message, payloads[0])
+
+    def _take_snapshot(self, message: Snapshot, policy_frame: Frame, weights: Frame) -> None:
+        if self._received is not None and message.policy_digest == self._received.digest:
+            policy = self._received.policy
+        elif policy_digest(policy_frame) == message.policy_digest:
+            policy = decode_policy(policy_frame)
+        else:
+            raise RemoteProtocolError(
+                RejectCode.INVALID_POLICY, "a policy frame that differs from its digest"
+            )
+        self._take_weights(policy, message, weights)
+
+    def _take_weights(self, policy: Policy, message: Snapshot | Weights, frame: Frame) -> None:
+        """Keeps weights undecoded, unless they are older than those of the same run."""
+        old = self._received
+        if old is not None and self.run == message.run and message.version <= old.version:
+            return
+        self._received = _Received(message.version, message.policy_digest, policy, frame)
+        self._update = None
+
+    def on_disconnect(self, now_s: float) -> None:
+        """Notes that the connection to ingest was lost: asks what arrived before sending more."""
+        self._sender.lose_connection()
+        self._presence_due_s = now_s
+
+    def silent_endpoints(self, now_s: float) -> list[str]:
+        """Returns, once, the endpoints that look connected and are not; connect them anew."""
+        return self._watch.overdue(now_s)
+
+    # ---------------------------------------------------------------- what the simulator asks
+
+    @property
+    def run(self) -> str | None:
+        """The run of the newest policy."""
+        return self._received.policy.manifest.run if self._received is not None else None
+
+    @property
+    def newest_version(self) -> PolicyVersion | None:
+        """The newest policy version that has arrived."""
+        return self._received.version if self._received is not None else None
+
+    @property
+    def credit(self) -> Credit | None:
+        """The newest grant of the present broker."""
+        return self._sender.credit
+
+    @property
+    def unaccepted(self) -> int:
+        """Batches that the broker does not have yet."""
+        return self._sender.last_seq - self._sender.accepted
+
+    @property
+    def sender(self) -> Sender[PushedBatch]:
+        """The delivery state, for inspection."""
+        return self._sender
+
+    def may_begin(self) -> bool:
+        """Returns whether a batch may be begun with the newest weights."""
+        version = self.newest_version
+        return version is not None and self._sender.may_begin(version)
+
+    def is_outdated(self, version: PolicyVersion) -> bool:
+        """Returns whether a batch of that version would be stale when it arrives."""
+        credit = self.credit
+        return credit is not None and version < credit.min_version
+
+    def task_to_begin(self) -> str | None:
+        """Returns the task of an evaluation episode to run now, None if there is none."""
+        task, version = self._task, self.newest_version
+        if task is None or version is None or version < task.min_version:
+            return None
+        begun = self._episodes_begun[1] if self._episodes_begun[0] == task.task else 0
+        return task.task if begun < task.episodes else None
+
+    def begin_evaluation(self, task: str) -> None:
+        """Counts an episode of a task."""
+        known, begun = self._episodes_begun
+        self._episodes_begun = (task, begun + 1 if known == task else 1)
+
+    def policy_update(self) -> PolicyUpdate | None:
+        """Returns the newest policy, decoded once, or None before the first snapshot.
+
+        Raises:
+            RemoteProtocolError: the weights cannot be decoded.
+        """
+        newest = self._received
+        if self._update is None and newest is not None:
+            weights: ModuleWeights = decode_payload(newest.weights_frame, self._config.limits)
+            self._update = PolicyUpdate(newest.version, newest.digest, newest.policy, weights)
+        return self._update
+
+    def push(self, batch: PushedBatch) -> int:
+        """Takes a finished batch, and returns its sequence number.
+
+        Raises:
+            LocalProtocolError: there is no credit for it; ask `may_begin` before beginning. What
+                was evaluated needs none.
+        """
+        if batch.purpose == "train" and self._sender.last_seq >= self._permitted_up_to:
+            raise LocalProtocolError("a batch was pushed that was begun without credit")
+        self.env_steps += batch.env_steps
+        return self._sender.enter(batch)
+
+    # ---------------------------------------------------------------- what leaves
+
+    def next_presence(self, now_s: float) -> list[bytes] | None:
+        """Returns a hello, or an alive once the present broker has answered one, when it is due."""
+        if now_s < self._presence_due_s:
+            return None
+        self._presence_due_s = now_s + self._config.presence_s
+        sender = self._sender
+        presence: dict[str, Any] = {
+            "actor": self.actor,
+            "incarnation": self.incarnation,
+            "version": self.newest_version,
+            "policy_digest": self._received.digest if self._received is not None else None,
+            "last_seq": sender.last_seq,
+            "acknowledged": sender.acknowledged,
+            "totals": sender.totals,
+            "env_steps": self.env_steps,
+            "unrecorded_env_steps": self.unrecorded_env_steps,
+            "evaluates": self.evaluates,
+            "broken_episodes": self.broken_episodes or msgspec.UNSET,
+        }
+        if sender.broker is not None and sender.broker == self._broker_heard:
+            return [encode_header(Alive(**presence))]
+        return [encode_header(Hello(**presence, client=self._config.client, host=self._host))]
+
+    def next_batch(self, now_s: float) -> tuple[int, list[bytes]] | None:
+        """Returns the next batch to transmit, as its number and frames; then call `mark_sent`."""
+        due = self._sender.next_due(now_s)
+        if due is None:
+            return None
+        header = Trajectories(
+            actor=self.actor,
+            incarnation=self.incarnation,
+            seq=due.seq,
+            run=due.item.run,
+            version=due.item.version,
+            env_steps=due.item.env_steps,
+            purpose=due.item.purpose,
+            task=due.item.task,
+            sent_before=due.sent_before,
+            compression=due.item.compression,
+        )
+        return due.seq, [encode_header(header), due.item.payload]
+
+    def mark_sent(self, seq: int, now_s: float) -> None:
+        """Notes that a batch from `next_batch` left."""
+        self._sender.mark_sent(seq, now_s)
+
+    def goodbye(self) -> list[bytes]:
+        """Returns the message that ends this incarnation."""
+        message = Goodbye(
+            actor=self.actor, incarnation=self.incarnation, last_seq=self._sender.last_seq
+        )
+        return [encode_header(message)]
+
+    def next_event_at_s(self) -> float:
+        """When something becomes due by time alone."""
+        return min(self._presence_due_s, self._sender.next_event_at_s)

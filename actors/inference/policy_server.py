@@ -1,0 +1,171 @@
+"""The policy server's loop: a ROUTER for thin simulators around the inference desk."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+import zmq
+
+from headrace.actors.agents.episode_agent import EpisodeAgent
+from headrace.actors.inference.request_handler import InferenceConfig, InferenceDesk
+from headrace.protocol.errors import ConfigError
+from headrace.protocol.messages.inference import DEFAULT_INFERENCE
+from headrace.protocol.zeromq.client_socket import Context
+from headrace.protocol.zeromq.frames import receive, send
+from headrace.protocol.zeromq.server_socket import bind, close_at_once, make_server_socket
+
+DOMAIN = "inference"
+"""Of the socket, for who authenticates its peers (ZAP, RFC 27)."""
+_MAX_MESSAGE_BYTES = 64 * 1024 * 1024
+_ADVICE = "is another server running there? Choose another endpoint with --listen"
+_TICK_S = 0.05
+_OVERDUE_EVERY_S = 1.0
+
+Clock = Callable[[], float]
+
+
+class PeerAuthenticator(Protocol):
+    """Decides which thin simulators may connect: the broker's authenticator, at another socket."""
+
+    @property
+    def requests(self) -> zmq.Socket[bytes] | None:
+        """Where libzmq asks, None where it does not."""
+        ...
+
+    def require_keys(self, socket: zmq.Socket[bytes], domain: str) -> None:
+        """Makes a socket ask, before it is bound."""
+        ...
+
+    def answer_requests(self) -> None:
+        """Answers what has been asked."""
+        ...
+
+    def name_of(self, frames: Sequence[memoryview]) -> str:
+        """Returns the name that a message's sender was authenticated as, empty without keys."""
+        ...
+
+    def refresh(self) -> bool:
+        """Reloads the invitations; returns whether every peer must reconnect."""
+        ...
+
+
+class NoAuthentication:
+    """No keys: whoever can reach the endpoint may ask."""
+
+    requests: zmq.Socket[bytes] | None = None
+
+    def require_keys(self, socket: zmq.Socket[bytes], domain: str) -> None:
+        pass
+
+    def answer_requests(self) -> None:
+        pass
+
+    def name_of(self, frames: Sequence[memoryview]) -> str:
+        return ""
+
+    def refresh(self) -> bool:
+        return False
+
+
+class PolicyServer:
+    """Acts for thin simulators, which send observations and rewards and get actions.
+
+    Bound once constructed; `run` serves until `stop`. To the broker it is one actor.
+    """
+
+    def __init__(
+        self,
+        agent: EpisodeAgent,
+        endpoint: str = DEFAULT_INFERENCE,
+        *,
+        context: Context | None = None,
+        config: InferenceConfig = InferenceConfig(),
+        authenticator: PeerAuthenticator = NoAuthentication(),
+        clock: Clock = time.monotonic,
+    ) -> None:
+        """Binds; port 0 lets the system choose.
+
+        Raises:
+            ConfigError: the endpoint cannot be bound.
+        """
+        self._config = config
+        self._authenticator = authenticator
+        self._clock = clock
+        self._context = context or zmq.Context.instance()
+        self._desk = InferenceDesk(agent, config)
+        self._stopping = threading.Event()
+        self._agent = agent
+        self._socket = self._bind(endpoint)
+
+    def stop(self) -> None:
+        """Asks `run` to return; may be called from any thread."""
+        self._stopping.set()
+
+    def run(self) -> None:
+        """Serves until stopped; then delivers what was recorded.
+
+        Raises:
+            ConfigError: the learner exports no graphs.
+            RefusedError: the broker will not serve this actor.
+        """
+        overdue_at_s = self._clock() + _OVERDUE_EVERY_S
+        try:
+            while not self._stopping.is_set():
+                self._round()
+                now_s = self._clock()
+                if now_s >= overdue_at_s:
+                    overdue_at_s = now_s + _OVERDUE_EVERY_S
+                    self._desk.end_overdue(now_s)
+                    if self._authenticator.refresh():
+                        close_at_once(self._socket, self.endpoint)
+                        self._socket = self._bind(self.endpoint)
+            self._agent.deliver()
+        finally:
+            self._socket.close(linger=500)
+
+    def _round(self) -> None:
+        desk = self._desk
+        self._gather(0.0 if desk.waiting else _TICK_S)
+        first_at_s = self._clock()
+        while 0 < desk.waiting < self._config.max_batch:
+            left_s = first_at_s + self._config.max_wait_s - self._clock()
+            if left_s <= 0:
+                break
+            self._gather(left_s)
+        if desk.waiting:
+            desk.serve(_TICK_S)
+        for route, frames in desk.take_answers():
+            send(self._socket, [route, *frames])
+
+    def _gather(self, timeout_s: float) -> None:
+        """Takes what has arrived, or arrives within a time."""
+        ready = {socket for socket, _ in self._poller.poll(round(timeout_s * 1000))}
+        if self._authenticator.requests in ready:
+            self._authenticator.answer_requests()
+        if self._socket not in ready:
+            return
+        now_s = self._clock()
+        while self._desk.waiting < 4 * self._config.max_batch:
+            frames = receive(self._socket)
+            if frames is None:
+                return
+            name = self._authenticator.name_of(frames)
+            self._desk.take(bytes(frames[0]), name, frames[1:], now_s)
+
+    def _bind(self, endpoint: str) -> zmq.Socket[bytes]:
+        options = {"MAXMSGSIZE": _MAX_MESSAGE_BYTES, "ROUTER_HANDOVER": 1}
+        socket = make_server_socket(self._context, zmq.ROUTER, options)
+        self._authenticator.require_keys(socket, DOMAIN)
+        try:
+            self.endpoint = bind(socket, endpoint, _ADVICE)
+        except ConfigError:
+            socket.close(linger=0)
+            raise
+        self._poller = zmq.Poller()
+        for polled in (socket, self._authenticator.requests):
+            if polled is not None:
+                self._poller.register(polled, zmq.POLLIN)
+        return socket

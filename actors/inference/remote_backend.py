@@ -1,0 +1,320 @@
+"""Actions from a policy server, for simulators beside which no policy can run."""
+
+from __future__ import annotations
+
+import logging
+import math
+import secrets
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import zmq
+from msgspec import UNSET
+
+from headrace.actors.connection.assignments import Adoption, Reset
+from headrace.actors.inference.backend import Inference, Seen
+from headrace.actors.inference.observation_trees import observation_tree
+from headrace.actors.recording.infos import info_numbers
+from headrace.actors.recording.step_result import Ending
+from headrace.protocol.errors import (
+    ConfigError,
+    LocalProtocolError,
+    RefusedError,
+    RejectCode,
+    RemoteProtocolError,
+)
+from headrace.protocol.invitation import Invitation
+from headrace.protocol.messages import Assignment
+from headrace.protocol.messages.headers import Frame, encode_header
+from headrace.protocol.messages.inference import (
+    Act,
+    Answer,
+    Denial,
+    Describe,
+    Description,
+    End,
+    Ended,
+    answer_decoder,
+)
+from headrace.protocol.payload import decode_payload, encode_payload
+from headrace.protocol.silence import SilenceWatch
+from headrace.protocol.zeromq.client_socket import Context, make_client_socket
+from headrace.protocol.zeromq.frames import drain
+
+_LOG = logging.getLogger("headrace.actor")
+_RESEND_S = 2.0
+_LONGEST_SILENCE_S = 30.0
+_LOOK_FOR_CLOSE_MS = 100
+
+Clock = Callable[[], float]
+Key = tuple[str, int]
+"""Episode and turn of a request."""
+_DESCRIPTION: Key = ("", 0)
+
+
+@dataclass
+class _Remote:
+    """An episode as the server knows it."""
+
+    is_recorded: bool
+    assigned: Reset
+    task: str | None = None
+    has_acted: bool = False
+    episode: str = ""
+    turn: int = 0
+    acting: set[str] = field(default_factory=set[str])
+    rewards: dict[str, float] = field(default_factory=dict[str, float])
+    infos: dict[str, dict[str, float]] = field(default_factory=dict[str, dict[str, float]])
+    left: set[str] = field(default_factory=set[str])
+
+    @property
+    def key(self) -> Key:
+        """What names the next request."""
+        return self.episode, self.turn
+
+    def begin_anew(self) -> None:
+        """Forgets what the server does not know."""
+        self.episode, self.turn = secrets.token_hex(16), 0
+        self.acting, self.rewards, self.infos, self.left = set(), {}, {}, set()
+
+
+class RemoteInference(Inference):
+    """One socket to one endpoint, at which any policy server may answer.
+
+    A request without an answer is repeated, which changes nothing at the server. An episode that a
+    restarted server does not know goes on as another one, whose beginning the learner never sees.
+    """
+
+    def __init__(
+        self,
+        endpoint: str,
+        context: Context | None = None,
+        invitation: Invitation | None = None,
+        clock: Clock = time.monotonic,
+    ) -> None:
+        self._endpoint = endpoint
+        self._socket = _dealer(context or zmq.Context.instance(), endpoint, invitation)
+        self._clock = clock
+        self._decode = answer_decoder().decode
+        self._episodes: dict[str, _Remote] = {}
+        self._description: Description | None = None
+        self._assignment: Assignment | None = None
+        self._adoption = Adoption()
+        self._silence: SilenceWatch | None = None
+        """Of what was not answered, also over several calls that each did not wait for long."""
+        self._closing = threading.Event()
+
+    def is_multi_agent(self) -> bool:
+        self.wait(math.inf)
+        return self._description is not None and self._description.multi_agent
+
+    def wait(self, timeout_s: float) -> bool:
+        if self._description is None:
+            answers = self._ask({_DESCRIPTION: [encode_header(Describe())]}, timeout_s)
+            for described, _ in answers.values():
+                if isinstance(described, Description):
+                    self._description = described
+                    self._assignment = described.assignment or None
+        return self._description is not None
+
+    @property
+    def _infos_wanted(self) -> tuple[str, ...]:
+        return (self._description.infos or ()) if self._description is not None else ()
+
+    def start(self, name: str, *, is_recorded: bool) -> None:
+        remote = _Remote(is_recorded, self._adoption.adopt(self._assignment))
+        remote.begin_anew()
+        self._episodes[name] = remote
+
+    def assigned(self, name: str) -> Reset:
+        remote = self._episodes[name]
+        if not remote.has_acted:
+            remote.task = remote.assigned.task
+        return remote.assigned
+
+    def act(self, seen: Mapping[str, Seen]) -> dict[str, dict[str, Any]]:
+        return self._act(seen, {})
+
+    def note(self, name: str, seen: Seen, actions: Mapping[str, Any]) -> None:
+        self._act({name: {agent: seen[agent] for agent in actions}}, actions)
+
+    def _act(self, seen: Mapping[str, Seen], given: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+        actions: dict[str, dict[str, Any]] = {}
+        while missing := [name for name in seen if name not in actions]:
+            answers = self._ask(
+                {
+                    self._episodes[name].key: self._act_request(name, seen[name], given)
+                    for name in missing
+                }
+            )
+            for name in missing:
+                remote = self._episodes[name]
+                answer, payload = answers[remote.key]
+                if isinstance(answer, Denial):
+                    self._begin_anew_or_raise(remote, answer)
+                    continue
+                actions[name] = decode_payload(payload)
+                remote.turn += 1
+                remote.has_acted = True
+                remote.acting |= seen[name].keys()
+                remote.rewards, remote.infos, remote.left = {}, {}, set()
+        return actions
+
+    def reward(self, name: str, rewards: Mapping[str, float]) -> None:
+        remote = self._episodes[name]
+        for agent, reward in rewards.items():
+            if agent not in remote.acting:
+                raise LocalProtocolError(f"a reward for agent {agent!r} before its first action")
+            remote.rewards[agent] = remote.rewards.get(agent, 0.0) + reward
+
+    def inform(self, name: str, infos: Mapping[str, Mapping[str, Any]]) -> None:
+        remote = self._episodes[name]
+        for agent, info in infos.items():
+            numbers = info_numbers(self._infos_wanted, info)
+            if not numbers:
+                continue
+            if agent not in remote.acting:
+                raise LocalProtocolError(f"an info of agent {agent!r} before its first action")
+            remote.infos.setdefault(agent, {}).update(numbers)
+
+    def leave(self, name: str, agent: str) -> None:
+        remote = self._episodes[name]
+        if agent not in remote.acting:
+            raise LocalProtocolError(f"agent {agent!r} cannot leave: it is not in this episode")
+        remote.acting.discard(agent)
+        remote.left.add(agent)
+
+    def end(self, name: str, seen: Seen, ending: Ending) -> None:
+        remote = self._episodes.pop(name)
+        if not remote.turn:
+            return  # the server has not heard of it
+        message = End(episode=remote.episode, turn=remote.turn, truncated=ending.truncated)
+        asked = [encode_header(message), encode_payload(self._turns(remote, seen))]
+        answer, _ = self._ask({remote.key: asked})[remote.key]
+        if isinstance(answer, Denial):
+            self._begin_anew_or_raise(remote, answer)
+        elif isinstance(answer, Ended):
+            self._assignment = answer.assignment or None
+
+    def use_newest_weights(self) -> None:
+        """The server has the newest ones anyway."""
+
+    def interrupt(self) -> None:
+        self._closing.set()
+
+    def close(self) -> None:
+        self._closing.set()
+        self._socket.close(linger=0)
+
+    def _act_request(self, name: str, seen: Seen, given: Mapping[str, Any]) -> list[bytes]:
+        remote = self._episodes[name]
+        message = Act(
+            episode=remote.episode,
+            turn=remote.turn,
+            training_enabled=remote.is_recorded,
+            task=remote.task or UNSET,
+        )
+        turns = self._turns(remote, seen)
+        for agent, action in given.items():
+            turns[agent]["action"] = observation_tree(action)
+        return [encode_header(message), encode_payload(turns)]
+
+    def _turns(self, remote: _Remote, seen: Seen) -> dict[str, Any]:
+        turns: dict[str, dict[str, Any]] = {
+            agent: {"observation": observation_tree(observation)}
+            for agent, observation in seen.items()
+        }
+        for agent, reward in remote.rewards.items():
+            turns.setdefault(agent, {})["reward"] = float(reward)
+        for agent, info in remote.infos.items():
+            turns.setdefault(agent, {})["info"] = info
+        for agent in remote.left:
+            turns.setdefault(agent, {})["terminated"] = True
+        return turns
+
+    def _begin_anew_or_raise(self, remote: _Remote, denial: Denial) -> None:
+        if denial.code is not RejectCode.UNKNOWN_EPISODE:
+            raise RefusedError(denial.code, denial.reason)
+        _LOG.warning("the policy server does not know an episode any more: it goes on as another")
+        remote.begin_anew()
+
+    def _ask(
+        self, asked: Mapping[Key, list[bytes]], timeout_s: float = math.inf
+    ) -> dict[Key, tuple[Answer, bytes]]:
+        """Sends requests, again where no answer comes, and returns the answers that came in time.
+
+        Raises:
+            LocalProtocolError: the client was closed.
+            RefusedError: a request cannot be read there.
+        """
+        answers: dict[Key, tuple[Answer, bytes]] = {}
+        resend_at_s = float("-inf")
+        deadline_s = self._clock() + timeout_s
+        while True:
+            if self._closing.is_set():
+                raise LocalProtocolError("the client is closed")
+            now_s = self._clock()
+            if self._silence is None:
+                self._silence = SilenceWatch(now_s, _RESEND_S, _LONGEST_SILENCE_S)
+            if self._silence.is_overdue(now_s):
+                self._reconnect()
+                resend_at_s = now_s
+            if now_s >= resend_at_s:
+                resend_at_s = now_s + _RESEND_S
+                self._send([frames for key, frames in asked.items() if key not in answers])
+            left_ms = max(0.0, deadline_s - now_s) * 1000
+            self._socket.poll(math.ceil(min(_LOOK_FOR_CLOSE_MS, left_ms)))
+            for frames in drain(self._socket):
+                key, answer = self._read(frames)
+                if key in asked:  # else it answers what was asked twice
+                    answers[key] = answer
+            if len(answers) == len(asked):
+                self._silence = None
+                return answers
+            if self._clock() >= deadline_s:
+                return answers
+
+    def _reconnect(self) -> None:
+        """Makes another connection: libzmq gives up on one that was refused once.
+
+        Who was invited a moment ago may be known by now.
+        """
+        self._socket.disconnect(self._endpoint)
+        self._socket.connect(self._endpoint)
+
+    def _send(self, requests: list[list[bytes]]) -> None:
+        for frames in requests:
+            try:
+                self._socket.send_multipart(frames, zmq.NOBLOCK)
+            except zmq.Again:
+                return  # nobody is there: they go out with the next attempt
+
+    def _read(self, frames: Sequence[Frame]) -> tuple[Key, tuple[Answer, bytes]]:
+        try:
+            answer, payloads = self._decode(frames)
+        except RemoteProtocolError as error:
+            raise RefusedError(error.code, f"an answer that is none: {error.reason}") from error
+        payload = bytes(payloads[0]) if payloads else b""
+        if isinstance(answer, Description):
+            return _DESCRIPTION, (answer, payload)
+        if answer.episode is None or answer.turn is None:
+            raise RefusedError(answer.code, answer.reason)
+        return (answer.episode, answer.turn), (answer, payload)
+
+
+def _dealer(context: Context, endpoint: str, invitation: Invitation | None) -> zmq.Socket[bytes]:
+    """Returns a DEALER that is connected to a policy server, or will be once there is one.
+
+    Raises:
+        ConfigError: that is no endpoint.
+    """
+    made = make_client_socket(context, zmq.DEALER, endpoint, {"LINGER": 0}, invitation)
+    try:
+        made.connect(endpoint)
+    except zmq.ZMQError as error:
+        made.close(linger=0)
+        raise ConfigError(f"cannot connect to {endpoint!r}: {error}") from error
+    return made

@@ -1,0 +1,223 @@
+"""Acting with a policy graph: ONNX Runtime and a random generator, no Ray, no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from msgspec import UnsetType
+
+from headrace.actors.policy.onnx_session import open_session
+from headrace.protocol.arrays import Array
+from headrace.protocol.errors import ConfigError, RejectCode, RemoteProtocolError
+from headrace.protocol.manifest import PolicyGraph, TensorSpec, numpy_dtype
+from headrace.protocol.paths import flatten_paths
+from headrace.protocol.policy_graph import (
+    CONNECTOR_STATE,
+    EXPLORE,
+    NOISE,
+    REWARD,
+    initial_state,
+    state_output,
+)
+from headrace.protocol.trajectory import OBSERVATIONS, is_column
+
+_NOTHING: Mapping[str, Array] = {}
+
+
+@dataclass(frozen=True)
+class Acted:
+    """What a policy gave for n observations.
+
+    Attributes:
+        env_actions: [n, …], as the simulator expects them.
+        recorded: columns to record besides observations and rewards, [n, …] each.
+        observations: observations to record, [n, …] each.
+        state: what the next `act` takes, [n, …] by input name; empty for most policies.
+    """
+
+    env_actions: Array
+    recorded: dict[str, Array]
+    observations: dict[str, Array]
+    state: dict[str, Array]
+
+
+class OnnxPolicy:
+    """One module's graph in a session of its own; `set_weights` before the first `act`."""
+
+    def __init__(
+        self,
+        graph: bytes,
+        spec: PolicyGraph,
+        rng: np.random.Generator,
+        *,
+        bakes: bool | None = None,
+    ) -> None:
+        """Loads the graph; see `open_session` for `bakes`, and for the errors."""
+        self._session = open_session(graph, spec, bakes=bakes)
+        self._spec = spec
+        self._rng = rng
+        self._scalars: dict[str, Array] = {
+            name: np.array([value], np.float32) for name, value in spec.scalars.items()
+        }
+        self._observation_outputs = {
+            output: column
+            for output, column in spec.recorded.items()
+            if is_column(OBSERVATIONS, column)
+        }
+        self._recorded = {
+            output: column
+            for output, column in spec.recorded.items()
+            if output not in self._observation_outputs
+        }
+        self._leaves = {spec.name: spec for spec in spec.observations}
+        self._states = {state_output(state.name): state.name for state in spec.states}
+        outputs = (spec.env_action.name, *self._recorded, *self._observation_outputs)
+        self._outputs = list(dict.fromkeys((*outputs, *self._states)))
+        self._initial_state: dict[str, Array] = {}
+
+    def set_weights(self, weights: Mapping[str, Array]) -> None:
+        """Acts with these tensors from now on.
+
+        Raises:
+            RemoteProtocolError: one that the graph needs is missing.
+        """
+        missing = [spec.name for spec in self._spec.weights if spec.name not in weights]
+        if missing:
+            raise RemoteProtocolError(
+                RejectCode.INVALID_POLICY, f"weights without {', '.join(missing)}"
+            )
+        self._session.set_weights(weights)
+        self._initial_state = {
+            spec.name: weights.get(initial_state(spec.name), np.zeros(spec.shape, np.float32))
+            for spec in self._spec.states
+        }
+
+    @property
+    def records_what_it_sees(self) -> bool:
+        """Whether observations are recorded as the simulator gives them."""
+        return not self._observation_outputs
+
+    def initial_state(self, rows: int) -> dict[str, Array]:
+        """Returns the state with which n episodes begin."""
+        return {
+            name: np.repeat(value[None], rows, axis=0)
+            for name, value in self._initial_state.items()
+        }
+
+    def act(
+        self,
+        observations: Mapping[str, Array],
+        state: Mapping[str, Array] = _NOTHING,
+        rewards: Array | None = None,
+        *,
+        explore: bool | None = None,
+    ) -> Acted:
+        """Returns actions for n observations, sampled, or the most likely ones.
+
+        Args:
+            explore: whether to sample; None for what the learner says.
+            state: what the `act` before gave; without it, n episodes begin.
+            rewards: [n] what the last step gave; without them, n episodes begin.
+        """
+        rows = len(next(iter(observations.values())))
+        feed = {**self._scalars, **observations}
+        if explore is not None:
+            feed[EXPLORE] = _FLAGS[explore]
+        feed.update(state or self.initial_state(rows))
+        if self._spec.takes_reward:
+            feed[REWARD] = np.zeros(rows, np.float32) if rewards is None else rewards
+        if self._spec.noise_size:
+            feed[NOISE] = self._rng.random((rows, self._spec.noise_size), np.float32)
+        values = self._session.run(self._outputs, feed)
+        by_output = dict(zip(self._outputs, values, strict=True))
+        return Acted(
+            by_output[self._spec.env_action.name],
+            {column: by_output[output] for output, column in self._recorded.items()},
+            {column: by_output[output] for output, column in self._observation_outputs.items()}
+            or dict(observations),
+            {name: by_output[output] for output, name in self._states.items()},
+        )
+
+    def observe(
+        self,
+        observations: Mapping[str, Array],
+        state: Mapping[str, Array] = _NOTHING,
+        rewards: Array | None = None,
+    ) -> dict[str, Array]:
+        """Returns observations as they are recorded, without acting on them."""
+        if not self._observation_outputs:
+            return dict(observations)
+        return self.act(observations, state, rewards, explore=False).observations
+
+    def rows_of(self, observation: Any) -> dict[str, Array]:
+        """Returns one observation, which may be of lists and numbers, as a row by path.
+
+        Raises:
+            ConfigError: it is not what the graph expects.
+        """
+        leaves = flatten_paths(observation, OBSERVATIONS)
+        wanted = self._leaves
+        if leaves.keys() != wanted.keys():
+            raise ConfigError(_names_differ(leaves, wanted))
+        return {name: _row_of(name, leaf, wanted[name]) for name, leaf in leaves.items()}
+
+    def recorded_action(self, action: Any) -> Array:
+        """Returns an action that the simulator took, as it is recorded, in one row.
+
+        Raises:
+            ConfigError: it is no such action, or the policy goes on from its own last one.
+        """
+        if any(state.name.startswith(CONNECTOR_STATE) for state in self._spec.states):
+            raise ConfigError("this policy remembers its own last action: another one cannot be")
+        row = _row_of("action", action, self._spec.env_action)
+        scale = self._spec.action_range
+        if isinstance(scale, UnsetType):
+            return row
+        low = np.reshape(np.array(scale.low, row.dtype), row.shape[1:])
+        high = np.reshape(np.array(scale.high, row.dtype), row.shape[1:])
+        recorded: Array = (row - low) * 2.0 / (high - low) - 1.0
+        return recorded.astype(row.dtype)
+
+    def check_observations(self, observations: Mapping[str, Array]) -> None:
+        """Compares a simulator's observations with what the graph expects.
+
+        Raises:
+            ConfigError: they differ; the sentence names the first difference.
+        """
+        wanted = self._leaves
+        if observations.keys() != wanted.keys():
+            raise ConfigError(_names_differ(observations, wanted))
+        for name, spec in wanted.items():
+            _check_rows(name, observations[name], spec)
+
+
+_FLAGS = {flag: np.array([float(flag)], np.float32) for flag in (False, True)}
+
+
+def _names_differ(found: Iterable[str], wanted: Iterable[str]) -> str:
+    return (
+        f"the simulator's observation has {sorted(found)}, the learner's policy "
+        f"wants {sorted(wanted)}: do both use the same environment?"
+    )
+
+
+def _row_of(name: str, leaf: Any, spec: TensorSpec) -> Array:
+    try:
+        row = np.array(leaf, numpy_dtype(spec))[None]
+    except (TypeError, ValueError, OverflowError) as error:
+        raise ConfigError(f"the simulator's {name!r} is no {spec.dtype}: {error}") from error
+    _check_rows(name, row, spec)
+    if row.dtype.kind == "f" and not np.logical_and.reduce(np.isfinite(row), None):
+        raise ConfigError(f"the simulator's {name!r} holds a value that is not finite")
+    return row
+
+
+def _check_rows(name: str, rows: Array, spec: TensorSpec) -> None:
+    if rows.shape[1:] != spec.shape or rows.dtype != numpy_dtype(spec):
+        raise ConfigError(
+            f"the simulator's {name!r} is {rows.dtype} of shape {rows.shape[1:]}, the learner's "
+            f"policy wants {spec.dtype} of shape {spec.shape}: do both use the same environment?"
+        )

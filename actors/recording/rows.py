@@ -1,0 +1,31 @@
+"""Between the single observations and actions of one simulator and the rows of many."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from headrace.protocol.arrays import Array
+from headrace.protocol.paths import flatten_paths
+from headrace.protocol.trajectory import OBSERVATIONS
+
+
+def observation_leaves(observation: Any) -> dict[str, Array]:
+    """Returns the leaves of an observation, or of rows of them, by path.
+
+    They are copies: simulators reuse their buffers, and what is recorded must not change.
+    """
+    leaves = flatten_paths(observation, OBSERVATIONS)
+    return {path: np.array(leaf) for path, leaf in leaves.items()}
+
+
+def rows_of_one(observation: Any) -> dict[str, Array]:
+    """Returns a single observation as one row by path, copied."""
+    return {path: leaf[None] for path, leaf in observation_leaves(observation).items()}
+
+
+def action_of_one(actions: Array) -> Any:
+    """Returns the only row of actions: a Python number where actions are scalars."""
+    action = actions[0]
+    return action if action.ndim else action.item()

@@ -1,0 +1,262 @@
+"""Assembles columnar trajectory batches from environments that step together."""
+
+from __future__ import annotations
+
+import math
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from headrace.actors.recording.step_result import Columns, StepResult
+from headrace.protocol.arrays import Array
+from headrace.protocol.errors import LocalProtocolError
+from headrace.protocol.manifest import DEFAULT_MODULE
+from headrace.protocol.trajectory import (
+    DEFAULT_AGENT,
+    EPISODE_ID_BYTES,
+    REWARDS,
+    ChunkTable,
+    ModuleTrajectories,
+    TrajectoryBatch,
+)
+
+Clock = Callable[[], float]
+
+
+@dataclass(frozen=True)
+class _Row:
+    """What the recorder keeps of one step."""
+
+    observations: Columns
+    outputs: Columns
+    rewards: Array
+
+
+@dataclass
+class _Episode:
+    episode_id: bytes
+    started_at_s: float
+    t: int = 0
+    total_reward: float = 0.0
+
+
+@dataclass(frozen=True)
+class _Segment:
+    """Rows [start, stop) of one environment, and some before: a chunk in the making."""
+
+    environment: int
+    start: int
+    stop: int
+    lookback: int
+    episode: _Episode
+    t_started: int
+    terminated: bool
+    truncated: bool
+    seconds: float
+    final: Mapping[str, Array] | None
+
+    @property
+    def is_over(self) -> bool:
+        return self.terminated or self.truncated
+
+
+class BatchRecorder:
+    """Records steps of n environments and cuts them into batches of chunks.
+
+    It keeps the arrays that it is given until the batch is taken: pass ones that nobody reuses.
+
+    Call `record` after each step, and `take_batch` whenever a batch should end; episodes go on
+    across batches. Every chunk brings up to `lookback` steps of its episode from before.
+    """
+
+    def __init__(self, environments: int, clock: Clock, lookback: int = 0) -> None:
+        self._clock = clock
+        self._lookback = lookback
+        self._rows: list[_Row] = []
+        self._segments: list[_Segment] = []
+        # Rows at which each environment's next chunk, and its episode, begin; the latter may be
+        # gone already.
+        self._starts = [0] * environments
+        self._episode_starts = [0] * environments
+        self._episodes = [self._new_episode() for _ in range(environments)]
+        self.env_steps = 0
+
+    def record(self, acted_on: Columns, outputs: Columns, step: StepResult) -> None:
+        """Takes one step of all environments.
+
+        Args:
+            acted_on: the observations that were acted on, as they are recorded, [n, …] each.
+            outputs: what else is recorded, [n, …] each: `actions`, `action_logp`, ….
+            step: what came of it; its final observations as they are recorded.
+        """
+        row = len(self._rows)
+        self._rows.append(_Row(acted_on, outputs, step.rewards))
+        rewards = step.rewards.tolist()
+        terminated, truncated = step.terminated.tolist(), step.truncated.tolist()
+        for index, episode in enumerate(self._episodes):
+            if step.is_reset_step is not None and step.is_reset_step[index]:
+                self._starts[index] = self._episode_starts[index] = row + 1
+                continue
+            episode.t += 1
+            episode.total_reward += rewards[index]
+            self.env_steps += 1
+            if terminated[index] or truncated[index]:
+                self._end_episode(index, row + 1, step)
+
+    def is_at_start(self, index: int) -> bool:
+        """Returns whether the next step of an environment is the first one of its episode."""
+        return self._episodes[index].t == 0
+
+    def abandon(self) -> None:
+        """Forgets all episodes: what comes next is the start of others."""
+        count = len(self._episodes)
+        self._rows, self._segments, self.env_steps = [], [], 0
+        self._starts, self._episode_starts = [0] * count, [0] * count
+        self._episodes = [self._new_episode() for _ in range(count)]
+
+    def drop_episodes(self) -> int:
+        """Forgets what the present episodes hold since the last batch, and returns its env steps.
+
+        What comes next is the start of others; those that ended stay in the batch.
+        """
+        row, count = len(self._rows), len(self._episodes)
+        dropped = sum(row - start for start in self._starts)
+        self.env_steps -= dropped
+        self._starts, self._episode_starts = [row] * count, [row] * count
+        self._episodes = [self._new_episode() for _ in range(count)]
+        return dropped
+
+    def take_batch(self, observations: Columns) -> tuple[TrajectoryBatch, int]:
+        """Returns what was recorded since the last batch, and its env steps.
+
+        Args:
+            observations: what the next step will act on, as it is recorded, [n, …] each.
+
+        Raises:
+            LocalProtocolError: nothing was recorded.
+        """
+        if not self.env_steps:
+            raise LocalProtocolError("a batch needs at least one step")
+        row = len(self._rows)
+        segments = list(self._segments)
+        for index, episode in enumerate(self._episodes):
+            if self._starts[index] < row:
+                segments.append(self._segment(index, row, episode))
+        batch = TrajectoryBatch(
+            {
+                DEFAULT_MODULE: ModuleTrajectories(
+                    _chunk_table(segments), self._columns(segments, observations)
+                )
+            }
+        )
+        return batch, self.discard_batch()
+
+    def discard_batch(self) -> int:
+        """Forgets what was recorded since the last batch, and returns its env steps.
+
+        Episodes go on: their next chunk begins later than the last one ended.
+        """
+        row, env_steps = len(self._rows), self.env_steps
+        self._segments = []
+        kept = min(self._lookback, row)
+        self._rows = self._rows[row - kept :]
+        self._starts = [kept] * len(self._starts)
+        self._episode_starts = [start - row + kept for start in self._episode_starts]
+        self.env_steps = 0
+        return env_steps
+
+    def _end_episode(self, index: int, stop: int, step: StepResult) -> None:
+        self._segments.append(
+            self._segment(
+                index,
+                stop,
+                self._episodes[index],
+                terminated=bool(step.terminated[index]),
+                truncated=bool(step.truncated[index]),
+                final=step.final_observations.get(index),
+            )
+        )
+        self._starts[index] = self._episode_starts[index] = stop
+        self._episodes[index] = self._new_episode()
+
+    def _segment(
+        self,
+        index: int,
+        stop: int,
+        episode: _Episode,
+        *,
+        terminated: bool = False,
+        truncated: bool = False,
+        final: Mapping[str, Array] | None = None,
+    ) -> _Segment:
+        start = self._starts[index]
+        return _Segment(
+            index,
+            start,
+            stop,
+            min(self._lookback, start - max(self._episode_starts[index], 0)),
+            episode,
+            t_started=episode.t - (stop - start),
+            terminated=terminated,
+            truncated=truncated,
+            seconds=self._clock() - episode.started_at_s,
+            final=final,
+        )
+
+    def _columns(self, segments: list[_Segment], last: Columns) -> dict[str, Array]:
+        columns: dict[str, Array] = {}
+        for name in last:
+            values = np.stack([*(row.observations[name] for row in self._rows), last[name]])
+            pieces: list[Array] = []
+            for segment in segments:
+                first = segment.start - segment.lookback
+                rows = values[first : segment.stop + 1, segment.environment]
+                if segment.final is not None:
+                    rows = np.concatenate([rows[:-1], segment.final[name][None]])
+                pieces.append(rows)
+            columns[name] = np.concatenate(pieces)
+        for name in self._rows[0].outputs:
+            columns[name] = _cut(np.stack([row.outputs[name] for row in self._rows]), segments)
+        rewards = np.stack([row.rewards for row in self._rows]).astype(np.float32)
+        columns[REWARDS] = _cut(rewards, segments)
+        return columns
+
+    def _new_episode(self) -> _Episode:
+        # Not from a seeded generator: two actors of one seed would share their episodes' names.
+        return _Episode(secrets.token_bytes(EPISODE_ID_BYTES), self._clock())
+
+
+def _cut(values: Array, segments: list[_Segment]) -> Array:
+    pieces = [values[part.start - part.lookback : part.stop, part.environment] for part in segments]
+    cut: Array = np.concatenate(pieces)
+    return cut
+
+
+def _chunk_table(segments: list[_Segment]) -> ChunkTable:
+    return ChunkTable(
+        agents=(DEFAULT_AGENT,),
+        episode_id=np.frombuffer(
+            b"".join(part.episode.episode_id for part in segments), np.uint8
+        ).reshape(-1, EPISODE_ID_BYTES),
+        integers=np.array([_integers(part) for part in segments], np.int64),
+        floats=np.array([_floats(part) for part in segments], np.float64),
+    )
+
+
+def _integers(part: _Segment) -> tuple[int, ...]:
+    return (
+        0,  # the only agent
+        part.t_started,
+        part.t_started,
+        part.stop - part.start,
+        part.lookback,
+        part.terminated,
+        part.truncated,
+        part.episode.t if part.is_over else 0,
+    )
+
+
+def _floats(part: _Segment) -> tuple[float, float]:
+    return (part.episode.total_reward, part.seconds) if part.is_over else (math.nan, math.nan)

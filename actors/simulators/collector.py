@@ -1,0 +1,50 @@
+"""The loop that steps Gymnasium environments with the newest policy, and fills batches."""
+
+from __future__ import annotations
+
+import threading
+
+from headrace.actors.agents.vector_agent import VectorAgent
+from headrace.actors.connection.client import Client
+from headrace.actors.recording.step_result import Columns
+from headrace.actors.simulators.environments import Environment
+from headrace.actors.simulators.restarting import EpisodesBroken
+
+_LOOK_FOR_STOP_S = 0.2
+
+
+class Collector:
+    """Steps environments within credit: where there is none it waits, and discards nothing."""
+
+    def __init__(
+        self, client: Client, environment: Environment, *, seed: int | None = None
+    ) -> None:
+        self._agent = VectorAgent(client, environment.count, seed=seed)
+        self._environment = environment
+        self._seed = seed
+
+    def run(self, stop: threading.Event) -> None:
+        """Collects until `stop` is set.
+
+        An environment that fails ends the collection, unless it is a `RestartingEnvironment`.
+
+        Raises:
+            ConfigError: the environment does not fit the learner's policy.
+            RefusedError: the broker will not serve this actor.
+        """
+        observations: Columns = self._environment.reset(self._seed)
+        while not stop.is_set():
+            reset = self._agent.take_reset()
+            if reset is not None:
+                observations = self._environment.reset(reset.seed, reset.options)
+            actions = self._agent.act(observations, _LOOK_FOR_STOP_S)
+            if actions is None:
+                continue
+            try:
+                step = self._environment.step(actions)
+            except EpisodesBroken as broken:
+                self._agent.drop_episodes()
+                observations = broken.observations
+                continue
+            self._agent.record(step)
+            observations = step.observations

@@ -1,0 +1,189 @@
+"""Gymnasium environments, single and vectorised, as one thing that n rows of actions step."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from typing import Any, Protocol, cast
+
+import gymnasium
+import numpy as np
+from gymnasium.vector import AsyncVectorEnv, AutoresetMode, VectorEnv
+
+from headrace.actors.recording.rows import action_of_one, observation_leaves, rows_of_one
+from headrace.actors.recording.step_result import StepResult
+from headrace.actors.simulators.resets import OptionsKept, ResetOptions
+from headrace.protocol.arrays import Array
+from headrace.protocol.errors import ConfigError
+
+
+class Environment(Protocol):
+    """What the collector steps."""
+
+    count: int
+
+    def reset(self, seed: int | None, options: ResetOptions | None = None) -> dict[str, Array]:
+        """Returns the first observations, [n, …] by path.
+
+        Args:
+            options: for this reset and all later ones; None for those of before.
+        """
+        ...
+
+    def step(self, actions: Array) -> StepResult:
+        """Steps all environments; one that ends is reset, now or in the next step."""
+        ...
+
+    def close(self) -> None:
+        """Frees the environments."""
+        ...
+
+
+class SingleEnvironment:
+    """One Gymnasium environment, reset in the step that ends an episode."""
+
+    count = 1
+
+    def __init__(self, env: gymnasium.Env[Any, Any]) -> None:
+        self._env: gymnasium.Env[Any, Any] = OptionsKept(env)
+
+    def reset(self, seed: int | None, options: ResetOptions | None = None) -> dict[str, Array]:
+        """Returns the first observation, as one row."""
+        given = None if options is None else dict(options)
+        observation, _ = self._env.reset(seed=seed, options=given)
+        return rows_of_one(observation)
+
+    def step(self, actions: Array) -> StepResult:
+        """Steps the environment with the only row of `actions`."""
+        observation, reward, terminated, truncated, info = self._env.step(action_of_one(actions))
+        final: dict[int, dict[str, Array]] = {}
+        if terminated or truncated:
+            final[0] = observation_leaves(observation)
+            observation, _ = self._env.reset()
+        return StepResult(
+            rows_of_one(observation),
+            np.array([reward], np.float64),
+            np.array([terminated]),
+            np.array([truncated]),
+            final,
+            infos={key: (value,) for key, value in info.items()},
+        )
+
+    def close(self) -> None:
+        """Closes the environment."""
+        cast("Any", self._env).close()
+
+
+class VectorEnvironment:
+    """A Gymnasium vector environment, in either of the modes that reset by themselves.
+
+    It has to keep the options of a reset for what it resets by itself, as `OptionsKept` does.
+    """
+
+    def __init__(self, env: VectorEnv[Any, Any, Any]) -> None:
+        mode = env.metadata.get("autoreset_mode", AutoresetMode.NEXT_STEP)
+        self._mode = AutoresetMode(mode)
+        if self._mode is AutoresetMode.DISABLED:
+            raise ConfigError(
+                "the vector environment never resets itself; make it with autoreset_mode "
+                "AutoresetMode.SAME_STEP or AutoresetMode.NEXT_STEP"
+            )
+        self._env = env
+        self.count = env.num_envs
+        self._ended = np.zeros(env.num_envs, bool)
+
+    def reset(self, seed: int | None, options: ResetOptions | None = None) -> dict[str, Array]:
+        """Returns the first observations."""
+        observations, _ = self._reset(seed, None if options is None else dict(options))
+        self._ended = np.zeros(self.count, bool)
+        return observation_leaves(observations)
+
+    def step(self, actions: Array) -> StepResult:
+        """Steps all environments."""
+        observations, rewards, terminated, truncated, infos = self._step(actions)
+        resets_now = self._mode is AutoresetMode.SAME_STEP
+        is_reset_step = None if resets_now else self._ended
+        self._ended = terminated | truncated
+        return StepResult(
+            observation_leaves(observations),
+            np.array(rewards, np.float64),
+            np.array(terminated),
+            np.array(truncated),
+            self._final_observations(infos),
+            is_reset_step,
+            infos,
+        )
+
+    def close(self) -> None:
+        """Closes all environments."""
+        self._env.close()
+
+    def _reset(
+        self, seed: int | None, options: dict[str, Any] | None
+    ) -> tuple[Any, dict[str, Any]]:
+        return self._env.reset(seed=seed, options=options)
+
+    def _step(self, actions: Array) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
+        return self._env.step(actions)
+
+    def _final_observations(self, infos: Mapping[str, Any]) -> dict[int, dict[str, Array]]:
+        if self._mode is not AutoresetMode.SAME_STEP or not self._ended.any():
+            return {}
+        finals = infos["final_obs"]
+        final: dict[int, dict[str, Array]] = {}
+        for index in np.flatnonzero(self._ended).tolist():
+            final[index] = observation_leaves(finals[index])
+        return final
+
+
+class ProcessEnvironment(VectorEnvironment):
+    """Environments in processes of their own, which may hang or die."""
+
+    def __init__(self, env: AsyncVectorEnv, timeout_s: float) -> None:
+        super().__init__(env)
+        self._processes = env
+        self._timeout_s = timeout_s
+
+    def close(self) -> None:
+        """Ends the processes, whatever they do."""
+        self._processes.close(terminate=True)
+
+    def _reset(
+        self, seed: int | None, options: dict[str, Any] | None
+    ) -> tuple[Any, dict[str, Any]]:
+        self._processes.reset_async(seed=seed, options=options)
+        return self._processes.reset_wait(self._timeout_s)
+
+    def _step(self, actions: Array) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
+        self._processes.step_async(actions)
+        return self._processes.step_wait(self._timeout_s)
+
+
+def make_environment(
+    env_id: str, count: int, config: Mapping[str, Any], *, timeout_s: float | None = None
+) -> Environment:
+    """Returns `count` environments of a Gymnasium id; `module:Id-v0` imports `module` first.
+
+    Args:
+        timeout_s: how long a step or a reset may take. With it, environments run in processes of
+            their own, since what hangs cannot be interrupted otherwise; a step that takes longer
+            raises, as one does whose process died.
+
+    Raises:
+        ConfigError: Gymnasium does not know the id, or does not take the keyword arguments.
+    """
+    same_step = {"autoreset_mode": AutoresetMode.SAME_STEP}
+    make_vector = functools.partial(
+        gymnasium.make_vec, env_id, num_envs=count, wrappers=(OptionsKept,), **config
+    )
+    try:
+        if timeout_s is not None:
+            # Not forked: this process has threads, which a fork would leave behind in mid-step.
+            kwargs = {**same_step, "context": "spawn"}
+            made = make_vector(vectorization_mode="async", vector_kwargs=kwargs)
+            return ProcessEnvironment(cast("AsyncVectorEnv", made), timeout_s)
+        if count == 1:
+            return SingleEnvironment(gymnasium.make(env_id, **config))
+        return VectorEnvironment(make_vector(vectorization_mode="sync", vector_kwargs=same_step))
+    except (gymnasium.error.Error, ModuleNotFoundError, TypeError) as error:
+        raise ConfigError(f"cannot make environment {env_id!r}: {error}") from error

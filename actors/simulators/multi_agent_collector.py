@@ -1,0 +1,114 @@
+"""The loop that steps simulators with several agents with the newest policies."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from headrace.actors.agents.episode_agent import EpisodeAgent
+from headrace.actors.agents.policy_runner import ModuleOf
+from headrace.actors.connection.assignments import Reset
+from headrace.actors.connection.client import Client
+from headrace.actors.recording.tracks import Episode
+from headrace.actors.simulators.multi_agent_simulators import (
+    AgentId,
+    AgentsStep,
+    MultiAgentSimulator,
+)
+from headrace.actors.simulators.restarting import EpisodesBroken
+
+_LOOK_FOR_STOP_S = 0.2
+
+
+@dataclass
+class _Run:
+    """A simulator, its present episode, and what the agents see that act next."""
+
+    simulator: MultiAgentSimulator
+    episode: Episode
+    observations: Mapping[AgentId, Any]
+
+
+class MultiAgentCollector:
+    """Steps simulators within credit: where there is none it waits, and discards nothing."""
+
+    def __init__(
+        self,
+        client: Client,
+        simulators: Sequence[MultiAgentSimulator],
+        *,
+        module_of: ModuleOf | None = None,
+        seed: int | None = None,
+    ) -> None:
+        """Needs no broker yet.
+
+        Args:
+            module_of: which module acts for an agent, where the learner does not say.
+        """
+        self._agent = EpisodeAgent(client, module_of=module_of, seed=seed)
+        self._simulators = simulators
+        self._reset = Reset(seed=seed)
+
+    def run(self, stop: threading.Event) -> None:
+        """Collects until `stop` is set.
+
+        A simulator that fails ends the collection, unless it is a `RestartingSimulator`.
+
+        Raises:
+            ConfigError: a simulator does not fit the learner's policies.
+            RefusedError: the broker will not serve this actor.
+        """
+        runs = self._begin()
+        while not stop.is_set():
+            reset = self._agent.take_reset()
+            if reset is not None:
+                self._reset = reset
+                runs = self._begin()
+            seen = {run.episode: run.observations for run in runs}
+            actions = self._agent.act(seen, _LOOK_FOR_STOP_S)
+            if actions is None:
+                continue
+            for run in runs:
+                self._step(run, actions.get(run.episode, {}))
+
+    def _begin(self) -> list[_Run]:
+        seed, options = self._reset.seed, self._reset.options
+        return [
+            _Run(
+                simulator,
+                self._start(),
+                simulator.reset(None if seed is None else seed + index, options),
+            )
+            for index, simulator in enumerate(self._simulators)
+        ]
+
+    def _start(self) -> Episode:
+        return self._agent.start(task=self._reset.task)
+
+    def _step(self, run: _Run, actions: Mapping[AgentId, Any]) -> None:
+        try:
+            step = run.simulator.step(actions)
+        except EpisodesBroken as broken:
+            self._agent.drop(run.episode)
+            run.episode, run.observations = self._start(), broken.observations
+        else:
+            self._take(run, step)
+
+    def _take(self, run: _Run, step: AgentsStep) -> None:
+        """Records what a step gave; what comes before an agent's first action is nobody's."""
+        agent, episode = self._agent, run.episode
+        present = set(agent.agents_of(episode))
+        agent.reward(episode, {a: r for a, r in step.rewards.items() if a in present})
+        agent.inform(episode, {a: info for a, info in step.infos.items() if a in present})
+        for name in present & step.endings.keys():
+            agent.end_agent(episode, name, step.observations.get(name), step.endings[name])
+        if step.ending is None:
+            run.observations = {
+                name: seen for name, seen in step.observations.items() if name not in step.endings
+            }
+            return
+        agent.end(episode, step.observations, step.ending)
+        run.episode = self._start()
+        run.observations = run.simulator.reset(None, self._reset.options)

@@ -1,0 +1,165 @@
+"""The folder that holds a broker's key pair and the public keys of those it has invited.
+
+`server.key` and `peers.json` are readable by their owner alone. They are replaced at once or not at
+all, and changed under a lock, so that a broker reads them while others invite and revoke.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+import zmq
+
+from headrace.broker.access.permissions import KeyedAccess, Peer
+from headrace.protocol.errors import ConfigError
+from headrace.protocol.invitation import Invitation, Role, may_speak_for
+
+_Kind = TypeVar("_Kind")
+_SERVER, _PEERS, _LOCK = "server.key", "peers.json", ".lock"
+
+
+class ServerKey(msgspec.Struct, frozen=True):
+    """The broker's key pair, in Z85."""
+
+    public_key: str
+    secret_key: str
+
+    def __repr__(self) -> str:
+        """Leaves the secret out: this may end in a log."""
+        return f"ServerKey({self.public_key})"
+
+
+@dataclass(frozen=True)
+class KeyFolder:
+    """A folder that `create` has made.
+
+    All methods raise a ConfigError if it cannot be read or written.
+    """
+
+    path: Path
+
+    def create(self) -> ServerKey:
+        """Makes the folder with a new key pair.
+
+        Raises:
+            ConfigError: it holds one already.
+        """
+        with _reporting(self.path):
+            self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with self._locked():
+            if (self.path / _SERVER).exists():
+                raise ConfigError(
+                    f"{self.path} holds keys already, and whoever was invited with them would be "
+                    "shut out; choose another folder"
+                )
+            public, secret = zmq.curve_keypair()
+            key = ServerKey(public.decode(), secret.decode())
+            self._write(_SERVER, msgspec.json.encode(key))
+            self._write(_PEERS, b"[]")
+            return key
+
+    def server_key(self) -> ServerKey:
+        """Returns the broker's key pair."""
+        return self._read(_SERVER, ServerKey)
+
+    def peers(self) -> list[Peer]:
+        """Returns those who were invited and not revoked."""
+        return self._read(_PEERS, list[Peer])
+
+    def access(self) -> KeyedAccess:
+        """Returns what they may do."""
+        return KeyedAccess(self.peers())
+
+    @property
+    def changed_ns(self) -> int:
+        """When somebody was invited or revoked last."""
+        with _reporting(self.path):
+            return (self.path / _PEERS).stat().st_mtime_ns
+
+    def invite(self, role: Role, name: str, address: str) -> Invitation:
+        """Invites somebody; the new secret key is in what this returns, and nowhere else.
+
+        Raises:
+            ConfigError: the name is taken, or could use the actor ids of another one.
+        """
+        public, secret = zmq.curve_keypair()
+        invitation = Invitation(address, role, name, self.server_key().public_key, secret.decode())
+
+        def add(peers: list[Peer]) -> list[Peer]:
+            for peer in peers:
+                if may_speak_for(peer.name, name) or may_speak_for(name, peer.name):
+                    raise ConfigError(
+                        f"{peer.name!r} is invited already, and {name!r} could use the same ids; "
+                        f"choose another name, or `headrace revoke {peer.name}` first"
+                    )
+            return [*peers, Peer(public.decode(), role, name)]
+
+        self._change(add)
+        return invitation
+
+    def revoke(self, name: str) -> None:
+        """Takes an invitation back; a broker that runs notices within a second.
+
+        Raises:
+            ConfigError: nobody has this name.
+        """
+
+        def remove(peers: list[Peer]) -> list[Peer]:
+            left = [peer for peer in peers if peer.name != name]
+            if len(left) == len(peers):
+                names = ", ".join(sorted(peer.name for peer in peers)) or "nobody"
+                raise ConfigError(f"nobody was invited as {name!r}; invited: {names}")
+            return left
+
+        self._change(remove)
+
+    def _change(self, change: Callable[[list[Peer]], list[Peer]]) -> None:
+        with self._locked():
+            self._write(_PEERS, msgspec.json.encode(change(self.peers())))
+
+    def _read(self, name: str, kind: type[_Kind]) -> _Kind:
+        with _reporting(self.path):
+            content = (self.path / name).read_bytes()
+        try:
+            return msgspec.json.decode(content, type=kind)
+        except msgspec.MsgspecError:
+            # Without the cause, whose text might hold a part of a secret.
+            raise ConfigError(f"{self.path / name} is damaged") from None
+
+    def _write(self, name: str, content: bytes) -> None:
+        temporary = self.path / f".{name}.part"
+        with _reporting(self.path):
+            temporary.unlink(missing_ok=True)
+            file = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(file, "wb") as writer:
+                writer.write(content)
+                writer.flush()
+                os.fsync(writer.fileno())
+            os.replace(temporary, self.path / name)
+
+    @contextlib.contextmanager
+    def _locked(self) -> Generator[None]:
+        with _reporting(self.path):
+            file = os.open(self.path / _LOCK, os.O_WRONLY | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(file)
+
+
+@contextlib.contextmanager
+def _reporting(path: Path) -> Generator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise ConfigError(
+            f"{path} cannot be used as a folder of keys: {error}; `headrace keygen` makes one"
+        ) from error

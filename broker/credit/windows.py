@@ -1,0 +1,180 @@
+"""How many env steps may be under way at once, for each kind of learner."""
+
+from __future__ import annotations
+
+import abc
+import math
+from typing import assert_never
+
+from headrace.broker.credit.averages import RecentExtremes
+from headrace.protocol.flow_control import AsynchronousFlow, Flow, OffPolicyFlow, OnPolicyFlow
+
+_MIN_FRAGMENT_STEPS = 16
+_MAX_OFF_POLICY_FRAGMENT_STEPS = 256
+_BATCHES_PER_ACTOR = 4
+_SHORTEST_FRAGMENT_S, _LONGEST_FRAGMENT_S = 0.02, 5.0
+
+
+def _clamp(value: float, low: float, high: float) -> float:
+    return max(low, min(value, high))
+
+
+class CreditWindow(abc.ABC):
+    """The size of the window W that credit fills, and of the fragments F that fill it."""
+
+    def __init__(self) -> None:
+        self._delivered = 0
+        self._published_at_s: float | None = None
+        # The fastest of the last ones, because the others include waiting for data: with the mean,
+        # slow data makes batches longer, and longer batches make data slower.
+        self._version_s = RecentExtremes()
+
+    @abc.abstractmethod
+    def target_steps(self, live_actors: int) -> float:
+        """W: env steps that may be queued or reserved."""
+
+    @abc.abstractmethod
+    def fragment_steps(self, live_actors: int, queue_env_steps: int) -> int:
+        """F: env steps of one batch."""
+
+    @property
+    @abc.abstractmethod
+    def fragment_s(self) -> float:
+        """The time limit of one batch, whichever comes first."""
+
+    @abc.abstractmethod
+    def needed_number(self, newest: int, outstanding_steps: float) -> int:
+        """The oldest policy number that is not stale when a batch begun now is delivered."""
+
+    def delivered(self, env_steps: int) -> None:
+        """Counts env steps that a learner session was leased."""
+        self._delivered += env_steps
+
+    def published(self, now_s: float) -> None:
+        """Notes a new version."""
+        if self._published_at_s is not None:
+            self._version_s.add(now_s - self._published_at_s)
+        self._published_at_s = now_s
+        self._delivered = 0
+
+
+class OnPolicyWindow(CreditWindow):
+    """For a learner that collects, trains and publishes: what it misses, and an overlap."""
+
+    def __init__(self, flow: OnPolicyFlow) -> None:
+        super().__init__()
+        self._flow = flow
+
+    @property
+    def missing_steps(self) -> int:
+        """Env steps that the learner still takes before it trains; 0 while it trains."""
+        return max(0, self._flow.train_batch_env_steps - self._delivered)
+
+    def target_steps(self, live_actors: int) -> float:
+        """Returns what this update misses, and a share of the next one."""
+        return self.missing_steps + self._flow.overlap * self._flow.train_batch_env_steps
+
+    def fragment_steps(self, live_actors: int, queue_env_steps: int) -> int:
+        """Returns several fragments per actor and update, never a large part of one update.
+
+        The last env steps that an update misses are shared out over all actors, or the learner
+        would wait for whole fragments where the queue is a few steps short (guided
+        self-scheduling, Polychronopoulos and Kuck 1987).
+        """
+        batch, actors = self._flow.train_batch_env_steps, max(live_actors, 1)
+        share = max(self._flow.overlap, 0.5) * batch / (_BATCHES_PER_ACTOR * actors)
+        fragment = int(_clamp(share, min(_MIN_FRAGMENT_STEPS, batch), max(batch / 16, 1)))
+        short = self.missing_steps - queue_env_steps
+        return min(fragment, math.ceil(short / actors)) if short > 0 else fragment
+
+    @property
+    def fragment_s(self) -> float:
+        """A quarter of an update, so that slow actors stay fresh, in batches that are worth it."""
+        share_s = 0.25 * (self._version_s.smallest or 1.0)
+        return _clamp(share_s, _SHORTEST_FRAGMENT_S, _LONGEST_FRAGMENT_S)
+
+    def needed_number(self, newest: int, outstanding_steps: float) -> int:
+        """Returns one version more once this update's steps are under way already."""
+        version_at_delivery = newest if outstanding_steps < self.missing_steps else newest + 1
+        return _oldest_fresh(newest, version_at_delivery, self._flow.max_policy_lag)
+
+
+class AsynchronousWindow(CreditWindow):
+    """For a learner that trains while it collects: a fixed number of versions' worth."""
+
+    def __init__(self, flow: AsynchronousFlow) -> None:
+        super().__init__()
+        self._flow = flow
+
+    def target_steps(self, live_actors: int) -> float:
+        """Returns what the learner takes in some versions."""
+        return self._flow.versions_under_way * self._flow.version_env_steps
+
+    def fragment_steps(self, live_actors: int, queue_env_steps: int) -> int:
+        """Returns several fragments per actor, each at most half of what makes a version."""
+        share = self.target_steps(live_actors) / (_BATCHES_PER_ACTOR * max(live_actors, 1))
+        version = self._flow.version_env_steps
+        return int(_clamp(share, min(_MIN_FRAGMENT_STEPS, version), max(version / 2, 1)))
+
+    @property
+    def fragment_s(self) -> float:
+        """A quarter of the lag that is allowed, one version at most."""
+        limit = self._flow.max_policy_lag
+        versions = 4 if limit is None else _clamp(limit, 1, 4)
+        share_s = 0.25 * versions * (self._version_s.smallest or 1.0)
+        return _clamp(share_s, _SHORTEST_FRAGMENT_S, _LONGEST_FRAGMENT_S)
+
+    def needed_number(self, newest: int, outstanding_steps: float) -> int:
+        """Returns as many versions more as what is under way makes."""
+        version_at_delivery = newest + int(outstanding_steps // self._flow.version_env_steps) + 1
+        return _oldest_fresh(newest, version_at_delivery, self._flow.max_policy_lag)
+
+
+class OffPolicyWindow(CreditWindow):
+    """For a learner that replays: enough for it, and enough to keep each actor busy.
+
+    Nothing gets stale, so the fleet is not held back to a few actors at a time where one `sample()`
+    takes a single step, as DQN's does.
+    """
+
+    def __init__(self, flow: OffPolicyFlow) -> None:
+        super().__init__()
+        self._flow = flow
+
+    def target_steps(self, live_actors: int) -> float:
+        """Returns some samples' worth, or two fragments per actor if that is more."""
+        samples = self._flow.samples_under_way * self._flow.sample_env_steps
+        return max(samples, 2 * live_actors * self.fragment_steps(live_actors, 0))
+
+    def fragment_steps(self, live_actors: int, queue_env_steps: int) -> int:
+        """Returns a share of what is under way, neither tiny nor large."""
+        samples = self._flow.samples_under_way * self._flow.sample_env_steps
+        share = samples / (_BATCHES_PER_ACTOR * max(live_actors, 1))
+        return int(_clamp(share, _MIN_FRAGMENT_STEPS, _MAX_OFF_POLICY_FRAGMENT_STEPS))
+
+    @property
+    def fragment_s(self) -> float:
+        """A fixed time: slow simulators deliver what they have."""
+        return self._flow.fragment_s
+
+    def needed_number(self, newest: int, outstanding_steps: float) -> int:
+        """Returns the oldest version that is not stale, which is any where there is no limit."""
+        return _oldest_fresh(newest, newest, self._flow.max_policy_lag)
+
+
+def make_window(flow: Flow) -> CreditWindow:
+    """Returns the window for what a manifest asks for."""
+    match flow:
+        case OnPolicyFlow():
+            return OnPolicyWindow(flow)
+        case AsynchronousFlow():
+            return AsynchronousWindow(flow)
+        case OffPolicyFlow():
+            return OffPolicyWindow(flow)
+        case _:
+            assert_never(flow)
+
+
+def _oldest_fresh(newest: int, at_delivery: int, limit: int | None) -> int:
+    """A number above the newest would deadlock: nobody could begin."""
+    return 0 if limit is None else min(newest, max(0, at_delivery - limit))

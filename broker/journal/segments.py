@@ -1,0 +1,114 @@
+"""What a journal's files say: batches, and which of them have ended.
+
+A journal is a folder of segments, named by the number of the first batch that may be in them. Each
+is a row of records (records.py): a batch, with its place in the order of arrival, or the news that
+batches have ended. A segment is deleted once all of its batches and those of all earlier segments
+have ended; the news of an end is never in an earlier segment than its batch.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import msgspec
+
+from headrace.broker.journal.records import MAGIC, encode_record, read_records
+from headrace.broker.state.batch import QueuedBatch
+from headrace.protocol.messages import Trajectories
+from headrace.protocol.messages.headers import Frame
+
+SUFFIX = ".journal"
+
+
+class BatchEntry(msgspec.Struct, frozen=True, tag="batch"):
+    """A batch; its payload is the record's."""
+
+    arrival: int
+    batch: Trajectories
+
+
+class EndEntry(msgspec.Struct, frozen=True, tag="end"):
+    """These batches have ended; the record has no payload."""
+
+    arrivals: list[int]
+
+
+_ENTRIES = msgspec.msgpack.Decoder(BatchEntry | EndEntry)
+
+
+@dataclass(frozen=True)
+class Segment:
+    """What one file says.
+
+    Attributes:
+        batches: in the order in which they were written.
+        ended: numbers of batches, of this segment or of earlier ones.
+        whole_bytes: up to here the file is whole,
+        damaged_bytes: and so many follow that are not.
+        is_cut_off: whether nothing follows that looks like another record: in the last segment
+            this is a write that was not finished, and nobody was told that the disk has it.
+    """
+
+    name: str
+    batches: tuple[QueuedBatch, ...]
+    ended: frozenset[int]
+    whole_bytes: int
+    damaged_bytes: int
+    is_cut_off: bool
+
+    @property
+    def newest_arrival(self) -> int:
+        """The highest number that it mentions; 0 for none."""
+        return max(max(self.ended, default=0), *(batch.arrival for batch in self.batches), 0)
+
+
+def segment_name(first_arrival: int) -> str:
+    """Returns the name of the segment that begins with a batch; names sort as numbers do."""
+    return f"{first_arrival:016d}{SUFFIX}"
+
+
+def encode_batch(batch: QueuedBatch) -> list[Frame]:
+    """Returns a batch's record in pieces."""
+    entry = BatchEntry(batch.arrival, batch.header)
+    return encode_record(msgspec.msgpack.encode(entry), batch.payload)
+
+
+def encode_ends(arrivals: Sequence[int]) -> list[Frame]:
+    """Returns the record of batches that have ended."""
+    return encode_record(msgspec.msgpack.encode(EndEntry(list(arrivals))), b"")
+
+
+def read_segment(name: str, data: Frame) -> Segment:
+    """Returns what is whole of a segment; never raises because of what is in it."""
+    batches: list[QueuedBatch] = []
+    ended: set[int] = set()
+    end = 0
+    for record in read_records(data):
+        try:
+            entry = _ENTRIES.decode(record.header)
+        except msgspec.MsgspecError:
+            break  # whole, and not ours
+        if isinstance(entry, BatchEntry):
+            arrival, header = entry.arrival, entry.batch
+            batches.append(QueuedBatch(arrival, header, record.payload, is_recovered=True))
+        else:
+            ended.update(entry.arrivals)
+        end = record.end
+    damaged = bytes(memoryview(data)[end:])
+    is_cut_off = bool(damaged) and damaged.find(MAGIC, 1) < 0
+    return Segment(name, tuple(batches), frozenset(ended), end, len(damaged), is_cut_off)
+
+
+def open_batches(segments: Iterable[Segment]) -> list[QueuedBatch]:
+    """Returns the batches of a journal that have not ended, in the order of their arrival."""
+    segments = list(segments)
+    ended = frozenset[int]().union(*(segment.ended for segment in segments))
+    batches = (batch for segment in segments for batch in segment.batches)
+    left = {batch.arrival: batch for batch in batches if batch.arrival not in ended}
+    # Copied out of the file, which may be deleted while they wait.
+    return [
+        dataclasses.replace(batch, payload=bytes(batch.payload))
+        for _, batch in sorted(left.items())
+    ]

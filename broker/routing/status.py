@@ -1,0 +1,176 @@
+"""How a broker stands, as data: the JSON of `/status`."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import msgspec
+
+from headrace.broker.access.policing import QuarantineStatus
+from headrace.broker.routing.broker_state import BrokerBooks
+from headrace.broker.routing.ingest_handler import ActorDesk
+from headrace.broker.state.counters import Traffic
+from headrace.broker.state.fleet import ActorRecord
+from headrace.protocol.messages import LearnerProgress, Ledger
+
+
+class ActorStatus(msgspec.Struct, frozen=True):
+    """One actor.
+
+    Attributes:
+        policy_lag: published versions since the one it acts with, None if it has none.
+        unarrived: granted batches that are still to come.
+        advice: what a person should do about it, empty if nothing.
+    """
+
+    actor: str
+    host: str
+    client: str
+    is_live: bool
+    silent_s: float
+    steps_per_s: float
+    env_steps: int
+    unrecorded_env_steps: int
+    broken_episodes: int
+    version: str | None
+    policy_lag: int | None
+    unarrived: int
+    produced: int
+    accepted: int
+    acknowledged: int
+    rejected: int
+    stale: int
+    last_reject: str
+    advice: str
+
+
+class LearnerStatus(msgspec.Struct, frozen=True):
+    """One learner session."""
+
+    worker_index: int
+    host: str
+    silent_s: float
+    leased_env_steps: int
+    unconfirmed: int
+    progress: LearnerProgress | None
+
+
+class BrokerStatus(msgspec.Struct, frozen=True):
+    """The whole broker.
+
+    Attributes:
+        task: what the learner has assigned to all actors, None if nothing.
+    """
+
+    run: str | None
+    version: str | None
+    task: str | None
+    uptime_s: float
+    queue_batches: int
+    queue_env_steps: int
+    queue_bytes: int
+    reserved_env_steps: int
+    fragment_steps: int | None
+    fragment_s: float | None
+    actors: list[ActorStatus]
+    learners: list[LearnerStatus]
+    ledger: Ledger
+    rejects: dict[str, int]
+    duplicates: int
+    snapshots_sent: int
+    traffic: Traffic
+    quarantined: list[QuarantineStatus]
+
+
+def status_of(
+    books: BrokerBooks,
+    actor_desk: ActorDesk,
+    quarantined: list[QuarantineStatus],
+    uptime_s: float,
+    now_s: float,
+) -> BrokerStatus:
+    """Returns the status of a broker."""
+    published = books.policy.published
+    credit = books.credit
+    live = sum(1 for record in books.fleet if record.is_live)
+    return BrokerStatus(
+        run=published.manifest.run if published else None,
+        version=str(published.version) if published else None,
+        task=books.assignments.current.task if books.assignments.current else None,
+        uptime_s=uptime_s,
+        queue_batches=len(books.queue),
+        queue_env_steps=books.queue.env_steps,
+        queue_bytes=books.queue.bytes,
+        reserved_env_steps=credit.reserved_steps if credit else 0,
+        fragment_steps=credit.window.fragment_steps(live, books.queue.env_steps)
+        if credit
+        else None,
+        fragment_s=credit.window.fragment_s if credit else None,
+        actors=[_actor_status(books, record, now_s) for record in books.fleet],
+        learners=[
+            LearnerStatus(
+                worker_index=session.hello.worker_index,
+                host=session.hello.host,
+                silent_s=now_s - session.last_heard_s,
+                leased_env_steps=session.leased_env_steps,
+                unconfirmed=len(session.leases),
+                progress=session.progress,
+            )
+            for session in books.sessions
+        ],
+        ledger=books.ledger(),
+        rejects={code.value: count for code, count in actor_desk.rejects.items()},
+        duplicates=actor_desk.duplicates,
+        snapshots_sent=books.snapshots.sent,
+        traffic=dataclasses.replace(books.traffic),
+        quarantined=quarantined,
+    )
+
+
+def _actor_status(books: BrokerBooks, record: ActorRecord, now_s: float) -> ActorStatus:
+    version = record.presence.version
+    totals = record.receiver.totals
+    return ActorStatus(
+        actor=record.origin[0],
+        host=record.host,
+        client=record.client,
+        is_live=record.is_live,
+        silent_s=now_s - record.last_heard_s,
+        steps_per_s=record.steps.per_s(now_s),
+        env_steps=record.presence.env_steps,
+        unrecorded_env_steps=record.presence.unrecorded_env_steps,
+        broken_episodes=record.presence.broken_episodes or 0,
+        version=str(version) if version else None,
+        policy_lag=_lag(books, record),
+        unarrived=books.credit.unarrived_of(record.origin) if books.credit else 0,
+        produced=record.produced,
+        accepted=record.receiver.accepted,
+        acknowledged=record.receiver.acknowledged,
+        rejected=totals.rejected,
+        stale=totals.stale,
+        last_reject=record.last_reject,
+        advice=_advice(record),
+    )
+
+
+def _lag(books: BrokerBooks, record: ActorRecord) -> int | None:
+    published, version = books.policy.published, record.presence.version
+    if published is None or version is None or version.epoch != published.version.epoch:
+        return None
+    return max(0, published.version.number - version.number)
+
+
+def _advice(record: ActorRecord) -> str:
+    if record.is_stale_by_nature:
+        return (
+            "its last batches were all stale: it is too slow or too far away for this learner; "
+            "give it a faster machine or link, or raise max_policy_lag"
+        )
+    if not record.is_live:
+        return "silent: is its process alive, and can it reach the ingest endpoint?"
+    if record.presence.broken_episodes:
+        return (
+            f"its simulator failed, and {record.presence.broken_episodes} episodes were dropped; "
+            "its log says why"
+        )
+    return ""

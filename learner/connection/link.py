@@ -1,0 +1,261 @@
+"""What a runner asks of a broker: data, evaluations, and to publish its weights."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import threading
+import time
+from collections.abc import Callable
+
+import zmq
+
+from headrace.learner.connection.loop import LinkLoop
+from headrace.learner.connection.session import (
+    LearnerIdentity,
+    LearnerSession,
+    LeasedBatch,
+    OfferedWeights,
+)
+from headrace.protocol.endpoints import BrokerAddress
+from headrace.protocol.errors import HeadraceError
+from headrace.protocol.identity import MAX_SAFE_INTEGER, PolicyVersion
+from headrace.protocol.invitation import Invitation
+from headrace.protocol.messages import (
+    Assignment,
+    EvaluationRequest,
+    FleetReport,
+    LearnerProgress,
+)
+from headrace.protocol.zeromq.client_socket import Context, make_client_socket
+from headrace.protocol.zeromq.wake_pair import WakePair
+
+_LOG = logging.getLogger("headrace.learner")
+_LONGEST_POLL_MS = 1000
+_EXPLAIN_EVERY_S = 10.0
+_GOODBYE_LINGER_MS = 500
+_ANY_VERSION = PolicyVersion(0, 0)
+_NO_WAIT = int(zmq.NOBLOCK)
+
+Clock = Callable[[], float]
+
+
+class LearnerStopping(HeadraceError):
+    """Raised out of `sample()` when the training loop was asked to stop."""
+
+
+class BrokerLink:
+    """A learner's connection to a broker, which need not be there yet and may come back.
+
+    The DEALER socket has no high-water mark for receiving: what may arrive is bounded by the env
+    steps that were requested.
+    """
+
+    def __init__(
+        self,
+        address: str,
+        identity: LearnerIdentity,
+        context: Context,
+        clock: Clock = time.monotonic,
+        invitation: Invitation | None = None,
+    ) -> None:
+        self._endpoint = BrokerAddress.parse(address).learner
+        self._clock = clock
+        self._session = LearnerSession(identity, lambda: secrets.randbelow(MAX_SAFE_INTEGER) + 1)
+        self._changed = threading.Condition()
+        self._interrupted = False
+        self._is_closed = False
+        dealer = make_client_socket(
+            context, zmq.DEALER, self._endpoint, {"RCVHWM": 0, "LINGER": 0}, invitation
+        )
+        dealer.connect(self._endpoint)
+        self._loop = LinkLoop(
+            self._session, dealer, self._endpoint, WakePair(context), self._changed, clock
+        )
+
+    def take(self, env_steps: int, timeout_s: float) -> list[LeasedBatch]:
+        """Returns all that is ready once it is so many env steps together, or what came in time.
+
+        Raises:
+            LearnerStopping: `interrupt` was called.
+            RefusedError: the broker will not serve this learner.
+        """
+        deadline_s = self._clock() + timeout_s
+        with self._changed:
+            self._session.request(env_steps)
+            self._loop.wake()
+            self._wait_for(
+                lambda: self._session.ready_env_steps >= env_steps,
+                lambda: self._explain(env_steps),
+                deadline_s,
+            )
+            taken: list[LeasedBatch] = []
+            while (batch := self._session.take()) is not None:
+                taken.append(batch)
+            return taken
+
+    def request(self, env_steps: int) -> None:
+        """Prefetches so many env steps for the next `take`."""
+        with self._changed:
+            self._session.request(env_steps)
+            self._loop.wake()
+
+    def evaluate(self, episodes: int) -> list[LeasedBatch]:
+        """Returns so many whole episodes, which actors ran with the offered weights or newer ones.
+
+        Raises:
+            LearnerStopping: the run is to end.
+            RefusedError: the broker will not serve this learner.
+        """
+        session = self._session
+        with self._changed:
+            self._wait_for(lambda: session.offer_is_settled, self._explain_offer)
+            session.evaluated.clear()
+            session.evaluate(
+                EvaluationRequest(secrets.token_hex(8), episodes, session.settled or _ANY_VERSION)
+            )
+            self._loop.wake()
+            try:
+                self._wait_for(
+                    lambda: len(session.evaluated) >= episodes,
+                    lambda: self._explain_evaluation(episodes),
+                )
+            finally:
+                session.evaluate(None)
+            evaluated = list(session.evaluated)
+            session.confirm(evaluated[-1])
+            self._loop.wake()
+            return evaluated
+
+    def confirm(self, batch: LeasedBatch) -> None:
+        """Confirms the batches up to this one: all of them was handed to training."""
+        with self._changed:
+            self._session.confirm(batch)
+            self._loop.wake()
+
+    def assign(self, assignment: Assignment) -> None:
+        """Has actors run something else from their next episodes on; see `assigning.assign`."""
+        with self._changed:
+            self._session.assign(assignment)
+            self._loop.wake()
+
+    def announce_stop(self) -> None:
+        """Tells all sessions of the run, through the broker, that the run is to end."""
+        with self._changed:
+            self._session.stop()
+            self._loop.wake()
+
+    def offer(self, weights: OfferedWeights) -> None:
+        """Makes weights ready to be published."""
+        with self._changed:
+            self._session.offer(weights)
+            self._loop.wake()
+
+    def tell(self, progress: LearnerProgress) -> None:
+        """Tells how training stands, with the next pull."""
+        with self._changed:
+            self._session.progress = progress
+
+    @property
+    def report(self) -> FleetReport | None:
+        """The newest report on fleet and queue."""
+        return self._session.report
+
+    @property
+    def epoch(self) -> int:
+        """The epoch that the broker granted, 0 before it did."""
+        return self._session.epoch
+
+    def fresh_report(self, timeout_s: float) -> FleetReport | None:
+        """Returns a report that was made after this call, or the newest if none comes in time."""
+        with self._changed:
+            seen = self._session.report_count
+            self._session.request(0)
+            self._loop.wake()
+
+            def has_come() -> bool:
+                return self._session.report_count > seen
+
+            with self._loop.awaiting(has_come):
+                self._changed.wait_for(has_come, timeout_s)
+            return self._session.report
+
+    def interrupt(self) -> None:
+        """Makes the present and every later `take` raise LearnerStopping; from any thread."""
+        with self._changed:
+            self._interrupted = True
+            self._changed.notify_all()
+
+    def close(self) -> None:
+        """Says goodbye and disconnects; what was not confirmed goes back to the broker's queue."""
+        with self._changed:
+            if self._is_closed:
+                return
+            self._is_closed = True
+            self._loop.stop()
+        self._loop.join()
+
+    def _wait_for(
+        self,
+        condition: Callable[[], bool],
+        explain: Callable[[], None],
+        deadline_s: float = float("inf"),
+    ) -> None:
+        """Waits until a condition holds or time is up, and says now and then what for."""
+        session = self._session
+        explain_at_s = self._clock() + _EXPLAIN_EVERY_S
+
+        def is_over() -> bool:
+            return (
+                condition()
+                or session.refusal is not None
+                or self._loop.failure is not None
+                or self._is_interrupted
+            )
+
+        with self._loop.awaiting(is_over):
+            while not is_over() and (now_s := self._clock()) < deadline_s:
+                if now_s >= explain_at_s:
+                    explain()
+                    explain_at_s = now_s + _EXPLAIN_EVERY_S
+                self._changed.wait(min(deadline_s, explain_at_s) - now_s)
+        if self._is_interrupted:
+            raise LearnerStopping("the learner was asked to stop")
+        if session.refusal is not None:
+            raise session.refusal
+        if self._loop.failure is not None:
+            raise HeadraceError("the learner's thread ended") from self._loop.failure
+
+    @property
+    def _is_interrupted(self) -> bool:
+        return self._interrupted or self._session.run_is_stopping
+
+    def _explain_offer(self) -> None:
+        if not self._session.is_joined:
+            _LOG.warning("waiting for a broker at %s", self._endpoint)
+        else:
+            _LOG.warning("waiting for the broker to take new weights")
+
+    def _explain_evaluation(self, episodes: int) -> None:
+        report = self._session.report
+        evaluators = report.evaluators if report is not None else 0
+        _LOG.warning(
+            "waiting for %d evaluation episodes, %d are here; %d actors evaluate%s",
+            episodes,
+            len(self._session.evaluated),
+            evaluators,
+            "" if evaluators else ": those that step one environment do; start such an actor",
+        )
+
+    def _explain(self, env_steps: int) -> None:
+        session = self._session
+        if not session.is_joined:
+            self._explain_offer()
+            return
+        actors = session.report.actors if session.report else 0
+        _LOG.warning(
+            "waiting for data: %d of %d env steps; %d actors are connected to the broker",
+            session.ready_env_steps,
+            env_steps,
+            actors,
+        )

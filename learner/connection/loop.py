@@ -1,0 +1,126 @@
+"""The thread that owns a learner's socket: receives, sends what is due, wakes those that wait."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import threading
+from collections.abc import Callable, Generator
+
+import zmq
+
+from headrace.learner.connection.session import LearnerSession
+from headrace.protocol.errors import RemoteProtocolError
+from headrace.protocol.silence import SilenceWatch
+from headrace.protocol.zeromq.frames import drain, receive
+from headrace.protocol.zeromq.wake_pair import WakePair
+
+_LOG = logging.getLogger("headrace.learner")
+_LONGEST_POLL_MS = 1000
+_GOODBYE_LINGER_MS = 500
+
+Clock = Callable[[], float]
+
+
+class LinkLoop:
+    """Serves a session in a daemon thread.
+
+    The session is shared with the runner's threads: `changed` guards it. Call everything but `join`
+    while holding it.
+
+    Attributes:
+        failure: what ended the thread, if it was not `stop`.
+    """
+
+    def __init__(
+        self,
+        session: LearnerSession,
+        dealer: zmq.Socket[bytes],
+        endpoint: str,
+        wake_pair: WakePair,
+        changed: threading.Condition,
+        clock: Clock,
+    ) -> None:
+        self._session = session
+        self._dealer = dealer
+        self._endpoint = endpoint
+        self._wake_pair = wake_pair
+        self._changed = changed
+        self._clock = clock
+        self._silence = SilenceWatch(clock())
+        self._awaited: list[Callable[[], bool]] = []
+        self._is_stopping = False
+        self.failure: Exception | None = None
+        self._thread = threading.Thread(target=self._serve, name="headrace-learner", daemon=True)
+        self._thread.start()
+
+    def wake(self) -> None:
+        """Has the thread send what has become due."""
+        self._wake_pair.wake()
+
+    @contextlib.contextmanager
+    def awaiting(self, condition: Callable[[], bool]) -> Generator[None]:
+        """Has the thread check a condition after each message, and notify `changed` once it holds.
+
+        To wake the waiting thread for each message would take longer than handling the message.
+        """
+        self._awaited.append(condition)
+        try:
+            yield
+        finally:
+            self._awaited.remove(condition)
+
+    def stop(self) -> None:
+        """Asks the thread to say goodbye and end; then `join`, without holding `changed`."""
+        self._is_stopping = True
+        self._wake_pair.wake()
+
+    def join(self) -> None:
+        """Waits for the end of the thread, and closes what is left."""
+        self._thread.join()
+        self._wake_pair.close()
+
+    def _serve(self) -> None:
+        try:
+            self._serve_until_stopped()
+        except Exception as error:  # whoever waits must hear of it, and it is raised there
+            with self._changed:
+                self.failure = error
+                self._changed.notify_all()
+            raise
+
+    def _serve_until_stopped(self) -> None:
+        poller = zmq.Poller()
+        poller.register(self._dealer, zmq.POLLIN)
+        poller.register(self._wake_pair.receive, zmq.POLLIN)
+        while not self._is_stopping:
+            wait_ms = (self._session.next_event_at_s() - self._clock()) * 1000 + 1
+            ready = dict(poller.poll(int(max(0.0, min(_LONGEST_POLL_MS, wait_ms)))))
+            with self._changed:
+                if self._wake_pair.receive in ready:
+                    drain(self._wake_pair.receive)
+                if self._dealer in ready:
+                    self._receive()
+                self._reconnect_if_silent()
+                for frames in self._session.outgoing(self._clock()):
+                    with contextlib.suppress(zmq.Again):  # repeated, or a new session repairs it
+                        self._dealer.send_multipart(frames, zmq.NOBLOCK, copy=False)
+                if any(condition() for condition in self._awaited):
+                    self._changed.notify_all()
+        with contextlib.suppress(zmq.Again):
+            self._dealer.send_multipart(self._session.goodbye(), zmq.NOBLOCK)
+        self._dealer.close(linger=_GOODBYE_LINGER_MS)
+
+    def _reconnect_if_silent(self) -> None:
+        if self._session.refusal is None and self._silence.is_overdue(self._clock()):
+            _LOG.info("connects to the broker anew: it has been silent")
+            self._dealer.disconnect(self._endpoint)
+            self._dealer.connect(self._endpoint)
+
+    def _receive(self) -> None:
+        while (frames := receive(self._dealer)) is not None:
+            self._silence.hear(self._clock())
+            try:
+                self._session.on_message(frames, self._clock())
+            except RemoteProtocolError as error:
+                _LOG.warning("dropped a message from the broker: %s", error)

@@ -1,0 +1,210 @@
+"""Which of RLlib's connectors a run uses, and whether the policy graph can stand for them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, cast
+
+import gymnasium as gym
+from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
+from ray.rllib.connectors.common import (
+    AddObservationsFromEpisodesToBatch,
+    AddStatesFromEpisodesToBatch,
+    AddTimeDimToBatchAndZeroPad,
+    AgentToModuleMapping,
+    BatchIndividualItems,
+    NumpyToTensor,
+    TensorToNumpy,
+)
+from ray.rllib.connectors.common.flatten_observations import FlattenObservations
+from ray.rllib.connectors.connector_v2 import ConnectorV2
+from ray.rllib.connectors.env_to_module import EnvToModulePipeline
+from ray.rllib.connectors.module_to_env import (
+    GetActions,
+    ListifyDataForVectorEnv,
+    ModuleToAgentUnmapping,
+    ModuleToEnvPipeline,
+    NormalizeAndClipActions,
+    RemoveSingleTsTimeRankFromBatch,
+    UnBatchToIndividualItems,
+)
+from ray.rllib.core import DEFAULT_MODULE_ID
+from ray.rllib.env import INPUT_ENV_SINGLE_SPACES, INPUT_ENV_SPACES
+
+from headrace.learner.export.observation_stages import (
+    FlattenStage,
+    FrameStackStage,
+    MeanStdStage,
+    Stage,
+    make_stage,
+)
+from headrace.protocol.errors import ConfigError
+
+# What these do to a batch, the graph and the columns of the wire do by construction.
+_PLUMBING = (
+    AddObservationsFromEpisodesToBatch,
+    AddTimeDimToBatchAndZeroPad,
+    AddStatesFromEpisodesToBatch,
+    BatchIndividualItems,
+    NumpyToTensor,
+    GetActions,
+    TensorToNumpy,
+    UnBatchToIndividualItems,
+    RemoveSingleTsTimeRankFromBatch,
+    NormalizeAndClipActions,
+    ListifyDataForVectorEnv,
+)
+_AGENT_PLUMBING = (AgentToModuleMapping, ModuleToAgentUnmapping)
+
+
+@dataclass(frozen=True)
+class ModuleSpaces:
+    """What a simulator gives and takes, and what becomes of its observations.
+
+    Attributes:
+        stages: the connectors that change observations, those that are recorded first.
+        module_observation: what the module sees.
+        written_observation: what connectors leave in episodes, where they run on the actors.
+    """
+
+    observation: gym.Space[Any]
+    action: gym.Space[Any]
+    stages: tuple[Stage, ...]
+    module_observation: gym.Space[Any]
+    written_observation: gym.Space[Any] | None = None
+
+    @property
+    def recorded_observation(self) -> gym.Space[Any]:
+        """What actors record."""
+        recorded = [stage for stage in self.stages if stage.is_recorded]
+        return recorded[-1].output if recorded else self.observation
+
+    @property
+    def episode_observation(self) -> gym.Space[Any]:
+        """What RLlib's episodes hold."""
+        if self.written_observation is not None:
+            return self.written_observation
+        written = [s for s in self.stages if not isinstance(s, FrameStackStage)]
+        return written[-1].output if written else self.observation
+
+    @property
+    def filter(self) -> MeanStdStage | None:
+        """The stage that normalises, if there is one."""
+        return next((stage for stage in self.stages if isinstance(stage, MeanStdStage)), None)
+
+    @property
+    def frames(self) -> int:
+        """How many frames the module sees at once."""
+        stacked = [stage.frames for stage in self.stages if isinstance(stage, FrameStackStage)]
+        return stacked[0] if stacked else 1
+
+    @property
+    def by_rllib_key(self) -> dict[str, tuple[gym.Space[Any], gym.Space[Any]]]:
+        """The spaces as `EnvRunner.get_spaces` returns them."""
+        env_spaces = (self.observation, self.action)
+        return {
+            INPUT_ENV_SPACES: env_spaces,
+            INPUT_ENV_SINGLE_SPACES: env_spaces,
+            DEFAULT_MODULE_ID: (self.module_observation, self.action),
+        }
+
+
+@dataclass(frozen=True)
+class Pipelines:
+    """RLlib's own pipelines, whose state (statistics) RLlib merges, broadcasts and saves."""
+
+    to_module: EnvToModulePipeline
+    to_env: ModuleToEnvPipeline
+
+
+_PICTURE_AXES = 3
+_WHAT_STACKS = "frames are stacked of pictures, height x width x 1"
+
+
+def build_pipelines(
+    config: AlgorithmConfig, observation: gym.Space[Any], action: gym.Space[Any]
+) -> Pipelines:
+    """Returns the pipelines that a config asks for.
+
+    Raises:
+        ConfigError: RLlib's connectors do not take these observations.
+    """
+    env_spaces = (observation, action)
+    spaces = {INPUT_ENV_SPACES: env_spaces, INPUT_ENV_SINGLE_SPACES: env_spaces}
+    try:
+        to_module: Any = config.build_env_to_module_connector(env=None, spaces=spaces, device="cpu")
+    except AssertionError as error:
+        raise ConfigError(
+            f"the env-to-module connectors do not take the observations {observation}: {error}; "
+            f"{_WHAT_STACKS}"
+        ) from error
+    to_env: Any = config.build_module_to_env_connector(env=None, spaces=spaces)
+    return Pipelines(to_module, to_env)
+
+
+def module_spaces(
+    pipelines: Pipelines, observation: gym.Space[Any], action: gym.Space[Any]
+) -> ModuleSpaces:
+    """Returns the spaces of a run, after its env-to-module connectors.
+
+    Raises:
+        ConfigError: a configured connector has no counterpart in the policy graph.
+    """
+    to_module, to_env = cast("Any", pipelines.to_module), cast("Any", pipelines.to_env)
+    stages = [stage for connector in to_module.connectors if (stage := _stage_of(connector))]
+    for connector in to_env.connectors:
+        _stage_of(connector)
+    stacks = any(isinstance(stage, FrameStackStage) for stage in stages)
+    if stacks and len(to_module.observation_space.shape) != _PICTURE_AXES:
+        raise ConfigError(f"RLlib cannot stack the observations {observation}: {_WHAT_STACKS}")
+    ranks = [_rank(stage) for stage in stages]
+    if ranks != sorted(ranks):
+        raise ConfigError(
+            "put the env-to-module connectors in this order: FlattenObservations and "
+            "PrevActionsPrevRewards, then MeanStdFilter, then FrameStackingEnvToModule"
+        )
+    return ModuleSpaces(observation, action, tuple(stages), to_module.observation_space)
+
+
+def agent_module_spaces(
+    pipelines: Pipelines, observation: gym.Space[Any], action: gym.Space[Any], module: str
+) -> ModuleSpaces:
+    """Returns the spaces of an agent for which `module` acts, after the connectors.
+
+    Raises:
+        ConfigError: a configured connector has no counterpart in the policy graph, or changes
+            observations otherwise than for each agent by itself.
+    """
+    to_module, to_env = cast("Any", pipelines.to_module), cast("Any", pipelines.to_env)
+    stages: list[Stage] = []
+    for connector in (*to_module.connectors, *to_env.connectors):
+        if isinstance(connector, FlattenObservations):
+            stages.append(FlattenStage(FlattenObservations(observation, action)))
+        elif not isinstance(connector, (*_PLUMBING, *_AGENT_PLUMBING)):
+            raise ConfigError(
+                f"with several agents, the connector {type(connector).__name__} cannot be put into "
+                "the policy graphs that actors run. Known are FlattenObservations and RLlib's "
+                "defaults; do the work in the simulator, or in the RLModule"
+            )
+    return ModuleSpaces(observation, action, tuple(stages), to_module.observation_space[module])
+
+
+def _rank(stage: Stage) -> int:
+    """What is recorded comes before what the learner computes again, and that before stacking."""
+    return 2 if isinstance(stage, FrameStackStage) else int(not stage.is_recorded)
+
+
+def _stage_of(connector: ConnectorV2) -> Stage | None:
+    """Returns what a connector does to observations; None for plumbing."""
+    if isinstance(connector, _PLUMBING):
+        return None
+    stage = make_stage(connector)
+    if stage is None:
+        raise ConfigError(
+            f"the connector {type(connector).__name__} cannot be put into the policy graph that "
+            "actors run, and leaving it out would train on something else. Known are "
+            "FlattenObservations, PrevActionsPrevRewards, MeanStdFilter, FrameStacking and RLlib's "
+            "defaults; do the work in the simulator (a Gymnasium wrapper), or in the RLModule, or "
+            'run RLlib itself on the actors: policy = "rllib" here, --policy rllib there'
+        )
+    return stage

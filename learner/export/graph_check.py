@@ -1,0 +1,130 @@
+"""Compares an exported graph with its module on random inputs."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from typing import Any, cast
+
+import gymnasium as gym
+import numpy as np
+import onnxruntime
+import torch
+from ray.rllib.core.columns import Columns
+from ray.rllib.core.rl_module.torch import TorchRLModule
+from torch import Tensor
+
+from headrace.learner.export.action_heads import BoxHead, is_value_based
+from headrace.learner.export.connectors import ModuleSpaces
+from headrace.learner.export.graph_module import PolicyGraphModule
+from headrace.learner.export.observation_stages import tensors_of
+from headrace.learner.export.onnx_export import Arguments
+from headrace.learner.spaces import leaf_spaces
+from headrace.protocol.errors import ConfigError
+from headrace.protocol.policy_graph import (
+    ACTION,
+    ACTION_DIST_INPUTS,
+    ACTION_LOGP,
+    ENV_ACTION,
+    EPSILON,
+    EXPLORE,
+    NOISE,
+    REWARD,
+)
+from headrace.protocol.trajectory import OBSERVATIONS
+
+_CHECKED_ROWS = 16
+
+_LARGEST_ERROR = 1e-3
+
+_SATURATED = 0.99
+
+
+def sample_arguments(
+    graph: PolicyGraphModule, module: TorchRLModule, spaces: ModuleSpaces, random: torch.Generator
+) -> Arguments:
+    """Returns random inputs."""
+
+    def uniform(*shape: int) -> Tensor:
+        return torch.rand(*shape, generator=random)
+
+    rows = _CHECKED_ROWS
+    observations = _sample_observations(spaces.observation, rows)
+    state = {name: uniform(rows, *shape) for name, shape in graph.state_shapes.items()}
+    stages = {name: uniform(*shape) + 0.5 for name, shape in tensors_of(spaces.stages).items()}
+    # Values and not distributions: only the greedy action can be compared.
+    greedy = is_value_based(module)
+    others = {NOISE: uniform(rows, graph.head.noise_size), EXPLORE: torch.tensor([1.0 - greedy])}
+    if graph.needs_reward:
+        others[REWARD] = uniform(rows)
+    epsilon = {EPSILON: torch.tensor([0.5])} if greedy else {}
+    return observations, state, {**graph.parameters_by_name, **stages, **epsilon}, others
+
+
+def _sample_observations(space: gym.Space[Any], rows: int) -> dict[str, Tensor]:
+    sampled: dict[str, Tensor] = {}
+    for path, leaf in leaf_spaces(copy.deepcopy(space), OBSERVATIONS).items():
+        leaf.seed(0)
+        samples = [np.asarray(leaf.sample(), leaf.dtype) for _ in range(rows)]
+        sampled[path] = torch.as_tensor(np.stack(samples))
+    return sampled
+
+
+def perturb(tensor: Tensor) -> Tensor:
+    """Returns other values of the same shape; integers stay as they are."""
+    return tensor * 1.25 + 0.01 if tensor.is_floating_point() else tensor
+
+
+def expected_outputs(
+    graph: PolicyGraphModule, module: TorchRLModule, arguments: Arguments
+) -> dict[str, Tensor]:
+    """Returns what the graph should give; what can be RLlib's own is."""
+    observations, state, weights, others = arguments
+    with torch.no_grad():
+        expected = graph.compute(*arguments)
+        seen = graph.see(observations, state, weights, others.get(REWARD, torch.zeros(0)))[-1]
+        batch = graph.module_batch(seen, state)
+        if is_value_based(module):
+            actions = module.forward_inference(batch)[Columns.ACTIONS]
+            expected[ACTION] = expected[ENV_ACTION] = actions.reshape(expected[ACTION].shape)
+            return expected
+        inputs = module.forward_exploration(batch)[Columns.ACTION_DIST_INPUTS]
+        inputs = inputs.reshape(expected[ACTION_DIST_INPUTS].shape)
+        expected[ACTION_DIST_INPUTS] = inputs
+        distribution = module.get_exploration_action_dist_cls().from_logits(inputs)
+        logp = cast("Tensor", distribution.logp(expected[ACTION]))
+        if isinstance(graph.head, BoxHead) and graph.head.squashes:
+            # RLlib inverts the tanh of a given action, which loses it close to the bounds.
+            is_inside = (expected[ACTION].abs() < _SATURATED).flatten(1).all(-1)
+            logp = torch.where(is_inside, logp, expected[ACTION_LOGP])
+        expected[ACTION_LOGP] = logp
+    return expected
+
+
+def compare(
+    frame: bytes,
+    graph: PolicyGraphModule,
+    arguments: Arguments,
+    expected: Mapping[str, Tensor],
+) -> float:
+    """Returns the largest difference between graph and module, to the next power of ten."""
+    session = onnxruntime.InferenceSession(frame, providers=["CPUExecutionProvider"])
+    feed = {name: tensor for group in arguments for name, tensor in group.items()}
+    inputs = {entry.name for entry in session.get_inputs()}
+    values = session.run(
+        graph.output_names,
+        {name: tensor.detach().numpy() for name, tensor in feed.items() if name in inputs},
+    )
+    largest = 1e-7
+    for name, value in zip(graph.output_names, values, strict=True):
+        reference = expected[name].detach().numpy()
+        difference = float(np.abs(value - reference).max(initial=0.0))
+        scale = max(1.0, float(np.abs(reference).max(initial=0.0)))
+        if not difference <= _LARGEST_ERROR * scale:
+            raise ConfigError(
+                f"the exported policy graph differs from the module by {difference} in {name!r}; "
+                "does the module use randomness of its own in forward_exploration?"
+            )
+        largest = max(largest, difference)
+    # Runners on other processors must come to the same manifest.
+    return float(f"1e{int(np.ceil(np.log10(largest)))}")

@@ -1,0 +1,124 @@
+"""What a graph takes and gives, and what actors record of it: its part of the manifest."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import gymnasium as gym
+from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
+from torch import Tensor
+
+from headrace.learner.export.connectors import ModuleSpaces
+from headrace.learner.export.graph_module import PolicyGraphModule
+from headrace.learner.spaces import column_of, leaf_spaces, tensor_of
+from headrace.protocol.arrays import Array
+from headrace.protocol.manifest import ColumnSpec, PolicyGraph, TensorSpec
+from headrace.protocol.policy_graph import (
+    ACTION,
+    ACTION_DIST_INPUTS,
+    ACTION_LOGP,
+    ENV_ACTION,
+    EXPLORE,
+    RECORDED_OBSERVATION,
+)
+from headrace.protocol.trajectory import ACTIONS, OBSERVATIONS, REWARDS, is_column
+
+_RECORDED = {ACTION: ACTIONS, ACTION_LOGP: ACTION_LOGP, ACTION_DIST_INPUTS: ACTION_DIST_INPUTS}
+
+
+def recorded_columns(
+    graph: PolicyGraphModule, spaces: ModuleSpaces, outputs: Mapping[str, Tensor]
+) -> tuple[ColumnSpec, ...]:
+    """Returns what actors record of each step: observations, the action, the reward, and more."""
+    recorded = _recorded_observations(outputs)
+    if recorded:
+        columns = [_output_column(column, outputs[name]) for name, column in recorded.items()]
+    else:
+        leaves = leaf_spaces(spaces.observation, OBSERVATIONS)
+        columns = [column_of(path, leaf) for path, leaf in leaves.items()]
+    columns += [_action_column(outputs[ACTION], spaces.action), ColumnSpec(REWARDS, "float32", ())]
+    names = [ACTION_LOGP, ACTION_DIST_INPUTS, *graph.recorded_state]
+    columns += [_output_column(name, outputs[name]) for name in names if name in outputs]
+    return tuple(columns)
+
+
+def _recorded_observations(outputs: Mapping[str, Tensor]) -> dict[str, str]:
+    return {
+        name: OBSERVATIONS + name.removeprefix(RECORDED_OBSERVATION)
+        for name in outputs
+        if is_column(RECORDED_OBSERVATION, name)
+    }
+
+
+def _action_column(rows: Tensor, space: gym.Space[Any]) -> ColumnSpec:
+    column = _output_column(ACTIONS, rows)
+    if isinstance(space, gym.spaces.Discrete):
+        return ColumnSpec(ACTIONS, column.dtype, column.shape, 0.0, float(int(space.n) - 1))
+    if isinstance(space, gym.spaces.MultiDiscrete):
+        highest = float(space.nvec.max() - 1)
+        return ColumnSpec(ACTIONS, column.dtype, column.shape, 0.0, highest)
+    return column
+
+
+def graph_contract(
+    graph: PolicyGraphModule,
+    spaces: ModuleSpaces,
+    weights: Mapping[str, Tensor],
+    outputs: Mapping[str, Tensor],
+    initial: Mapping[str, Array],
+    *,
+    explores: bool,
+    largest_error: float,
+) -> PolicyGraph:
+    """Returns what the graph takes and gives.
+
+    Args:
+        weights: those of the module's that the graph takes in.
+        outputs: of the graph, with some rows.
+        initial: the first states of a recurrent module, by weight name.
+        largest_error: against the module, on random inputs.
+    """
+    recorded = {name: column for name, column in _RECORDED.items() if name in outputs}
+    recorded |= {name: name for name in graph.recorded_state}
+    tensors = {name: (_dtype_name(t), tuple(t.shape)) for name, t in weights.items()}
+    tensors |= {name: (array.dtype.name, array.shape) for name, array in initial.items()}
+    return PolicyGraph(
+        observations=tuple(
+            tensor_of(path, leaf)
+            for path, leaf in leaf_spaces(spaces.observation, OBSERVATIONS).items()
+        ),
+        states=tuple(
+            TensorSpec(name, "float32", shape) for name, shape in graph.state_shapes.items()
+        ),
+        takes_reward=graph.needs_reward,
+        noise_size=graph.head.noise_size,
+        weights=tuple(TensorSpec(name, *tensor) for name, tensor in tensors.items()),
+        scalars={EXPLORE: float(explores)},
+        recorded={**recorded, **_recorded_observations(outputs)},
+        env_action=_output_tensor(ENV_ACTION, outputs[ENV_ACTION]),
+        max_error=largest_error,
+        action_range=graph.head.action_range,
+    )
+
+
+def lookback_of(graph: PolicyGraphModule, spaces: ModuleSpaces, config: AlgorithmConfig) -> int:
+    """Returns the context that the learner's connectors need before a chunk.
+
+    A recurrent module's state, the frames of a stack, or what a config asks for beyond RLlib's
+    default of one step, which most pipelines have no use for.
+    """
+    asked = int(config.episode_lookback_horizon or 0)
+    return max(spaces.frames - 1, int(bool(graph.recorded_state)), asked if asked > 1 else 0)
+
+
+def _output_column(name: str, rows: Tensor) -> ColumnSpec:
+    return ColumnSpec(name, _dtype_name(rows), tuple(rows.shape[1:]))
+
+
+def _output_tensor(name: str, rows: Tensor) -> TensorSpec:
+    return TensorSpec(name, _dtype_name(rows), tuple(rows.shape[1:]))
+
+
+def _dtype_name(tensor: Tensor) -> str:
+    return str(tensor.dtype).removeprefix("torch.")

@@ -1,0 +1,85 @@
+"""An RLModule as an ONNX graph with its weights as inputs, checked against the module."""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
+from ray.rllib.core.rl_module.torch import TorchRLModule
+
+from headrace.learner.export.action_heads import make_head
+from headrace.learner.export.connectors import ModuleSpaces
+from headrace.learner.export.exported_module import ExportedModule
+from headrace.learner.export.graph_check import compare, expected_outputs, perturb, sample_arguments
+from headrace.learner.export.graph_contract import graph_contract, lookback_of, recorded_columns
+from headrace.learner.export.graph_module import PolicyGraphModule
+from headrace.learner.export.onnx_export import to_onnx
+from headrace.protocol.manifest import ModuleManifest
+from headrace.protocol.policy_graph import (
+    EXPLORE,
+    initial_state,
+)
+
+
+def export_module(
+    module: TorchRLModule, spaces: ModuleSpaces, config: AlgorithmConfig
+) -> ExportedModule:
+    """Returns the policy graph of a module, and what actors record for it. Takes 1 to 3 s.
+
+    The result depends on the module's architecture alone, not on its present weights, so that all
+    runners of a learner export the same.
+
+    Raises:
+        ConfigError: the module or its action distribution cannot be exported, or the graph does
+            not compute what the module does.
+    """
+    random = torch.Generator().manual_seed(0)
+    module = copy.deepcopy(module)
+    module.eval()
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter.uniform_(-0.1, 0.1, generator=random)
+    head = make_head(
+        module,
+        spaces.action,
+        normalizes=bool(config.normalize_actions),
+        clips=bool(config.clip_actions),
+    )
+    graph = PolicyGraphModule(module, spaces, head)
+    arguments = sample_arguments(graph, module, spaces, random)
+    with torch.no_grad():
+        graph.output_names = list(graph.compute(*arguments))
+    frame, inputs = to_onnx(graph, arguments)
+    outputs = expected_outputs(graph, module, arguments)
+    largest_error = compare(frame, graph, arguments, outputs)
+    # Once more with other weights: a parameter that went into the graph as a constant shows now.
+    observations, state, weights, others = arguments
+    weights = {name: tensor for name, tensor in weights.items() if name in inputs}
+    other_weights = {name: perturb(tensor) for name, tensor in weights.items()}
+    moved = (observations, state, other_weights, {**others, EXPLORE: torch.zeros(1)})
+    with torch.no_grad():
+        compare(frame, graph, moved, graph.compute(*moved))
+    initial = {initial_state(name): value.numpy() for name, value in graph.initial_state.items()}
+    contract = graph_contract(
+        graph,
+        spaces,
+        weights,
+        outputs,
+        initial,
+        explores=bool(config.explore),
+        largest_error=largest_error,
+    )
+    lookback = lookback_of(graph, spaces, config)
+    columns = recorded_columns(graph, spaces, outputs)
+    parameters = tuple(name for name in weights if name in graph.parameters_by_name)
+    return ExportedModule(frame, ModuleManifest(columns, contract, lookback), parameters, initial)
+
+
+# ---------------------------------------------------------------- inputs
+
+
+# ---------------------------------------------------------------- the graph and its check
+
+
+# ---------------------------------------------------------------- the manifest

@@ -1,0 +1,163 @@
+"""How actors act: with the policy graph, or with RLlib itself where that cannot be exported."""
+
+from __future__ import annotations
+
+import abc
+import copy
+import dataclasses
+from typing import Any, cast
+
+import gymnasium as gym
+import numpy as np
+import torch
+from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
+from ray.rllib.core.columns import Columns
+from ray.rllib.core.rl_module.torch import TorchRLModule
+from ray.rllib.env.single_agent_episode import SingleAgentEpisode
+
+from headrace.learner.export.connectors import ModuleSpaces, Pipelines, module_spaces
+from headrace.learner.export.exported_module import ExportedModule
+from headrace.learner.export.module_export import export_module
+from headrace.learner.spaces import column_of, leaf_spaces, tensor_of
+from headrace.protocol.arrays import Array
+from headrace.protocol.errors import ConfigError
+from headrace.protocol.manifest import ColumnSpec, ModuleManifest, PolicyGraph, TensorSpec
+from headrace.protocol.paths import flatten_paths
+from headrace.protocol.policy_graph import ENV_ACTION, ENV_STEPS, EXPLORE
+from headrace.protocol.trajectory import ACTIONS, OBSERVATIONS, REWARDS
+
+
+class Acting(abc.ABC):
+    """What actors record, and what they need for it.
+
+    Attributes:
+        spaces: of the simulator and of the module.
+    """
+
+    spaces: ModuleSpaces
+
+    @abc.abstractmethod
+    def export(self, module: TorchRLModule) -> ExportedModule:
+        """Returns what actors get of a module besides its weights."""
+
+
+class GraphActing(Acting):
+    """Actors run the exported policy graph, which stands for RLlib's connectors too."""
+
+    def __init__(
+        self,
+        config: AlgorithmConfig,
+        pipelines: Pipelines,
+        observation: gym.Space[Any],
+        action: gym.Space[Any],
+    ) -> None:
+        self._config = config
+        self.spaces = module_spaces(pipelines, observation, action)
+
+    def export(self, module: TorchRLModule) -> ExportedModule:
+        return export_module(module, self.spaces, self._config)
+
+
+class RLlibActing(Acting):
+    """Actors run RLlib's own runner, with its connectors and the module: nothing is exported.
+
+    What they record is found out by one step of the configured pipelines.
+    """
+
+    def __init__(
+        self,
+        config: AlgorithmConfig,
+        pipelines: Pipelines,
+        observation: gym.Space[Any],
+        action: gym.Space[Any],
+    ) -> None:
+        self._config = config
+        to_module: Any = pipelines.to_module
+        spaces = ModuleSpaces(observation, action, (), to_module.observation_space)
+        spec = config.get_rl_module_spec(spaces=spaces.by_rllib_key, inference_only=True)
+        module = cast("TorchRLModule", spec.build())
+        recorded, self._outputs = _try_step(module, pipelines, spaces)
+        written = next(
+            space
+            for space in (observation, spaces.module_observation, _space_like(recorded))
+            if _fits(recorded, space)
+        )
+        self.spaces = dataclasses.replace(spaces, written_observation=written)
+
+    def export(self, module: TorchRLModule) -> ExportedModule:
+        state: dict[str, Array] = module.get_state(inference_only=True)
+        weights = [TensorSpec(name, v.dtype.name, tuple(v.shape)) for name, v in state.items()]
+        spaces = self.spaces
+        graph = PolicyGraph(
+            observations=tuple(
+                tensor_of(path, leaf)
+                for path, leaf in leaf_spaces(spaces.observation, OBSERVATIONS).items()
+            ),
+            noise_size=0,
+            weights=(*weights, TensorSpec(ENV_STEPS, "int64", (1,))),
+            scalars={EXPLORE: float(bool(self._config.explore))},
+            recorded={},
+            env_action=tensor_of(ENV_ACTION, spaces.action),
+            max_error=0.0,
+        )
+        lookback = int(self._config.episode_lookback_horizon or 0)
+        return ExportedModule(
+            b"", ModuleManifest(self._columns(), graph, lookback), tuple(state), {}
+        )
+
+    def _columns(self) -> tuple[ColumnSpec, ...]:
+        observations = leaf_spaces(self.spaces.episode_observation, OBSERVATIONS)
+        action = column_of(ACTIONS, self.spaces.action)
+        outputs = [
+            ColumnSpec(name, np.asarray(value).dtype.name, np.shape(value))
+            for name, value in self._outputs.items()
+        ]
+        return (
+            *(column_of(path, leaf) for path, leaf in observations.items()),
+            action,
+            ColumnSpec(REWARDS, "float32", ()),
+            *outputs,
+        )
+
+
+def _try_step(
+    module: TorchRLModule, pipelines: Pipelines, spaces: ModuleSpaces
+) -> tuple[Any, dict[str, Any]]:
+    """Returns the observation as connectors leave it in an episode, and outputs by column name."""
+    pipelines = copy.deepcopy(pipelines)  # what it sees must not count in anybody's statistics
+    to_module, to_env = cast("Any", pipelines.to_module), cast("Any", pipelines.to_env)
+    episode = SingleAgentEpisode(observation_space=spaces.observation, action_space=spaces.action)
+    episode.add_env_reset(observation=spaces.observation.sample())
+    shared: dict[str, Any] = {}
+    step: dict[str, Any] = {"rl_module": module, "episodes": [episode], "explore": True}
+    batch = to_module(batch={}, shared_data=shared, **step)
+    with torch.no_grad():
+        batch = module.forward_exploration(batch, t=0)
+    batch = to_env(batch=batch, shared_data=shared, **step)
+    outputs: dict[str, Any] = {}
+    for name, rows in batch.items():
+        if name not in (Columns.ACTIONS, Columns.ACTIONS_FOR_ENV):
+            outputs.update(flatten_paths(rows[0], name))
+    return episode.get_observations(-1), outputs
+
+
+def _fits(value: Any, space: gym.Space[Any]) -> bool:
+    leaves = leaf_spaces(space, OBSERVATIONS)
+    found = flatten_paths(value, OBSERVATIONS)
+    return leaves.keys() == found.keys() and all(
+        (np.shape(found[path]), np.asarray(found[path]).dtype) == (leaf.shape, leaf.dtype)
+        for path, leaf in leaves.items()
+    )
+
+
+def _space_like(value: Any) -> gym.Space[Any]:
+    """A connector may write what is neither the simulator's space nor the module's."""
+    if isinstance(value, dict):
+        return gym.spaces.Dict({name: _space_like(member) for name, member in value.items()})
+    if isinstance(value, tuple):
+        return gym.spaces.Tuple([_space_like(member) for member in value])
+    array = np.asarray(value)
+    if array.dtype.kind not in "fiub":
+        raise ConfigError(f"observations of dtype {array.dtype} cannot be recorded")
+    low, high = (0, 1) if array.dtype.kind in "ub" else (-np.inf, np.inf)
+    return gym.spaces.Box(low, high, array.shape, array.dtype.type)

@@ -1,0 +1,79 @@
+"""A policy graph as ONNX bytes that depend on nothing but the graph."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import warnings
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from headrace.learner.export.graph_module import PolicyGraphModule
+from headrace.protocol.errors import ConfigError
+from headrace.protocol.policy_graph import (
+    EXPLORE,
+)
+
+Arguments = tuple[dict[str, Tensor], dict[str, Tensor], dict[str, Tensor], dict[str, Tensor]]
+"""Observations, state, weights and the rest, as `PolicyGraphModule.compute` takes them."""
+
+
+def to_onnx(graph: PolicyGraphModule, arguments: Arguments) -> tuple[bytes, list[str]]:
+    """Returns the ONNX bytes, and the names of the inputs that the outputs depend on.
+
+    A critic's parameters are not among them.
+    """
+    observations, state, weights, others = arguments
+    rows = torch.export.Dim("rows", min=1, max=2**20)
+    batched = {0: rows}
+    with _quiet():
+        program = torch.onnx.export(
+            graph,
+            (*arguments, {}),  # torch takes a last map for keyword arguments
+            input_names=[*observations, *state, *weights, *others],
+            output_names=graph.output_names,
+            dynamic_shapes=(
+                dict.fromkeys(observations, batched),
+                dict.fromkeys(state, batched),
+                {name: {} for name in weights},
+                {name: {} if name == EXPLORE else batched for name in others},
+            ),
+            dynamo=True,
+            verbose=False,
+        )
+    if program is None:
+        raise ConfigError("torch could not export the policy graph")
+    inputs = program.model.graph.inputs
+    unused = [value for value in inputs if not value.uses()]
+    for value in unused:
+        inputs.remove(value)
+    _forget_origin(program.model.graph)
+    frame = bytes(program.model_proto.SerializeToString(deterministic=True))
+    return frame, [str(value.name) for value in inputs]
+
+
+def _forget_origin(graph: Any) -> None:
+    """Leaves out what the exporter notes of Python files: it differs, and is nobody's business."""
+    for entry in (graph, *graph, *graph.inputs, *graph.outputs, *graph.initializers.values()):
+        entry.metadata_props.clear()
+        entry.doc_string = None
+    for node in graph:
+        for value in node.outputs:
+            value.metadata_props.clear()
+
+
+@contextlib.contextmanager
+def _quiet() -> Any:
+    """Keeps the exporter's progress and its warnings about itself off the terminal."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)

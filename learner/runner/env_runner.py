@@ -1,0 +1,301 @@
+"""An RLlib EnvRunner that pulls trajectories from a broker instead of stepping environments."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections.abc import Collection
+from typing import Any, cast
+
+import gymnasium as gym
+import ray
+from ray.actor import exit_actor
+from ray.exceptions import RayError
+from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
+from ray.rllib.core import (
+    COMPONENT_ENV_TO_MODULE_CONNECTOR,
+    COMPONENT_MODULE_TO_ENV_CONNECTOR,
+    COMPONENT_RL_MODULE,
+)
+from ray.rllib.core.rl_module.rl_module import RLModule
+from ray.rllib.env.env_runner import EnvRunner
+from ray.rllib.utils.checkpoints import Checkpointable
+from ray.rllib.utils.metrics import NUM_ENV_STEPS_SAMPLED_LIFETIME, WEIGHTS_SEQ_NO
+from ray.rllib.utils.metrics.metrics_logger import MetricsLogger
+
+from headrace.learner.connection.link import BrokerLink, LearnerStopping
+from headrace.learner.connection.open_link import open_link
+from headrace.learner.episodes.gc_pause import paused_collection
+from headrace.learner.episodes.segment_buffer import PieceStock
+from headrace.learner.episodes.segment_joining import join_pieces
+from headrace.learner.episodes.segments import EpisodePiece, pieces_of
+from headrace.learner.runner.agent_setup import AgentSetup
+from headrace.learner.runner.callbacks import SampleCallbacks
+from headrace.learner.runner.multi_agent_setup import MultiAgentSetup
+from headrace.learner.runner.publisher import WeightsPublisher
+from headrace.learner.runner.runner_config import runner_config_of
+from headrace.learner.runner.sample_metrics import SampleMetrics
+from headrace.learner.runner.sampling import fragment_env_steps, sampling_of
+from headrace.learner.runner.single_agent_setup import SingleAgentSetup
+from headrace.protocol.manifest import DEFAULT_MODULE
+from headrace.protocol.messages import FleetReport
+from headrace.protocol.trajectory import DEFAULT_AGENT
+
+_LOG = logging.getLogger("headrace.learner")
+
+_ONLY_AGENT = {DEFAULT_AGENT: DEFAULT_MODULE}
+
+
+class BrokerEnvRunner(EnvRunner, Checkpointable):
+    """Samples from a fleet of simulators that RLlib neither starts nor steps.
+
+    Use it with `config.env_runners(env_runner_cls=BrokerEnvRunner)`; the broker's address and more
+    go into `config.environment(env_config={"headrace": {"address": "tcp://…"}})`. Nothing connects
+    before the first `sample()`, so a runner that nobody samples is silent.
+    """
+
+    def __init__(self, *, config: AlgorithmConfig, **kwargs: Any) -> None:
+        super().__init__(config=config, **kwargs)
+        self.worker_index: int = kwargs.get("worker_index") or 0
+        self.metrics = MetricsLogger(
+            stats_cls_lookup=cast("Any", config.stats_cls_lookup), root=False
+        )
+        self.num_env_steps_sampled_lifetime = 0
+        self._log_dir: str = kwargs.get("log_dir") or ""
+        self._runner_config = runner_config_of(config)
+        setup_class = MultiAgentSetup if config.is_multi_agent else SingleAgentSetup
+        self._setup: AgentSetup = setup_class(config, self._runner_config.policy)
+        # Names that RLlib's EnvRunnerGroup looks for, to merge the connectors' states.
+        self._env_to_module = self._setup.pipelines.to_module
+        self._module_to_env = self._setup.pipelines.to_env
+        self._weights_seq_no = 0
+        self._weights_are_published = False
+        self._published_at_s = float("-inf")
+        self._env_runner_state_server: Any = None
+        agents = self._setup.modules_by_agent or _ONLY_AGENT
+        self._sampled = SampleMetrics(self.metrics, config, agents)
+        self._callbacks = SampleCallbacks(config)
+        self._report: FleetReport | None = None
+        self._sampling = sampling_of(config, self._runner_config)
+        self._publisher = WeightsPublisher(
+            self._setup, config, self._runner_config, self._sampling.flow
+        )
+        self._stock: PieceStock | None = None
+        self._link: BrokerLink | None = None
+        self._evaluation_link: BrokerLink | None = None
+        self._is_interrupted = False
+
+    # ---------------------------------------------------------------- sampling
+
+    def sample(
+        self,
+        *,
+        num_timesteps: int | None = None,
+        num_episodes: int | None = None,
+        **_: Any,
+    ) -> list[Any]:
+        """Returns what the fleet sampled as RLlib's episodes, as much as the algorithm counts on.
+
+        First confirms what the previous call returned, and publishes the newest weights. While no
+        data comes it says every 10 s what it waits for; PPO, DQN and SAC get an empty list after
+        `pull_timeout_s` and ask again, IMPALA and APPO wait on.
+
+        Args:
+            num_timesteps, num_episodes: an evaluation of at least so much; RLlib gives neither when
+                it trains. Actors run whole episodes, greedily, with these weights or newer ones.
+
+        Raises:
+            LearnerStopping: the run is to end.
+            RefusedError: the broker serves another learner, or does not know this wire version.
+        """
+        if self.config.in_evaluation or num_episodes is not None or num_timesteps is not None:
+            return self._evaluate(num_episodes, num_timesteps)
+        self._pull_newest_state()
+        self.metrics.log_value(WEIGHTS_SEQ_NO, self._weights_seq_no, window=1)
+        link = self._connect()
+        stock = self._stock = self._stock or PieceStock(self._publisher.lookbacks)
+        self.confirm()
+        started_s = time.monotonic()
+        self._publish_if_due(link, started_s)
+        wanted = fragment_env_steps(self.config, self.worker_index)
+        try:
+            taken = self._sampling.take(link, stock, wanted, self._runner_config.pull_timeout_s)
+        except LearnerStopping:
+            if self.worker_index > 0:
+                # RLlib answers an exception of a remote runner by waiting a minute to restart it.
+                exit_actor()
+            raise
+        self._sampled.log_wait(time.monotonic() - started_s)
+        for piece in taken:
+            self._sampled.log_piece(piece)
+        with paused_collection():
+            joined = join_pieces(taken)
+            episodes = self._setup.make_episodes(joined)
+        self._report = link.report
+        self.num_env_steps_sampled_lifetime += sum(piece.env_steps for piece in taken)
+        self._callbacks.sampled(self, joined, episodes)
+        return episodes
+
+    def _publish_if_due(self, link: BrokerLink, now_s: float) -> None:
+        """Not in `set_state`: a restore calls that with initial weights first."""
+        is_early = now_s - self._published_at_s < self._sampling.publish_interval_s
+        if self._weights_are_published or is_early:
+            return
+        self._publish(link)
+        self._weights_are_published = True
+        self._published_at_s = now_s
+
+    def _publish(self, link: BrokerLink) -> None:
+        self._publisher.publish(link, self._weights_seq_no, self.num_env_steps_sampled_lifetime)
+
+    def _evaluate(self, episodes: int | None, env_steps: int | None) -> list[Any]:
+        """Has actors run whole episodes until there are so many, or of so many env steps."""
+        link = self._connect_evaluation()
+        self._publish(link)
+        evaluated: list[EpisodePiece] = []
+        left = episodes or 1
+        while left > 0:
+            for batch in link.evaluate(left):
+                evaluated += pieces_of(batch.unpack(), batch.lease)
+            sampled = sum(piece.env_steps for piece in evaluated)
+            missing = (env_steps or 0) - sampled
+            left = math.ceil(missing * len(evaluated) / sampled)
+        self._report = link.report
+        for piece in evaluated:
+            self._sampled.log_piece(piece)
+        made = self._setup.make_episodes(evaluated)
+        self._callbacks.sampled(self, evaluated, made)
+        return made
+
+    def _pull_newest_state(self) -> None:
+        """Asks RLlib's EnvRunnerStateServer, as its own runners do; IMPALA pushes nothing else."""
+        server = self._env_runner_state_server
+        if server is None:
+            return
+        try:
+            state: Any = ray.get(server.pull_if_newer.remote(self._weights_seq_no))
+        except RayError as error:
+            _LOG.warning("goes on with version %d: %s", self._weights_seq_no, error)
+            return
+        if state is not None:
+            self.set_state(state)
+
+    def get_metrics(self) -> Any:
+        """Returns RLlib's metrics, with headrace's own under `headrace`."""
+        self._sampled.flush(self._report)
+        return self.metrics.reduce()
+
+    def confirm(self) -> None:
+        """Tells the broker that training has what `sample()` returned; the next one does so too."""
+        if self._stock is not None and self._stock.finished is not None:
+            self._connect().confirm(self._stock.finished)
+
+    def interrupt(self) -> None:
+        """Makes `sample()` raise LearnerStopping, now and from now on; from any thread."""
+        self._is_interrupted = True
+        self._connect().interrupt()
+        if self._evaluation_link is not None:
+            self._evaluation_link.interrupt()
+
+    @property
+    def link(self) -> BrokerLink:
+        """The connection to the broker; opened by this if nothing was sampled yet."""
+        return self._connect()
+
+    def stop(self) -> None:
+        """Says goodbye to the broker."""
+        for link in (self._link, self._evaluation_link):
+            if link is not None:
+                link.close()
+        self._link = self._evaluation_link = None
+
+    def assert_healthy(self) -> None:
+        """Does nothing: a runner that was constructed is healthy, connected or not."""
+
+    def get_spaces(self) -> dict[str, tuple[gym.Space[Any], gym.Space[Any]]]:
+        """Returns the spaces of the simulator and of the module."""
+        return self._setup.spaces
+
+    # ---------------------------------------------------------------- state
+
+    @property
+    def module(self) -> RLModule:
+        """The module, or several in one, with the newest weights; nothing here acts with it."""
+        return self._setup.module
+
+    def get_state(
+        self,
+        components: str | Collection[str] | None = None,
+        *,
+        not_components: str | Collection[str] | None = None,
+        **kwargs: Any,
+    ) -> dict[str, Any]:
+        """Returns the module's weights with their number, connectors' state, and sampled steps."""
+        state: dict[str, Any] = {
+            NUM_ENV_STEPS_SAMPLED_LIFETIME: self.num_env_steps_sampled_lifetime
+        }
+        if self._check_component(COMPONENT_RL_MODULE, components, not_components):
+            state[COMPONENT_RL_MODULE] = self.module.get_state(
+                components=self._get_subcomponents(COMPONENT_RL_MODULE, components),
+                not_components=self._get_subcomponents(COMPONENT_RL_MODULE, not_components),
+                **kwargs,
+            )
+            state[WEIGHTS_SEQ_NO] = self._weights_seq_no
+        for name, pipeline in self._pipelines:
+            if self._check_component(name, components, not_components):
+                state[name] = pipeline.get_state()
+        return state
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Stores weights that are newer, or whose number says to force them, for `sample()`."""
+        for name, pipeline in self._pipelines:
+            if name in state:
+                pipeline.set_state(state[name])
+        if COMPONENT_RL_MODULE in state:
+            self._set_weights(state[COMPONENT_RL_MODULE], state.get(WEIGHTS_SEQ_NO, 0))
+        steps = state.get(NUM_ENV_STEPS_SAMPLED_LIFETIME)
+        if steps is not None:
+            self.num_env_steps_sampled_lifetime = steps
+
+    def _set_weights(self, weights: Any, number: int) -> None:
+        if number > 0 and number == self._weights_seq_no:
+            return
+        if isinstance(weights, ray.ObjectRef):
+            weights = ray.get(weights)
+        self._weights_are_published = False
+        if number > 0:
+            self._weights_seq_no = number
+        self._setup.set_weights(weights, self._weights_seq_no)
+
+    def get_ctor_args_and_kwargs(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """Returns what RLlib constructs a restored runner with."""
+        return (), {"config": self.config}
+
+    def get_checkpointable_components(self) -> list[tuple[str, Any]]:
+        """Returns the module and the connector pipelines."""
+        return [(COMPONENT_RL_MODULE, self.module), *self._pipelines]
+
+    # ---------------------------------------------------------------- inside
+
+    @property
+    def _pipelines(self) -> tuple[tuple[str, Any], ...]:
+        return (
+            (COMPONENT_ENV_TO_MODULE_CONNECTOR, self._env_to_module),
+            (COMPONENT_MODULE_TO_ENV_CONNECTOR, self._module_to_env),
+        )
+
+    def _connect(self) -> BrokerLink:
+        if self._link is None:
+            self._link = open_link(self._runner_config, self._log_dir, self.worker_index)
+        return self._link
+
+    def _connect_evaluation(self) -> BrokerLink:
+        """A session of its own, since what it is leased has nothing to do with training."""
+        if self._evaluation_link is None:
+            self._evaluation_link = open_link(
+                self._runner_config, self._log_dir, self.worker_index, purpose="evaluate"
+            )
+            if self._is_interrupted:
+                self._evaluation_link.interrupt()
+        return self._evaluation_link

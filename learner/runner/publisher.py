@@ -1,0 +1,177 @@
+"""From the module's parameters to weights that are ready to be published."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import math
+from collections.abc import Mapping
+from typing import Any, cast
+
+import msgspec
+import numpy as np
+from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
+from ray.rllib.core.rl_module.torch import TorchRLModule
+
+from headrace.learner.config import RunnerConfig
+from headrace.learner.connection.link import BrokerLink
+from headrace.learner.connection.session import OfferedWeights
+from headrace.learner.export.action_heads import is_value_based
+from headrace.learner.export.exported_module import ExportedModule
+from headrace.learner.runner.agent_setup import AgentSetup
+from headrace.learner.runner.module_weights import ModuleWeights
+from headrace.protocol.arrays import Array
+from headrace.protocol.compression import Compression
+from headrace.protocol.flow_control import Flow
+from headrace.protocol.manifest import ColumnSpec, Manifest, Policy, encode_policy, policy_digest
+from headrace.protocol.payload import encode_payload
+from headrace.protocol.policy_graph import ENV_STEPS, EPSILON
+
+_LOG = logging.getLogger("headrace.learner")
+_LEAST_PIXELS = 1024
+
+
+class WeightsPublisher:
+    """Offers each version of the weights once; exports the policy graph before the first."""
+
+    def __init__(
+        self, setup: AgentSetup, config: AlgorithmConfig, own: RunnerConfig, flow: Flow
+    ) -> None:
+        self._setup = setup
+        self._config = config
+        self._own = own
+        self._flow = flow
+        self._exported: dict[str, ExportedModule] = {}
+        self._policy_frame = b""
+        self._policy_digest = ""
+        self._offered: tuple[int, str] | None = None
+
+    @property
+    def exported(self) -> Mapping[str, ExportedModule]:
+        """The policy graphs by module id, exported at the first call.
+
+        Raises:
+            ConfigError: the module cannot be exported; the sentence says why.
+        """
+        if not self._exported:
+            self._exported = self._export()
+        return self._exported
+
+    @property
+    def lookbacks(self) -> dict[str, int]:
+        """How much context chunks bring, by module id."""
+        return {name: module.manifest.lookback for name, module in self.exported.items()}
+
+    def publish(self, link: BrokerLink, number: int, env_steps: int) -> None:
+        """Offers the modules' weights as version `number`, unless they were offered already.
+
+        Args:
+            env_steps: sampled so far; schedules such as epsilon's depend on it.
+
+        Raises:
+            ConfigError: a module cannot be exported; the sentence says why.
+        """
+        statistics = self._setup.statistics(number)
+        frame = encode_payload(
+            {
+                name: _tensors(
+                    exported, self._setup.weights[name], env_steps, statistics.get(name, {})
+                )
+                for name, exported in self.exported.items()
+            }
+        )
+        digest = weights_digest(frame)
+        if self._offered == (number, digest):
+            return
+        link.offer(
+            OfferedWeights(
+                number=number,
+                weights_digest=digest,
+                policy_digest=self._policy_digest,
+                policy_frame=self._policy_frame,
+                weights_frame=frame,
+            )
+        )
+        self._offered = (number, digest)
+
+    def _compression(
+        self, exported: Mapping[str, ExportedModule]
+    ) -> Compression | msgspec.UnsetType:
+        chosen = self._own.compression
+        if chosen is None:
+            columns = [c for module in exported.values() for c in module.manifest.columns]
+            chosen = "lz4" if any(map(_is_picture, columns)) else "none"
+        return msgspec.UNSET if chosen == "none" else chosen
+
+    def _export(self) -> dict[str, ExportedModule]:
+        exported = self._setup.export()
+        manifest = Manifest(
+            run=self._own.run,
+            flow=self._flow,
+            modules={name: module.manifest for name, module in exported.items()},
+            multi_agent=self._setup.is_multi_agent,
+            infos=self._own.infos,
+            environment=self._config.env if isinstance(self._config.env, str) else None,
+            environment_config=_plain(self._config.env_config),
+            agents=dict(self._setup.modules_by_agent) or msgspec.UNSET,
+            compression=self._compression(exported),
+        )
+        graphs = {name: module.graph for name, module in exported.items()}
+        self._policy_frame = encode_policy(Policy(manifest, graphs))
+        self._policy_digest = policy_digest(self._policy_frame)
+        for name, module in exported.items():
+            _LOG.info(
+                "exported the policy graph of %s: %d bytes, largest error %.1e",
+                name,
+                len(module.graph),
+                module.manifest.graph.max_error,
+            )
+        return exported
+
+
+def _tensors(
+    exported: ExportedModule,
+    weights: ModuleWeights,
+    env_steps: int,
+    statistics: Mapping[str, Array],
+) -> dict[str, Array]:
+    """Returns all that a module's graph takes in with a version."""
+    beside = {
+        **exported.initial_state,
+        **statistics,
+        **_schedules(weights.architecture, env_steps),
+        ENV_STEPS: np.array([env_steps], np.int64),
+    }
+    wanted = {spec.name for spec in exported.manifest.graph.weights}
+    return {
+        **weights.arrays(exported.parameters),
+        **{name: value for name, value in beside.items() if name in wanted},
+    }
+
+
+def _schedules(module: TorchRLModule, env_steps: int) -> dict[str, Array]:
+    """Returns the present value of what a module changes with the number of env steps."""
+    if not is_value_based(module):
+        return {}
+    schedule = cast("Any", module).epsilon_schedule
+    schedule.update(env_steps)
+    return {EPSILON: np.array([schedule.get_current_value()], np.float32)}
+
+
+def _is_picture(column: ColumnSpec) -> bool:
+    """Bytes compress well where there are many alike; LZ4 gains nothing on floats."""
+    return column.dtype == "uint8" and math.prod(column.shape) >= _LEAST_PIXELS
+
+
+def weights_digest(frame: bytes) -> str:
+    """Returns the name of a weights frame, equal for equal weights."""
+    return hashlib.sha256(frame).hexdigest()[:32]
+
+
+def _plain(env_config: Mapping[str, Any]) -> dict[str, str | int | float | bool | None]:
+    """Keeps what a manifest can carry: the rest is for the learner's own machine."""
+    return {
+        key: value
+        for key, value in env_config.items()
+        if isinstance(value, str | int | float | bool | None)
+    }

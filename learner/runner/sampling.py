@@ -1,0 +1,152 @@
+"""What each kind of RLlib algorithm needs of its data: flow control, amounts, and patience."""
+
+from __future__ import annotations
+
+import abc
+import time
+from collections.abc import Callable
+
+from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
+from ray.rllib.algorithms.dqn import DQNConfig
+from ray.rllib.algorithms.impala import IMPALAConfig
+from ray.rllib.algorithms.ppo import PPOConfig
+from ray.rllib.algorithms.sac import SACConfig
+
+from headrace.learner.config import RunnerConfig
+from headrace.learner.connection.link import BrokerLink
+from headrace.learner.episodes.segment_buffer import PieceStock
+from headrace.learner.episodes.segments import EpisodePiece
+from headrace.protocol.errors import ConfigError
+from headrace.protocol.flow_control import AsynchronousFlow, Flow, OffPolicyFlow, OnPolicyFlow
+
+_OFF_POLICY_PUBLISH_S = 1.0
+
+Clock = Callable[[], float]
+
+
+class Sampling(abc.ABC):
+    """How one kind of algorithm is served.
+
+    Attributes:
+        flow: what the manifest asks of the broker.
+        publish_interval_s: shortest time between two published versions.
+    """
+
+    flow: Flow
+    publish_interval_s = 0.0
+
+    @abc.abstractmethod
+    def take(
+        self, link: BrokerLink, stock: PieceStock, env_steps: int, timeout_s: float
+    ) -> list[EpisodePiece]:
+        """Returns what one `sample()` hands to RLlib.
+
+        Raises:
+            LearnerStopping: the run is to end.
+            RefusedError: the broker will not serve this learner.
+        """
+
+
+class WholeBatches(Sampling):
+    """For algorithms that collect and train in turn (PPO).
+
+    Everything that was leased is handed over, so that nothing is kept for a later update and gets
+    older than the flow allows.
+    """
+
+    def __init__(self, flow: OnPolicyFlow) -> None:
+        self.flow = flow
+
+    def take(
+        self, link: BrokerLink, stock: PieceStock, env_steps: int, timeout_s: float
+    ) -> list[EpisodePiece]:
+        """Returns at least `env_steps`, or what came within `timeout_s`."""
+        for batch in link.take(env_steps, timeout_s):
+            stock.add(batch)
+        return stock.take(stock.env_steps)
+
+
+class ExactFragments(Sampling):
+    """For algorithms that count on the exact amount, which is prefetched while they train.
+
+    IMPALA and APPO form train batches by counting results of `sample()`, whatever is in them; DQN's
+    and SAC's ratio of updates to samples depends on it too. Pieces are cut and joined.
+    """
+
+    def __init__(
+        self,
+        flow: AsynchronousFlow | OffPolicyFlow,
+        *,
+        publish_interval_s: float = 0.0,
+        clock: Clock = time.monotonic,
+    ) -> None:
+        self.flow = flow
+        self.publish_interval_s = publish_interval_s
+        self._clock = clock
+
+    def take(
+        self, link: BrokerLink, stock: PieceStock, env_steps: int, timeout_s: float
+    ) -> list[EpisodePiece]:
+        """Returns exactly `env_steps`, or nothing if they do not come within `timeout_s`."""
+        deadline_s = self._clock() + timeout_s
+        while stock.env_steps < env_steps:
+            batches = link.take(env_steps - stock.env_steps, deadline_s - self._clock())
+            if not batches:
+                return []
+            for batch in batches:
+                stock.add(batch)
+        taken = stock.take(env_steps)
+        if stock.env_steps < env_steps:
+            link.request(env_steps - stock.env_steps)
+        return taken
+
+
+class Uninterrupted(ExactFragments):
+    """For algorithms that fail on an empty result of `sample()`: waits for as long as it takes."""
+
+    def take(
+        self, link: BrokerLink, stock: PieceStock, env_steps: int, timeout_s: float
+    ) -> list[EpisodePiece]:
+        """Returns exactly `env_steps`; the link says every 10 s what it waits for."""
+        return super().take(link, stock, env_steps, float("inf"))
+
+
+def sampling_of(config: AlgorithmConfig, own: RunnerConfig = RunnerConfig()) -> Sampling:
+    """Returns how an algorithm is served.
+
+    Raises:
+        ConfigError: the algorithm is not supported.
+    """
+    runners, lag = max(1, config.num_env_runners or 0), own.max_policy_lag
+    match config:
+        case PPOConfig():
+            # What is produced while the learner trains is a version old when it is used.
+            lag = 1 if lag is None else lag
+            flow = OnPolicyFlow(
+                config.total_train_batch_size, overlap=min(1.0, lag), max_policy_lag=lag
+            )
+            return WholeBatches(flow)
+        case IMPALAConfig():  # APPO's is one too
+            version = config.total_train_batch_size * int(config.broadcast_interval or 1)
+            lag = 16 if lag is None else lag
+            return Uninterrupted(
+                AsynchronousFlow(version, max_policy_lag=lag),
+                publish_interval_s=own.publish_interval_s or 0.0,
+            )
+        case DQNConfig() | SACConfig():
+            interval_s = own.publish_interval_s
+            return ExactFragments(
+                OffPolicyFlow(runners * fragment_env_steps(config), max_policy_lag=lag),
+                publish_interval_s=_OFF_POLICY_PUBLISH_S if interval_s is None else interval_s,
+            )
+        case _:
+            name = type(config).__name__.removesuffix("Config")
+            raise ConfigError(
+                f"{name} cannot be trained through the broker; PPO, APPO, IMPALA, DQN and SAC can"
+            )
+
+
+def fragment_env_steps(config: AlgorithmConfig, worker_index: int = 0) -> int:
+    """Returns the env steps that RLlib expects of one `sample()`."""
+    length = config.get_rollout_fragment_length(worker_index)
+    return int(length) * (config.num_envs_per_env_runner or 1)

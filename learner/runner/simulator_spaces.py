@@ -1,0 +1,87 @@
+"""What a run's simulators observe and do: as configured, or as the configured environment says."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import gymnasium as gym
+from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
+from ray.tune.registry import (  # RLlib's own runners read it, and there is no public way
+    ENV_CREATOR,
+    _global_registry,  # pyright: ignore[reportPrivateUsage]
+)
+
+from headrace.learner.config import CONFIG_KEY
+from headrace.protocol.errors import ConfigError
+
+
+def simulator_spaces(config: AlgorithmConfig) -> tuple[gym.Space[Any], gym.Space[Any]]:
+    """Returns the spaces of observations and actions; with several agents, Dicts by agent id.
+
+    Raises:
+        ConfigError: neither spaces nor an environment are configured.
+    """
+    if config.observation_space is not None and config.action_space is not None:
+        return config.observation_space, config.action_space
+    if config.env is None:
+        raise ConfigError(
+            "tell the learner what its simulators observe and do: "
+            ".environment(observation_space=…, action_space=…), or a Gymnasium id"
+        )
+    env = _make(config)
+    try:
+        if config.is_multi_agent:
+            return agent_spaces(env)
+        return env.observation_space, env.action_space
+    finally:
+        env.close()
+
+
+def agent_spaces(env: Any) -> tuple[gym.spaces.Dict, gym.spaces.Dict]:
+    """Returns the spaces of an RLlib MultiAgentEnv, or of a PettingZoo environment, by agent id.
+
+    Raises:
+        ConfigError: the environment does not know its agents beforehand.
+    """
+    env = getattr(env, "unwrapped", env)
+    agents = getattr(env, "possible_agents", None)
+    if not agents:
+        raise ConfigError(
+            f"{type(env).__name__} does not say who its possible_agents are; give the spaces by "
+            "agent id: .environment(observation_space=Dict(…), action_space=Dict(…))"
+        )
+    if hasattr(env, "get_observation_space"):
+        observation, action = env.get_observation_space, env.get_action_space
+    else:
+        observation, action = env.observation_space, env.action_space
+    return (
+        gym.spaces.Dict({agent: observation(agent) for agent in agents}),
+        gym.spaces.Dict({agent: action(agent) for agent in agents}),
+    )
+
+
+def environment_kwargs(config: AlgorithmConfig) -> dict[str, Any]:
+    """Returns what of `env_config` is for the environment."""
+    return {key: value for key, value in config.env_config.items() if key != CONFIG_KEY}
+
+
+def without_learners_part(config: AlgorithmConfig) -> AlgorithmConfig:
+    """Returns a copy for those who only act, with spaces and without what is for the learner.
+
+    Raises:
+        ConfigError: neither spaces nor an environment are configured.
+    """
+    observation_space, action_space = simulator_spaces(config)
+    own = config.copy(copy_frozen=False)
+    own.environment(observation_space=observation_space, action_space=action_space)
+    own.env_config = environment_kwargs(config)  # `environment` would merge
+    return own
+
+
+def _make(config: AlgorithmConfig) -> Any:
+    kwargs = environment_kwargs(config)
+    if isinstance(config.env, str) and _global_registry.contains(ENV_CREATOR, config.env):
+        return _global_registry.get(ENV_CREATOR, config.env)(kwargs)
+    if isinstance(config.env, str):
+        return gym.make(config.env, **kwargs)
+    return cast("Any", config.env)(kwargs)

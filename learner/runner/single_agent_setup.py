@@ -1,0 +1,74 @@
+"""One agent in a simulator: RLlib's SingleAgentEpisodes, and one module."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
+
+from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
+from ray.rllib.core import DEFAULT_MODULE_ID
+from ray.rllib.core.rl_module.torch import TorchRLModule
+from ray.rllib.env.single_agent_episode import SingleAgentEpisode
+
+from headrace.learner.config import PolicyKind
+from headrace.learner.episodes.episode_ids import EpisodeNames
+from headrace.learner.episodes.segments import EpisodePiece
+from headrace.learner.episodes.single_agent_episodes import EpisodeMaker
+from headrace.learner.export.connectors import build_pipelines
+from headrace.learner.export.exported_module import ExportedModule
+from headrace.learner.export.module_exporters import GraphActing, RLlibActing
+from headrace.learner.export.observation_filter import ObservationFilter
+from headrace.learner.runner.agent_setup import AgentSetup
+from headrace.learner.runner.module_weights import ModuleWeights
+from headrace.learner.runner.simulator_spaces import simulator_spaces
+from headrace.protocol.arrays import Array
+from headrace.protocol.manifest import DEFAULT_MODULE
+
+_ACTING = {"graph": GraphActing, "rllib": RLlibActing}
+
+
+class SingleAgentSetup(AgentSetup):
+    """RLlib's default module, and what its connectors do to observations."""
+
+    is_multi_agent = False
+    modules_by_agent: Mapping[str, str] = {}
+
+    def __init__(self, config: AlgorithmConfig, policy: PolicyKind) -> None:
+        observation, action = simulator_spaces(config)
+        self.pipelines = build_pipelines(config, observation, action)
+        self._acting = _ACTING[policy](config, self.pipelines, observation, action)
+        own = self._acting.spaces
+        self.spaces = own.by_rllib_key
+        self._episodes = EpisodeMaker(own.episode_observation, action)
+        self._names = EpisodeNames()
+        self._filter = (
+            ObservationFilter(self.pipelines.to_module, own.filter) if own.filter else None
+        )
+        spec = config.get_rl_module_spec(spaces=self.spaces, inference_only=True)
+        self._weights = ModuleWeights(cast("TorchRLModule", spec.build()))
+        self.weights = {DEFAULT_MODULE: self._weights}
+
+    @property
+    def module(self) -> TorchRLModule:
+        return self._weights.module
+
+    def export(self) -> dict[str, ExportedModule]:
+        return {DEFAULT_MODULE: self._acting.export(self._weights.module)}
+
+    def set_weights(self, state: Mapping[str, Any], number: int) -> None:
+        self._weights.set(state.get(DEFAULT_MODULE_ID, state))
+        if self._filter is not None:
+            self._filter.remember(number)
+
+    def statistics(self, number: int) -> Mapping[str, Mapping[str, Array]]:
+        return {DEFAULT_MODULE: self._filter.tensors(number) if self._filter is not None else {}}
+
+    def make_episodes(self, pieces: Sequence[EpisodePiece]) -> list[SingleAgentEpisode]:
+        return [self._make(piece) for piece in pieces]
+
+    def _make(self, piece: EpisodePiece) -> SingleAgentEpisode:
+        chunk, number = piece.chunks[0], piece.lease.version.number
+        if self._filter is not None:
+            chunk = dataclasses.replace(chunk, columns=self._filter.take(chunk, number))
+        return self._episodes.make(chunk, number, self._names.name(chunk))

@@ -1,0 +1,163 @@
+"""From the sections of a run file to an RLlib AlgorithmConfig."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any, cast
+
+import msgspec
+from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
+from ray.rllib.callbacks.callbacks import RLlibCallback
+from ray.rllib.core.rl_module.default_model_config import DefaultModelConfig
+
+from headrace.learner.config import CONFIG_KEY, RunnerConfig
+from headrace.learner.runner.env_runner import BrokerEnvRunner
+from headrace.learner.runner.simulator_spaces import agent_spaces
+from headrace.learner.training.connector_factories import EnvToModule, LearnerStacking
+from headrace.learner.training.importing import load_function
+from headrace.learner.training.module_mapping import ModuleMapping
+from headrace.learner.training.run_sections import LearnerRun
+from headrace.learner.training.space_sections import space_of
+from headrace.protocol.errors import ConfigError
+from headrace.protocol.manifest import DEFAULT_MODULE
+from headrace.protocol.spelling import nearest
+
+_ITERATION_S = 1
+"""How long RLlib's asynchronous algorithms train before they tell how it goes, at least."""
+_ELSEWHERE = {"observation_filter": "write it under [learner]"}
+"""Keys of RLlib's that its new API stack takes and ignores."""
+
+
+def build_config(run: LearnerRun, *, newest_epoch: int = 0) -> AlgorithmConfig:
+    """Returns the config of a run's algorithm, with BrokerEnvRunner as its runner.
+
+    Raises:
+        ConfigError: RLlib does not know the algorithm, or a key; the sentence names the nearest.
+    """
+    section = run.learner
+    config = _config_class(section.algorithm)()
+    _set_environment(config, run, newest_epoch)
+    # RLlib's own default may be several, which a fleet of actors makes unnecessary.
+    config.env_runners(env_runner_cls=BrokerEnvRunner, num_env_runners=0)
+    _apply(config.env_runners, section.env_runners, "env_runners")
+    connectors = EnvToModule(section, config.is_multi_agent)
+    if connectors():
+        config.env_runners(env_to_module_connector=connectors)
+    if section.frame_stack > 1:
+        config.learners(learner_connector=LearnerStacking(section.frame_stack))
+    if section.model:
+        config.rl_module(model_config=_model_config(section.model))
+    _apply(config.training, section.training, "training")
+    _apply(config.learners, section.learners, "learners")
+    config.reporting(min_time_s_per_iteration=_ITERATION_S)
+    _apply(config.reporting, section.reporting, "reporting")
+    _apply(config.evaluation, section.evaluation, "evaluation")
+    _apply(config.fault_tolerance, section.fault_tolerance, "fault_tolerance")
+    if section.callbacks is not None:
+        config.callbacks(_callbacks_class(section.callbacks))
+    config.debugging(seed=run.run.seed, log_level="ERROR")
+    return config
+
+
+def _callbacks_class(source: str) -> type[RLlibCallback]:
+    found: object = load_function(source, "[learner] callbacks")
+    if not (isinstance(found, type) and issubclass(found, RLlibCallback)):
+        raise ConfigError(f"[learner] callbacks {source!r} is no subclass of RLlib's RLlibCallback")
+    return found
+
+
+def _config_class(algorithm: str) -> Callable[[], AlgorithmConfig]:
+    # Imported by name: RLlib's own registry loads every algorithm, with what each depends on.
+    try:
+        module = importlib.import_module(f"ray.rllib.algorithms.{algorithm.lower()}")
+        return cast("Callable[[], AlgorithmConfig]", getattr(module, f"{algorithm}Config"))
+    except (ImportError, AttributeError) as error:
+        known = ("PPO", "APPO", "IMPALA", "DQN", "SAC")
+        raise ConfigError(
+            f"[learner] algorithm = {algorithm!r} is not in RLlib; {nearest(algorithm, known)}"
+        ) from error
+
+
+def _set_environment(config: AlgorithmConfig, run: LearnerRun, newest_epoch: int) -> None:
+    environment = run.environment
+    runner = RunnerConfig(
+        address=run.address,
+        join=run.join,
+        run=run.run.name,
+        pull_timeout_s=run.learner.pull_timeout_s,
+        publish_interval_s=run.learner.publish_interval_s,
+        max_policy_lag=run.learner.max_policy_lag,
+        policy=run.learner.policy,
+        infos=run.learner.infos,
+        compression=run.learner.compression,
+        takeover=run.resume,
+        newest_epoch=newest_epoch,
+    )
+    env_config = {**environment.config, CONFIG_KEY: msgspec.to_builtins(runner)}
+    if environment.multi_agent is not None:
+        _set_agents(config, run, env_config)
+        return
+    given = (environment.observation_space, environment.action_space)
+    if environment.id is None and None in given:
+        raise ConfigError(
+            "[environment] names neither an id nor both observation_space and action_space"
+        )
+    config.environment(environment.id, env_config=env_config)
+    if environment.observation_space is not None:
+        config.environment(observation_space=space_of(environment.observation_space))
+    if environment.action_space is not None:
+        config.environment(action_space=space_of(environment.action_space))
+
+
+def _set_agents(config: AlgorithmConfig, run: LearnerRun, env_config: dict[str, Any]) -> None:
+    """Asks the environment who its agents are; actors make their own."""
+    environment = run.environment
+    if environment.id is not None:
+        raise ConfigError("[environment] names both an id and multi_agent; leave one of them out")
+    make = load_function(str(environment.multi_agent), "[environment] multi_agent")
+    env = make(**environment.config)
+    observation_space, action_space = agent_spaces(env)
+    env.close()
+    config.environment(
+        None,
+        observation_space=observation_space,
+        action_space=action_space,
+        env_config=env_config,
+    )
+    modules = run.learner.modules or {DEFAULT_MODULE: ("*",)}
+    config.multi_agent(policies=set(modules), policy_mapping_fn=ModuleMapping(modules))
+
+
+def _apply(method: Callable[..., Any], settings: Mapping[str, Any], section: str) -> None:
+    known = _keywords(method)
+    for key in settings:
+        if key in _ELSEWHERE:
+            raise ConfigError(f"{key!r} has no effect in [learner.{section}]: {_ELSEWHERE[key]}")
+        if key not in known:
+            raise ConfigError(f"unknown key {key!r} in [learner.{section}]; {nearest(key, known)}")
+    method(**settings)
+
+
+def _keywords(method: Callable[..., Any]) -> set[str]:
+    """Returns the keywords that a config method takes, those of the classes above it included."""
+    owner = cast("Any", method).__self__
+    names: set[str] = set()
+    for base in type(owner).__mro__:
+        override = base.__dict__.get(method.__name__)
+        if override is not None:
+            names |= {
+                parameter.name
+                for parameter in inspect.signature(override).parameters.values()
+                if parameter.kind is inspect.Parameter.KEYWORD_ONLY
+            }
+    return names
+
+
+def _model_config(settings: Mapping[str, Any]) -> DefaultModelConfig:
+    known = inspect.signature(DefaultModelConfig).parameters
+    for key in settings:
+        if key not in known:
+            raise ConfigError(f"unknown key {key!r} in [learner.model]; {nearest(key, known)}")
+    return DefaultModelConfig(**settings)

@@ -1,0 +1,288 @@
+"""The loop behind `headrace learner`: train, record, checkpoint, stop."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol, cast
+
+import msgspec
+import ray
+from ray.rllib.algorithms.algorithm import Algorithm
+from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
+from ray.rllib.algorithms.impala import IMPALAConfig
+
+from headrace.learner.connection.link import BrokerLink, LearnerStopping
+from headrace.learner.connection.open_link import open_link
+from headrace.learner.runner.env_runner import BrokerEnvRunner
+from headrace.learner.runner.runner_config import runner_config_of
+from headrace.learner.training.algorithm_config import build_config
+from headrace.learner.training.learning_curve import draw_curve
+from headrace.learner.training.remote_runners import end_remote_runners
+from headrace.learner.training.run_folder import (
+    CheckpointState,
+    IterationMetrics,
+    RunFolder,
+    Summary,
+)
+from headrace.learner.training.run_sections import LearnerRun, StopSection
+from headrace.protocol.messages import LearnerProgress, Ledger
+
+_LOG = logging.getLogger("headrace.learner")
+_REPORT_TIMEOUT_S = 2.0
+_RUNNERS_END_TIMEOUT_S = 5.0
+
+Clock = Callable[[], float]
+
+
+def start_ray() -> None:
+    """Starts Ray, unless it runs. It takes signals for itself: set handlers after this."""
+    if not ray.is_initialized():
+        ray.init(include_dashboard=False, log_to_driver=False)
+
+
+class ProgressView(Protocol):
+    """Where a person watches a run."""
+
+    def show(self, metrics: IterationMetrics) -> None:
+        """Shows the newest iteration."""
+        ...
+
+
+class Training:
+    """One run of one learner process; `run` once, `stop` from anywhere.
+
+    `started_s` is when the process began, on the same clock: loading torch and Ray is part of what
+    a run takes.
+    """
+
+    def __init__(
+        self,
+        plan: LearnerRun,
+        view: ProgressView,
+        *,
+        started_s: float,
+        clock: Clock = time.monotonic,
+    ) -> None:
+        self._plan = plan
+        self._view = view
+        self._clock = clock
+        self._started_s = started_s
+        self._folder = RunFolder(Path(plan.folder), resume=plan.resume)
+        self._stop_reason: str | None = None
+        self._stopping = threading.Event()
+        self._algorithm: Algorithm | None = None
+        self._before = CheckpointState(iteration=0, env_steps=0, wall_s=0.0, epoch=0)
+        self._iteration = 0
+        self._waited_s = 0.0
+        self._steps_by_lag: Counter[int] = Counter()
+        self._own_link: BrokerLink | None = None
+        self._first_data_s: float | None = None
+        self._checkpointed_s = self._started_s
+
+    def stop(self, reason: str = "request") -> None:
+        """Ends the run after a checkpoint, also while `train()` waits for data."""
+        self._stop_reason = self._stop_reason or reason
+        self._stopping.set()
+
+    def run(self) -> Summary:
+        """Trains until a criterion of the run file is met, or until `stop`.
+
+        Raises:
+            ConfigError: the run file cannot work.
+            RefusedError: the broker serves another learner.
+        """
+        watchdog = threading.Thread(target=self._watch, name="headrace-watchdog", daemon=True)
+        restored = self._folder.newest_checkpoint() if self._plan.resume else None
+        if restored is not None:
+            self._before = restored[1]
+            self._iteration = restored[1].iteration
+        elif self._plan.resume:
+            _LOG.warning(
+                "no checkpoint in %s: the run starts from the beginning", self._folder.path
+            )
+        config = build_config(self._plan, newest_epoch=self._before.epoch)
+        self._folder.write_config(msgspec.to_builtins(self._plan))
+        start_ray()
+        try:
+            self._algorithm = config.build_algo()
+            if restored is not None:
+                _LOG.info("resuming from %s", restored[0])
+                self._algorithm.restore_from_path(restored[0].absolute())
+            watchdog.start()
+            metrics = self._train(self._algorithm)
+            return self._finish(self._algorithm, metrics)
+        finally:
+            self._stopping.set()
+            if self._algorithm is not None:
+                self._link_of(self._algorithm).announce_stop()
+                end_remote_runners(self._algorithm, _RUNNERS_END_TIMEOUT_S)
+                self._algorithm.stop()
+            if self._own_link is not None:
+                self._own_link.close()
+            ray.shutdown()
+            self._folder.close()
+
+    # ---------------------------------------------------------------- the loop
+
+    def _train(self, algorithm: Algorithm) -> IterationMetrics | None:
+        newest: IterationMetrics | None = None
+        while not self._stopping.is_set():
+            try:
+                result = algorithm.train()
+            except LearnerStopping:
+                break
+            metrics = self._metrics(result)
+            if metrics.env_steps == (newest.env_steps if newest else self._before.env_steps):
+                continue  # RLlib gave up waiting for data for a while
+            self._iteration = metrics.iteration
+            newest = metrics
+            self._record(algorithm, metrics)
+            reason = met_criterion(self._plan.run.stop, metrics)
+            if reason is not None:
+                self.stop(reason)
+            elif self._clock() - self._checkpointed_s >= self._plan.run.checkpoint_every_s:
+                self._checkpoint(algorithm, metrics)
+        return newest
+
+    def _record(self, algorithm: Algorithm, metrics: IterationMetrics) -> None:
+        if self._first_data_s is None:
+            self._first_data_s = self._clock()  # what it waited for the fleet to start is no share
+        else:
+            self._waited_s += metrics.wait_s
+        self._folder.add_metrics(metrics)
+        self._view.show(metrics)
+        self._link_of(algorithm).tell(
+            LearnerProgress(metrics.env_steps, metrics.iteration, metrics.episode_return_mean)
+        )
+
+    def _watch(self) -> None:
+        """Interrupts a `train()` that waits for data when the run is to stop."""
+        limit_s = self._plan.run.stop.wall_s
+        left_s = None if limit_s is None else limit_s - self._wall_s
+        if not self._stopping.wait(left_s):
+            self.stop("wall_s")
+        if self._algorithm is not None and self._stop_reason in ("request", "wall_s"):
+            link = self._link_of(self._algorithm)
+            if not isinstance(self._algorithm.config, IMPALAConfig):
+                link.announce_stop()  # remote runners of IMPALA and APPO keep nobody waiting
+            link.interrupt()
+
+    @property
+    def _wall_s(self) -> float:
+        """Seconds that the run took, those before a resume included."""
+        return self._before.wall_s + self._clock() - self._started_s
+
+    # ---------------------------------------------------------------- records
+
+    def _metrics(self, result: dict[str, Any]) -> IterationMetrics:
+        sampled = result["env_runners"]
+        own = sampled.get("headrace", {})
+        batches = own.get("batches", {})
+        evaluated = result.get("evaluation", {}).get("env_runners", {})
+        lag = own.get("policy_lag_mean")
+        by_lag = own.get("env_steps_by_lag", {})
+        self._steps_by_lag = Counter({int(lag): _count(steps) for lag, steps in by_lag.items()})
+        return IterationMetrics(
+            iteration=self._iteration + 1,
+            env_steps=_count(sampled.get("num_env_steps_sampled_lifetime")),
+            wall_s=self._wall_s,
+            episode_return_mean=_number(sampled.get("episode_return_mean")),
+            episode_len_mean=_number(sampled.get("episode_len_mean")),
+            policy_lag_mean=_number(lag),
+            evaluation_return_mean=_number(evaluated.get("episode_return_mean")),
+            queue_env_steps=_count(own.get("queue_env_steps")),
+            wait_s=_number(own.get("wait_s")) or 0.0,
+            update_s=float(result.get("timers", {}).get("learner_update_timer", 0.0)),
+            batches=Ledger(**{name: _count(count) for name, count in batches.items()}),
+        )
+
+    def _link_of(self, algorithm: Algorithm) -> BrokerLink:
+        """The local runner's, whether or not it samples; else one of the driver's own."""
+        if isinstance(algorithm.env_runner, BrokerEnvRunner):
+            return algorithm.env_runner.link
+        if self._own_link is None:
+            config = runner_config_of(cast("AlgorithmConfig", algorithm.config))
+            self._own_link = open_link(config, str(algorithm.logdir))
+        return self._own_link
+
+    def _checkpoint(self, algorithm: Algorithm, metrics: IterationMetrics) -> None:
+        state = CheckpointState(
+            iteration=metrics.iteration,
+            env_steps=metrics.env_steps,
+            wall_s=metrics.wall_s,
+            epoch=self._link_of(algorithm).epoch,
+        )
+        temporary, final = self._folder.new_checkpoint(state)
+        algorithm.save_to_path(temporary.absolute())
+        self._folder.keep_checkpoint(temporary, final)
+        self._checkpointed_s = self._clock()
+        _LOG.info("checkpoint %s", final)
+
+    def _finish(self, algorithm: Algorithm, newest: IterationMetrics | None) -> Summary:
+        if newest is not None:
+            self._checkpoint(algorithm, newest)
+        if isinstance(algorithm.env_runner, BrokerEnvRunner):
+            algorithm.env_runner.confirm()
+        report = self._link_of(algorithm).fresh_report(_REPORT_TIMEOUT_S)
+        lags = self._steps_by_lag
+        now_s = self._clock()
+        trained_s = now_s - (self._first_data_s or now_s)
+        summary = Summary(
+            name=self._plan.run.name,
+            episode_return_mean=newest.episode_return_mean if newest else None,
+            env_steps=newest.env_steps if newest else self._before.env_steps,
+            wall_s=self._wall_s,
+            policy_lag_mean=_mean(lags),
+            policy_lag_p99=_percentile(lags, 0.99),
+            waiting_share=self._waited_s / trained_s if trained_s > 0 else 0.0,
+            batches=report.ledger if report else Ledger(),
+            stopped_by=self._stop_reason or "request",
+        )
+        self._folder.write_summary(summary)
+        draw_curve(
+            self._plan.run.name, self._folder.read_metrics(), self._folder.path / "curve.png"
+        )
+        return summary
+
+
+def met_criterion(stop: StopSection, metrics: IterationMetrics) -> str | None:
+    """Returns the name of the first criterion that an iteration meets."""
+    reached = {
+        "episode_return_mean": metrics.episode_return_mean,
+        "env_steps": metrics.env_steps,
+        "wall_s": metrics.wall_s,
+    }
+    for name, value in reached.items():
+        limit = getattr(stop, name)
+        if limit is not None and value is not None and value >= limit:
+            return name
+    return None
+
+
+def _number(value: Any) -> float | None:
+    """RLlib gives NaN where no episode ended."""
+    return None if value is None or value != value else float(value)
+
+
+def _count(value: Any) -> int:
+    """RLlib gives NaN where nothing was sampled."""
+    return int(_number(value) or 0)
+
+
+def _mean(counts: Counter[int]) -> float | None:
+    total = counts.total()
+    return sum(value * count for value, count in counts.items()) / total if total else None
+
+
+def _percentile(counts: Counter[int], share: float) -> int | None:
+    reached = 0
+    for value in sorted(counts):
+        reached += counts[value]
+        if reached >= share * counts.total():
+            return value
+    return None

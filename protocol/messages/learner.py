@@ -1,0 +1,203 @@
+"""What learners say, and what brokers tell them."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar
+
+import msgspec
+
+from headrace.protocol.compression import Compression
+from headrace.protocol.errors import RejectCode
+from headrace.protocol.identity import (
+    BatchCount,
+    Count,
+    Digest,
+    Epoch,
+    Name,
+    PolicyVersion,
+    Text,
+)
+from headrace.protocol.messages.base import WIRE_VERSION, Message
+from headrace.protocol.messages.parts import (
+    Assignment,
+    EvaluationRequest,
+    HeldBatch,
+    LearnerProgress,
+    Ledger,
+    Mark,
+    Purpose,
+)
+
+
+class LearnerMessage(Message, frozen=True):
+    """Base of what learner sessions send; `session` is a random id, not a socket."""
+
+    session: Count
+
+
+class LearnerHello(LearnerMessage, frozen=True, tag="learner_hello"):
+    """Opens a learner session.
+
+    Attributes:
+        learner_run: equal for all runners of one Algorithm and their restarts.
+        worker_index: RLlib's; a new session of the same learner run, index and purpose ends the old
+            one.
+        run: the run's id, as in the manifest.
+        takeover: end the sessions of another learner run instead of being refused.
+        granted_epoch: the epoch that an earlier broker incarnation granted to this learner run, 0
+            for none; it stays valid unless a newer one was heard of.
+        newest_epoch: the newest epoch known from a checkpoint; the granted one is above it.
+        former: this process's session before, if any; what it was leased and is neither in marks
+            nor held was lost on its way.
+        marks: what ended of each actor so far; none of it is leased again.
+        held: what earlier sessions of this process were leased and have not confirmed; the new
+            session holds it as its leases 1, 2, …, and its next lease has the number after them.
+        sessions: of the learner, as the last report told; a broker that has started waits for as
+            many before it leases what one of them may hold already.
+        purpose: what it will be leased.
+    """
+
+    learner_run: Name
+    worker_index: Count
+    run: Name
+    takeover: bool = False
+    granted_epoch: Epoch = 0
+    newest_epoch: Epoch = 0
+    former: Count = 0
+    marks: tuple[Mark, ...] = ()
+    held: tuple[HeldBatch, ...] = ()
+    sessions: Count = 0
+    purpose: Purpose = "train"
+    wire_min: int = WIRE_VERSION
+    wire_max: int = WIRE_VERSION
+    host: Text = ""
+
+
+class Pull(LearnerMessage, frozen=True, tag="pull"):
+    """Says how much the session takes, cumulatively, and that it lives; sent once a second.
+
+    Attributes:
+        lease_up_to_steps: lease batches while fewer env steps than this were leased in all.
+        confirmed: leases up to this one were handed to training.
+        stopping: the run is to end; every session of it is told with its next report.
+        evaluation: what it wants evaluated, until it has that.
+        assignment: the newest of this session; unset if it has assigned nothing.
+    """
+
+    lease_up_to_steps: Count
+    confirmed: Count
+    stopping: bool = False
+    progress: LearnerProgress | None = None
+    evaluation: EvaluationRequest | None = None
+    assignment: Assignment | msgspec.UnsetType = msgspec.UNSET
+
+
+class Offer(LearnerMessage, frozen=True, tag="offer"):
+    """Tells that this session has weights of version `number` to publish.
+
+    Attributes:
+        previous: the version that this runner offered last, published by it or by another one. A
+            number below it says that the learner was restored: a new epoch begins.
+    """
+
+    number: Count
+    weights_digest: Digest
+    policy_digest: Digest
+    previous: PolicyVersion | None = None
+
+
+class Publish(LearnerMessage, frozen=True, tag="publish"):
+    """The offered weights: payloads are the policy frame (empty if unwanted) and the weights."""
+
+    payload_count: ClassVar[int] = 2
+
+    number: Count
+    weights_digest: Digest
+    policy_digest: Digest
+
+
+class LearnerGoodbye(LearnerMessage, frozen=True, tag="learner_goodbye"):
+    """Ends a session on purpose; its unconfirmed leases go back to the queue."""
+
+
+class Welcome(Message, frozen=True, tag="welcome"):
+    """Answers a learner's hello."""
+
+    broker: Count
+    session: Count
+    epoch: Epoch
+
+
+class Refusal(Message, frozen=True, tag="refusal"):
+    """Turns a learner session or a publish away."""
+
+    session: Count
+    code: RejectCode
+    reason: Text
+
+
+class Want(Message, frozen=True, tag="want"):
+    """Answers an offer: which frames the session is to publish; none once it is published.
+
+    A session repeats its offer until nothing is wanted, and asks for leases only then, so that what
+    it is leased is judged against the weights that it will train.
+    """
+
+    session: Count
+    number: Count
+    weights: bool
+    policy: bool
+
+
+class Lease(Message, frozen=True, tag="lease"):
+    """One batch for a session, numbered from 1; the payload is the actor's, untouched.
+
+    Attributes:
+        ended: every batch of this incarnation up to this one has ended; for marks.
+        attempt: 1, or more when an earlier session ended without confirming it.
+        policy_lag: published versions since the batch's own, None across epochs.
+        compression: the actor's.
+    """
+
+    payload_count: ClassVar[int] = 1
+
+    session: Count
+    number: Annotated[int, msgspec.Meta(ge=1, le=2**53 - 1)]
+    actor: Name
+    incarnation: Count
+    seq: Count
+    version: PolicyVersion
+    env_steps: Count
+    ended: BatchCount = 0
+    attempt: Count = 1
+    policy_lag: Count | None = None
+    purpose: Purpose = "train"
+    task: Name | None = None
+    compression: Compression | msgspec.UnsetType = msgspec.UNSET
+
+
+class FleetReport(Message, frozen=True, tag="fleet_report"):
+    """Answers each pull: how the fleet and the queue stand.
+
+    Attributes:
+        evaluators: actors among them that run evaluation episodes.
+        last_lease: the newest lease that was sent before this message; a session that has not got
+            it lost it with a connection, and begins anew.
+        stopping: a session of this run said that the run is to end.
+        sessions: of the learner; the only one may publish without being asked. Those that an
+            earlier broker had and that are not back count for a while.
+    """
+
+    session: Count
+    queue_env_steps: Count
+    actors: Count
+    ledger: Ledger
+    evaluators: Count = 0
+    last_lease: Count = 0
+    stopping: bool = False
+    sessions: Count = 0
+
+
+FromLearner = LearnerHello | Pull | Offer | Publish | LearnerGoodbye
+
+ToLearner = Welcome | Refusal | Want | Lease | FleetReport

@@ -1,0 +1,31 @@
+"""The file that holds an invitation, and with it a secret key."""
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+
+from headrace.protocol.errors import ConfigError
+from headrace.protocol.invitation import Invitation, Role
+
+
+def load_invitation(path: Path, role: Role) -> Invitation:
+    """Returns the invitation in a file.
+
+    Raises:
+        ConfigError: it cannot be read, others could read it too, or it is for another role.
+    """
+    try:
+        mode = path.stat().st_mode
+        line = path.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"cannot read the invitation {path}: {error}") from error
+    if mode & (stat.S_IRWXG | stat.S_IRWXO):
+        raise ConfigError(f"{path} holds a secret key, and others can read it: chmod 600 {path}")
+    invitation = Invitation.parse(line)
+    if invitation.role != role:
+        raise ConfigError(
+            f"{path} is an invitation for role {invitation.role}, not {role}: "
+            f"`headrace invite {role} NAME` makes one that does"
+        )
+    return invitation

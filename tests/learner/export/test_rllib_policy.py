@@ -1,0 +1,154 @@
+"""Actors that act with RLlib itself, for policies that are no graph."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Generator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import pytest
+from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
+from ray.rllib.algorithms.dqn import DQNConfig
+from ray.rllib.algorithms.ppo import PPOConfig
+from support.algorithms import algorithm_of, runner_of
+from support.rllib_policy import make_config
+from support.running import BrokerThread, Context, connect, first_policy
+
+from headrace.actors.agents.agent import Agent
+from headrace.actors.rllib.collector import RLlibCollector
+from headrace.learner.runner.env_runner import BrokerEnvRunner
+from headrace.protocol.errors import ConfigError
+
+pytestmark = pytest.mark.usefixtures("ray_session")
+
+LSTM = {"use_lstm": True, "lstm_cell_size": 8, "max_seq_len": 5}
+
+
+def through(
+    broker: BrokerThread, config: AlgorithmConfig, policy: str = "rllib"
+) -> AlgorithmConfig:
+    own = {"address": broker.address, "run": "run", "pull_timeout_s": 5.0, "policy": policy}
+    config = config.copy(copy_frozen=False).environment(env_config={"headrace": own})
+    return config.env_runners(env_runner_cls=BrokerEnvRunner)
+
+
+@contextmanager
+def acting(
+    broker: BrokerThread, context: Context, config: AlgorithmConfig, environments: int = 1
+) -> Generator[list[Exception]]:
+    """A thread that collects with RLlib; gives what ended it."""
+    stop, failures = threading.Event(), list[Exception]()
+    with connect(broker, context, "actor") as client:
+        collector = RLlibCollector(client, config, environments=environments)
+
+        def run() -> None:
+            try:
+                collector.run(stop)
+            except ConfigError as error:
+                failures.append(error)
+
+        thread = threading.Thread(target=run)
+        thread.start()
+        try:
+            yield failures
+        finally:
+            stop.set()
+            thread.join()
+            collector.close()
+
+
+def test_a_connector_that_is_no_graph_is_an_error_that_names_the_way_out(
+    broker: BrokerThread,
+) -> None:
+    with pytest.raises(ConfigError, match="policy rllib"):
+        BrokerEnvRunner(config=through(broker, make_config(), policy="graph"))
+
+
+@pytest.mark.parametrize("environments", [1, 3])
+def test_what_an_unknown_connector_makes_of_observations_is_trained_on(
+    broker: BrokerThread, context: Context, environments: int
+) -> None:
+    config = make_config()
+    with (
+        algorithm_of(through(broker, config)) as algorithm,
+        acting(broker, context, config, environments),
+    ):
+        results = [algorithm.train() for _ in range(3)]
+        episodes = runner_of(algorithm).sample()
+    assert results[-1]["env_runners"]["num_env_steps_sampled_lifetime"] >= 1200
+    assert results[-1]["env_runners"]["episode_len_mean"] > 5
+    for episode in episodes:
+        observations = episode.get_observations()
+        assert observations.shape == (len(episode) + 1, 8)
+        np.testing.assert_allclose(observations[:, 4:], np.square(observations[:, :4]), rtol=1e-5)
+    returned = [e.get_return() for e in episodes]
+    assert returned == [float(len(e)) for e in episodes]
+    status = broker.status
+    assert (status.ledger.rejected, status.rejects) == (0, {})
+
+
+def test_chunks_of_one_episode_follow_one_another(broker: BrokerThread, context: Context) -> None:
+    config = make_config()
+    with algorithm_of(through(broker, config)) as algorithm, acting(broker, context, config):
+        runner = runner_of(algorithm)
+        algorithm.train()
+        ends: dict[str, tuple[int, Any]] = {}
+        continued = 0
+        for _ in range(2):
+            for episode in runner.sample():
+                if episode.t_started and episode.id_ in ends:
+                    t, last = ends[episode.id_]
+                    assert episode.t_started == t
+                    np.testing.assert_array_equal(episode.get_observations(0), last)
+                    continued += 1
+                ends[episode.id_] = (episode.t, episode.get_observations(-1))
+    assert continued
+
+
+def test_a_recurrent_module_brings_its_state(broker: BrokerThread, context: Context) -> None:
+    config = make_config()
+    assert isinstance(config, PPOConfig)
+    config.rl_module(model_config=LSTM)
+    with algorithm_of(through(broker, config)) as algorithm, acting(broker, context, config):
+        algorithm.train()
+        assert algorithm.train()["env_runners"]["num_env_steps_sampled_lifetime"] >= 800
+
+
+def test_dqn_explores_less_as_it_learns(broker: BrokerThread, context: Context) -> None:
+    config = DQNConfig().environment("CartPole-v1").env_runners(num_env_runners=0)
+    config.training(epsilon=[(0, 1.0), (300, 0.0)])
+    with algorithm_of(through(broker, config)) as algorithm, acting(broker, context, config):
+        sampled = 0
+        while sampled < 1500:
+            result = algorithm.train()
+            sampled = result["env_runners"]["num_env_steps_sampled_lifetime"]
+    assert broker.status.ledger.rejected == 0
+
+
+def test_an_actor_that_runs_graphs_is_told_how_to_act(
+    broker: BrokerThread, context: Context
+) -> None:
+    runner = BrokerEnvRunner(config=through(broker, make_config()))
+    thread = threading.Thread(target=runner.sample)
+    with connect(broker, context, "actor") as client:
+        thread.start()
+        first_policy(client)
+        with pytest.raises(ConfigError, match="--policy rllib"):
+            Agent(client).act(np.zeros(4, np.float32), timeout_s=10.0)
+    thread.join()
+    runner.stop()
+
+
+def test_an_actor_that_runs_rllib_is_told_that_the_policy_is_a_graph(
+    broker: BrokerThread, context: Context
+) -> None:
+    config = PPOConfig().environment("CartPole-v1").env_runners(num_env_runners=0)
+    runner = BrokerEnvRunner(config=through(broker, config, policy="graph"))
+    thread = threading.Thread(target=runner.sample)
+    with acting(broker, context, config) as failures:
+        thread.start()
+        thread.join()
+    runner.stop()
+    assert "leave out --policy rllib" in str(failures[0])

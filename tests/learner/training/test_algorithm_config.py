@@ -1,0 +1,210 @@
+from __future__ import annotations
+
+from typing import Any, cast
+
+import pytest
+from gymnasium.spaces import Box, Dict, Discrete
+from ray.rllib.algorithms.appo import APPOConfig
+from ray.rllib.algorithms.dqn import DQNConfig
+from ray.rllib.algorithms.marwil import MARWILConfig
+from ray.rllib.algorithms.ppo import PPOConfig
+from ray.rllib.callbacks.callbacks import RLlibCallback
+
+from headrace.learner.config import RunnerConfig
+from headrace.learner.export.connectors import build_pipelines, module_spaces
+from headrace.learner.runner.env_runner import BrokerEnvRunner
+from headrace.learner.runner.sampling import sampling_of
+from headrace.learner.spaces import column_of, tensor_of
+from headrace.learner.training.algorithm_config import build_config
+from headrace.learner.training.run_sections import (
+    BoxSpace,
+    DictSpace,
+    DiscreteSpace,
+    EnvironmentSection,
+    LearnerRun,
+    LearnerSection,
+    RunSection,
+)
+from headrace.learner.training.space_sections import space_of
+from headrace.protocol.errors import ConfigError
+from headrace.protocol.flow_control import AsynchronousFlow, OffPolicyFlow, OnPolicyFlow
+
+
+def make_run(environment: EnvironmentSection | None = None, **learner: Any) -> LearnerRun:
+    return LearnerRun(
+        run=RunSection(name="run", seed=3),
+        environment=environment or EnvironmentSection(id="CartPole-v1"),
+        learner=LearnerSection(**learner),
+        address="tcp://127.0.0.1:7000",
+        folder="runs/run",
+        resume=True,
+    )
+
+
+def test_a_run_becomes_rllibs_config() -> None:
+    run = make_run(
+        training={"lr": 1e-3, "train_batch_size_per_learner": 500},
+        model={"fcnet_hiddens": [16]},
+        flatten_observations=True,
+    )
+    config = build_config(run, newest_epoch=4)
+    assert config.env_runner_cls is BrokerEnvRunner
+    assert (config.lr, config.num_env_runners, config.seed) == (1e-3, 0, 3)
+    assert config.env_config["headrace"]["takeover"]
+    assert config.env_config["headrace"]["newest_epoch"] == 4
+    assert config.model_config["fcnet_hiddens"] == [16]
+
+
+def test_observations_are_prepared_in_the_order_that_a_graph_can_be_made_of() -> None:
+    run = make_run(flatten_observations=True, observation_filter="MeanStdFilter", frame_stack=4)
+    config: Any = build_config(run)
+    made = config._env_to_module_connector(None, None, None)
+    assert [type(connector).__name__ for connector in made] == [
+        "FlattenObservations",
+        "MeanStdFilter",
+        "FrameStacking",
+    ]
+    assert config._learner_connector(None, None).num_frames == made[-1].num_frames == 4
+
+
+def test_frames_that_cannot_be_stacked_are_told() -> None:
+    config = build_config(make_run(frame_stack=4))
+    action: Discrete[Any] = Discrete(2)
+    with pytest.raises(ConfigError, match="height x width x 1"):
+        build_pipelines(config, Box(-1.0, 1.0, (4,)), action)
+    row = Box(-1.0, 1.0, (1,))  # RLlib's learner connector fails at it
+    with pytest.raises(ConfigError, match="height x width x 1"):
+        module_spaces(build_pipelines(config, row, action), row, action)
+    screen = Box(0.0, 1.0, (8, 8, 1))
+    spaces = module_spaces(build_pipelines(config, screen, action), screen, action)
+    assert spaces.module_observation.shape == (8, 8, 4)
+
+
+def test_what_rllib_would_ignore_is_refused_with_where_to_write_it() -> None:
+    run = make_run(env_runners={"observation_filter": "MeanStdFilter"})
+    with pytest.raises(ConfigError, match=r"has no effect.*under \[learner\]"):
+        build_config(run)
+
+
+def test_callbacks_are_found_by_name() -> None:
+    config = build_config(make_run(callbacks="ray.rllib.callbacks.callbacks:RLlibCallback"))
+    assert config.callbacks_class is RLlibCallback
+    with pytest.raises(ConfigError, match="no subclass"):
+        build_config(make_run(callbacks="math:pi"))
+
+
+@pytest.mark.parametrize(
+    ("learner", "message"),
+    [
+        ({"training": {"lrr": 1}}, r"\[learner.training\].*'lr'"),
+        ({"training": {"num_epoch": 1}}, "'num_epochs'"),
+        ({"env_runners": {"num_env_runner": 1}}, "'num_env_runners'"),
+        ({"model": {"fcnet_hidden": 1}}, "'fcnet_hiddens'"),
+        ({"algorithm": "PPPO"}, "'PPO'"),
+    ],
+)
+def test_an_unknown_name_is_answered_with_the_nearest(
+    learner: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        build_config(make_run(**learner))
+
+
+def test_spaces_stand_in_for_an_environment() -> None:
+    environment = EnvironmentSection(
+        observation_space=BoxSpace(shape=(3,)), action_space=DiscreteSpace(n=2)
+    )
+    config = build_config(make_run(environment))
+    assert config.observation_space == Box(-float("inf"), float("inf"), (3,))
+    assert config.action_space == Discrete(2)
+
+
+def test_neither_environment_nor_spaces_is_an_error() -> None:
+    with pytest.raises(ConfigError, match="observation_space"):
+        build_config(make_run(EnvironmentSection(action_space=DiscreteSpace(n=2))))
+
+
+def test_described_spaces_are_made() -> None:
+    box = BoxSpace(shape=(2,), low=[-1.0, 0.0], high=1.0, dtype="float64")
+    made = space_of(DictSpace(spaces={"a": box, "b": DiscreteSpace(n=4)}))
+    assert isinstance(made, Dict)
+    inner = made["a"]
+    assert isinstance(inner, Box)
+    assert inner.low.tolist() == [-1.0, 0.0]
+    assert made["b"] == Discrete(4)
+    with pytest.raises(ConfigError):
+        space_of(BoxSpace(shape=(2,), low=[1.0, 2.0, 3.0]))
+
+
+def test_indices_are_bounded_and_boxes_are_not() -> None:
+    import gymnasium as gym
+
+    assert column_of("x", Discrete(3, start=1)).high == 3.0
+    assert column_of("x", gym.spaces.MultiBinary(3)).high == 1.0
+    assert column_of("x", gym.spaces.MultiDiscrete([2, 5])).high == 4.0
+    assert column_of("x", Box(0, 1)).high is None
+    with pytest.raises(ConfigError):
+        tensor_of("x", gym.spaces.Text(5))
+
+
+def test_an_algorithm_that_is_not_supported_is_named() -> None:
+    with pytest.raises(ConfigError, match=r"MARWIL cannot.*APPO"):
+        sampling_of(MARWILConfig())
+
+
+def test_asynchronous_versions_count_the_updates_between_broadcasts() -> None:
+    config = APPOConfig().training(train_batch_size_per_learner=500, broadcast_interval=3)
+    assert sampling_of(config).flow == AsynchronousFlow(version_env_steps=1500)
+
+
+@pytest.mark.parametrize(("lag", "overlap"), [(0, 0.0), (1, 1.0), (3, 1.0)])
+def test_the_policy_lag_may_be_chosen(lag: int, overlap: float) -> None:
+    own = RunnerConfig(max_policy_lag=lag)
+    on_policy = sampling_of(PPOConfig(), own).flow
+    assert isinstance(on_policy, OnPolicyFlow)
+    assert (on_policy.max_policy_lag, on_policy.overlap) == (lag, overlap)
+    assert sampling_of(APPOConfig(), own).flow.max_policy_lag == lag
+    assert sampling_of(DQNConfig(), own).flow.max_policy_lag == lag
+
+
+def test_off_policy_learners_take_little_and_publish_seldom() -> None:
+    config = DQNConfig().env_runners(
+        num_env_runners=2, num_envs_per_env_runner=4, rollout_fragment_length=1
+    )
+    sampling = sampling_of(config)
+    assert sampling.flow == OffPolicyFlow(sample_env_steps=8)
+    assert sampling.publish_interval_s == 1.0
+    assert sampling_of(config, RunnerConfig(publish_interval_s=0.2)).publish_interval_s == 0.2
+
+
+def test_a_run_with_several_agents_asks_their_environment_who_they_are() -> None:
+    environment = EnvironmentSection(multi_agent="support.survivors:Survivors")
+    config = build_config(make_run(environment, modules={"mortal": ("b",), "others": ("*",)}))
+    assert config.is_multi_agent
+    assert set(cast("Dict", config.observation_space)) == {"a", "b", "c"}
+    mapping: Any = config.policy_mapping_fn
+    assert [mapping(agent, None) for agent in "abc"] == ["others", "mortal", "others"]
+
+
+@pytest.mark.parametrize(
+    ("environment", "message"),
+    [
+        ({"id": "CartPole-v1"}, "leave one of them out"),
+        ({"multi_agent": "support.survivors"}, "module:function"),
+        ({"multi_agent": "support.survivors:Nobody"}, "Nobody"),
+    ],
+)
+def test_what_is_wrong_with_several_agents_is_told(
+    environment: dict[str, Any], message: str
+) -> None:
+    given: dict[str, Any] = {"multi_agent": "support.survivors:Survivors", **environment}
+    section = EnvironmentSection(**given)
+    with pytest.raises(ConfigError, match=message):
+        build_config(make_run(section))
+
+
+def test_an_agent_that_no_pattern_names_is_an_error() -> None:
+    environment = EnvironmentSection(multi_agent="support.survivors:Survivors")
+    config = build_config(make_run(environment, modules={"mortal": ("b",)}))
+    with pytest.raises(ConfigError, match="no module for agent 'a'"):
+        BrokerEnvRunner(config=config)

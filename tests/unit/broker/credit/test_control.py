@@ -1,0 +1,240 @@
+from __future__ import annotations
+
+from collections import deque
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from headrace.broker.credit.control import MAX_UNARRIVED, CreditControl
+from headrace.protocol.flow_control import (
+    AsynchronousFlow,
+    Flow,
+    OffPolicyFlow,
+    OnPolicyFlow,
+)
+from headrace.protocol.identity import PolicyVersion
+
+BATCH = 1000
+A, B = ("a", 1), ("b", 1)
+
+
+def make_control(**flow: float | None) -> CreditControl:
+    control = CreditControl(OnPolicyFlow(train_batch_env_steps=BATCH, **flow))  # type: ignore[arg-type]
+    control.published(PolicyVersion(1, 1), 0, 0.0)
+    return control
+
+
+class TestControl:
+    def test_a_lone_actor_gets_as_many_credits_as_one_may_have(self) -> None:
+        control = make_control()
+        control.join(A, begun=0, arrived=0)
+        assert control.grant(0, 0.0) == [A]
+        credit = control.credit_of(A)
+        assert credit is not None
+        assert (credit.up_to, credit.fragment_steps) == (MAX_UNARRIVED, 62)
+
+    def test_actors_take_turns(self) -> None:
+        control = CreditControl(AsynchronousFlow(version_env_steps=100))
+        for index in range(100):
+            control.join((f"actor-{index}", 1), 0, 0)
+        control.grant(0, 0.0)
+        granted = [control.unarrived_of((f"actor-{index}", 1)) for index in range(100)]
+        assert sum(granted) == 400 / 16
+        assert set(granted) == {0, 1}
+
+    def test_a_full_queue_stops_grants(self) -> None:
+        control = make_control()
+        control.join(A, 0, 0)
+        assert control.grant(2 * BATCH, 0.0) == []
+
+    def test_reserved_is_what_an_actor_really_sends(self) -> None:
+        control = make_control()
+        control.join(A, 0, 0)
+        control.grant(0, 0.0)
+        for seq in range(1, 5):
+            control.arrived(A, seq, env_steps=10)
+        assert control.reserved_steps == 0
+        control.grant(0, 0.0)
+        assert control.reserved_steps == 4 * 10
+
+    def test_batches_that_were_cut_do_not_lower_what_is_reserved(self) -> None:
+        control = make_control()
+        control.join(A, 0, 0)
+        control.grant(0, 0.0)
+        for seq, steps in ((1, 30), (2, 4), (3, 1), (4, 7)):
+            control.arrived(A, seq, env_steps=steps)
+        control.grant(0, 0.0)
+        assert control.reserved_steps == 4 * 30
+
+    def test_an_actors_first_batches_are_guessed_from_the_fleets(self) -> None:
+        control = make_control()
+        control.join(A, 0, 0)
+        control.grant(0, 0.0)
+        for seq in range(1, 5):
+            control.arrived(A, seq, env_steps=10)
+        control.leave(A)
+        control.join(B, 0, 0)
+        control.grant(0, 0.0)
+        assert control.reserved_steps == 4 * 10
+
+    def test_a_dead_actors_reservations_expire_and_its_credit_stays(self) -> None:
+        control = make_control()
+        control.join(A, 0, 0)
+        control.grant(0, 0.0)
+        control.expire(0.9)
+        assert control.reserved_steps > 0
+        control.expire(1.3)
+        assert control.reserved_steps == 0
+        assert control.unarrived_of(A) == MAX_UNARRIVED
+
+    def test_an_actor_that_leaves_frees_what_it_reserved(self) -> None:
+        control = make_control()
+        control.join(A, 0, 0)
+        control.grant(0, 0.0)
+        control.leave(A)
+        assert (control.reserved_steps, control.credit_of(A)) == (0, None)
+        control.leave(A)
+        control.arrived(A, 1, 10)
+
+    def test_what_was_begun_before_is_covered_by_the_first_grant(self) -> None:
+        control = make_control()
+        control.join(A, begun=7, arrived=5)
+        control.grant(0, 0.0)
+        credit = control.credit_of(A)
+        assert credit is not None
+        assert credit.up_to == 9
+
+    def test_what_a_learner_has_already_is_no_longer_awaited(self) -> None:
+        control = make_control()
+        control.join(A, begun=10, arrived=6)
+        control.grant(0, 0.0)
+        assert control.unarrived_of(A) == MAX_UNARRIVED
+        control.caught_up(A, 10)
+        control.caught_up(A, 9)
+        control.caught_up(B, 3)
+        assert control.unarrived_of(A) == 0
+        assert control.grant(0, 0.0) == [A]
+
+    def test_a_publish_raises_the_version_that_unused_credit_needs(self) -> None:
+        control = make_control()
+        control.join(A, 0, 0)
+        control.grant(0, 0.0)
+        control.published(PolicyVersion(2, 1), 0, 1.0)
+        credit = control.credit_of(A)
+        assert credit is not None
+        assert credit.min_version == PolicyVersion(2, 0)
+        control.published(PolicyVersion(2, 5), 5000, 2.0)
+        credit = control.credit_of(A)
+        assert credit is not None
+        assert credit.min_version == PolicyVersion(2, 5)
+
+    def test_another_manifest_keeps_what_was_granted(self) -> None:
+        control = make_control()
+        control.join(A, 0, 0)
+        control.grant(0, 0.0)
+        control.adopt(OnPolicyFlow(train_batch_env_steps=50))
+        assert control.unarrived_of(A) == MAX_UNARRIVED
+
+
+_STEPS = st.integers(1, 5000)
+_FLOWS = st.one_of(
+    st.builds(OnPolicyFlow, _STEPS, overlap=st.sampled_from([0.0, 0.5, 1.0])),
+    st.builds(AsynchronousFlow, _STEPS, max_policy_lag=st.sampled_from([0, 4, 16, None])),
+    st.builds(OffPolicyFlow, _STEPS),
+)
+
+
+class CreditMachine(RuleBasedStateMachine):
+    """The invariants of the credit rule, under arrivals, joins, silence, expiry and publishes."""
+
+    @initialize(flow=_FLOWS)
+    def start(self, flow: Flow) -> None:
+        self.control = CreditControl(flow)
+        self.now_s = 0.0
+        self.number = 1
+        self.control.published(PolicyVersion(1, 1), 0, 0.0)
+        self.queue: deque[int] = deque()
+        self.arrived: dict[tuple[str, int], int] = {}
+        self.credits: dict[tuple[str, int], int] = {}
+        self.incarnations = 0
+
+    @rule()
+    def join(self) -> None:
+        self.incarnations += 1
+        origin = (f"actor-{self.incarnations}", self.incarnations)
+        self.arrived[origin] = 0
+        self.control.join(origin, 0, 0)
+        self.grant()
+
+    @precondition(lambda self: bool(getattr(self, "arrived", None)))
+    @rule(data=st.data(), steps=st.integers(1, 400))
+    def arrive(self, data: st.DataObject, steps: int) -> None:
+        origin = data.draw(st.sampled_from(sorted(self.arrived)))
+        credit = self.control.credit_of(origin)
+        assert credit is not None
+        if self.arrived[origin] < credit.up_to:
+            self.arrived[origin] += 1
+            self.queue.append(steps)
+            self.control.arrived(origin, self.arrived[origin], steps)
+        self.grant()
+
+    @precondition(lambda self: bool(getattr(self, "arrived", None)))
+    @rule(data=st.data())
+    def leave(self, data: st.DataObject) -> None:
+        origin = data.draw(st.sampled_from(sorted(self.arrived)))
+        del self.arrived[origin]
+        self.credits.pop(origin, None)
+        self.control.leave(origin)
+        self.grant()
+
+    @rule()
+    def lease(self) -> None:
+        if self.queue:
+            self.control.window.delivered(self.queue.popleft())
+        self.grant()
+
+    @rule(seconds=st.floats(0.0, 3.0))
+    def wait(self, seconds: float) -> None:
+        self.now_s += seconds
+        self.control.expire(self.now_s)
+        self.grant()
+
+    @rule()
+    def publish(self) -> None:
+        self.number += 1
+        self.control.published(PolicyVersion(1, self.number), sum(self.queue), self.now_s)
+        self.grant()
+
+    def grant(self) -> None:
+        queued = sum(self.queue)
+        before = queued + self.control.reserved_steps
+        self.control.grant(queued, self.now_s)
+        window = self.control.window
+        fragment = window.fragment_steps(len(self.arrived), queued)
+        target = window.target_steps(len(self.arrived))
+        after = queued + self.control.reserved_steps
+        assert after <= max(before, target + fragment)
+        if self.arrived and after < target:
+            unarrived = [self.control.unarrived_of(origin) for origin in self.arrived]
+            assert min(unarrived) >= MAX_UNARRIVED, "an actor that could work was given nothing"
+
+    @invariant()
+    def credit_never_shrinks_and_needs_no_unpublished_version(self) -> None:
+        for origin in getattr(self, "arrived", {}):
+            credit = self.control.credit_of(origin)
+            assert credit is not None
+            assert credit.up_to >= self.credits.get(origin, 0)
+            assert credit.min_version <= PolicyVersion(1, self.number)
+            self.credits[origin] = credit.up_to
+
+    @invariant()
+    def reservations_are_exact(self) -> None:
+        if hasattr(self, "control"):
+            accounts = self.control._accounts.values()  # pyright: ignore[reportPrivateUsage]
+            reserved = sum(steps for account in accounts for steps, _ in account.reserved.values())
+            assert self.control.reserved_steps == reserved >= 0
+
+
+TestCredit = CreditMachine.TestCase
+TestCredit.settings = settings(max_examples=100, stateful_step_count=50, deadline=None)

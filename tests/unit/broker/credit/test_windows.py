@@ -1,0 +1,125 @@
+from __future__ import annotations
+
+import pytest
+
+from headrace.broker.credit.windows import (
+    AsynchronousWindow,
+    OffPolicyWindow,
+    OnPolicyWindow,
+    make_window,
+)
+from headrace.protocol.flow_control import AsynchronousFlow, OffPolicyFlow, OnPolicyFlow
+
+BATCH = 1000
+
+
+class TestOnPolicyWindow:
+    def test_while_collecting_what_is_missing_and_the_overlap_may_be_under_way(self) -> None:
+        window = OnPolicyWindow(OnPolicyFlow(train_batch_env_steps=BATCH, overlap=0.5))
+        assert window.target_steps(2) == 1500
+        window.delivered(400)
+        assert (window.missing_steps, window.target_steps(2)) == (600, 1100)
+        window.delivered(800)
+        assert (window.missing_steps, window.target_steps(2)) == (0, 500)
+        window.published(1.0)
+        assert window.target_steps(2) == 1500
+
+    @pytest.mark.parametrize(("actors", "steps"), [(1, 62), (4, 62), (5, 50), (1000, 16)])
+    def test_fragments_shrink_with_the_fleet(self, actors: int, steps: int) -> None:
+        window = OnPolicyWindow(OnPolicyFlow(train_batch_env_steps=BATCH))
+        window.delivered(BATCH)
+        assert window.fragment_steps(actors, 0) == steps
+
+    @pytest.mark.parametrize(("queued", "steps"), [(0, 50), (900, 20), (999, 1), (1000, 50)])
+    def test_all_actors_share_the_last_steps_that_are_missing(
+        self, queued: int, steps: int
+    ) -> None:
+        window = OnPolicyWindow(OnPolicyFlow(train_batch_env_steps=BATCH))
+        assert window.fragment_steps(5, queued) == steps
+
+    def test_an_update_below_the_smallest_fragment_is_one_fragment(self) -> None:
+        window = OnPolicyWindow(OnPolicyFlow(train_batch_env_steps=8))
+        window.delivered(8)
+        assert window.fragment_steps(3, 0) == 8
+
+    def test_the_time_limit_follows_the_updates(self) -> None:
+        window = OnPolicyWindow(OnPolicyFlow(train_batch_env_steps=BATCH))
+        window.published(0.0)
+        window.published(2.0)
+        assert window.fragment_s == pytest.approx(0.5)
+
+    def test_updates_that_waited_for_data_do_not_raise_the_time_limit(self) -> None:
+        window = OnPolicyWindow(OnPolicyFlow(train_batch_env_steps=BATCH))
+        for at_s in (0.0, 2.0, 22.0, 60.0):
+            window.published(at_s)
+        assert window.fragment_s == pytest.approx(0.5)
+
+    def test_the_needed_version_never_exceeds_the_published_one(self) -> None:
+        strict = OnPolicyWindow(
+            OnPolicyFlow(train_batch_env_steps=BATCH, max_policy_lag=0, overlap=0.0)
+        )
+        assert strict.needed_number(newest=3, outstanding_steps=0) == 3
+        assert strict.needed_number(newest=3, outstanding_steps=5000) == 3
+        loose = OnPolicyWindow(OnPolicyFlow(train_batch_env_steps=BATCH, max_policy_lag=None))
+        assert loose.needed_number(newest=3, outstanding_steps=0) == 0
+        default = OnPolicyWindow(OnPolicyFlow(train_batch_env_steps=BATCH))
+        assert default.needed_number(newest=3, outstanding_steps=0) == 2
+        assert default.needed_number(newest=3, outstanding_steps=5000) == 3
+
+
+class TestAsynchronousWindow:
+    def test_a_fixed_number_of_versions_may_be_under_way(self) -> None:
+        window = AsynchronousWindow(AsynchronousFlow(version_env_steps=500))
+        window.delivered(400)
+        assert window.target_steps(3) == 2000
+
+    @pytest.mark.parametrize(("actors", "steps"), [(1, 250), (4, 125), (1000, 16)])
+    def test_fragments_shrink_with_the_fleet(self, actors: int, steps: int) -> None:
+        window = AsynchronousWindow(AsynchronousFlow(version_env_steps=500))
+        assert window.fragment_steps(actors, 0) == steps
+
+    def test_the_time_limit_is_a_quarter_of_the_allowed_lag(self) -> None:
+        window = AsynchronousWindow(AsynchronousFlow(version_env_steps=500, max_policy_lag=4))
+        window.published(0.0)
+        window.published(0.5)
+        assert window.fragment_s == pytest.approx(0.5)
+        unlimited = AsynchronousWindow(AsynchronousFlow(version_env_steps=500, max_policy_lag=None))
+        assert unlimited.fragment_s == pytest.approx(1.0)
+
+    def test_the_needed_version_grows_with_what_is_under_way(self) -> None:
+        window = AsynchronousWindow(AsynchronousFlow(version_env_steps=500, max_policy_lag=16))
+        assert window.needed_number(newest=20, outstanding_steps=0) == 5
+        assert window.needed_number(newest=20, outstanding_steps=2000) == 9
+        assert window.needed_number(newest=20, outstanding_steps=1_000_000) == 20
+        assert window.needed_number(newest=3, outstanding_steps=0) == 0
+
+
+class TestOffPolicyWindow:
+    def test_every_actor_may_be_busy_however_little_the_learner_takes_at_once(self) -> None:
+        window = OffPolicyWindow(OffPolicyFlow(sample_env_steps=1))
+        assert window.fragment_steps(100, 0) == 16
+        assert window.target_steps(100) == 2 * 100 * 16
+
+    def test_a_learner_that_takes_much_at_once_gets_that_much(self) -> None:
+        window = OffPolicyWindow(OffPolicyFlow(sample_env_steps=10_000))
+        assert window.target_steps(1) == 40_000
+        assert window.fragment_steps(1, 0) == 256
+
+    def test_no_version_is_needed_and_the_time_limit_is_fixed(self) -> None:
+        window = OffPolicyWindow(OffPolicyFlow(sample_env_steps=1, fragment_s=3.0))
+        assert window.needed_number(newest=900, outstanding_steps=10_000) == 0
+        assert window.fragment_s == 3.0
+
+
+@pytest.mark.parametrize(
+    ("flow", "kind"),
+    [
+        (OnPolicyFlow(train_batch_env_steps=1), OnPolicyWindow),
+        (AsynchronousFlow(version_env_steps=1), AsynchronousWindow),
+        (OffPolicyFlow(sample_env_steps=1), OffPolicyWindow),
+    ],
+)
+def test_each_flow_has_its_window(
+    flow: OnPolicyFlow | AsynchronousFlow | OffPolicyFlow, kind: type[object]
+) -> None:
+    assert isinstance(make_window(flow), kind)

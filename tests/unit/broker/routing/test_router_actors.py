@@ -1,0 +1,402 @@
+"""What the broker answers actors."""
+
+from __future__ import annotations
+
+import msgspec
+import numpy as np
+import pytest
+from support.conversation import FakeFleet, mark
+from support.examples import make_payload, make_policy_frame
+
+from headrace.broker.config import RouterConfig
+from headrace.broker.routing.router import Router
+from headrace.protocol.errors import RejectCode
+from headrace.protocol.identity import PolicyVersion
+from headrace.protocol.limits import DecodeLimits
+from headrace.protocol.messages import Beacon, HeldBatch, Ledger, Totals
+from headrace.protocol.topics import BEACON, delivery_topic, snapshot_topic
+
+
+@pytest.fixture
+def fleet() -> FakeFleet:
+    return FakeFleet(Router(RouterConfig(reclaim_s=1.0), incarnation=77, now_s=0.0))
+
+
+@pytest.fixture
+def running(fleet: FakeFleet) -> FakeFleet:
+    fleet.publish()
+    fleet.join("a")
+    return fleet
+
+
+def ledger(fleet: FakeFleet) -> Ledger:
+    books = fleet.router.status(fleet.now_s).ledger
+    ended = books.consumed + books.stale + books.rejected + books.dropped
+    assert books.produced == ended + books.held
+    return books
+
+
+def test_a_hello_is_answered_with_a_delivery_state(fleet: FakeFleet) -> None:
+    fleet.join("a")
+    assert fleet.delivery("a").broker == 77
+    assert fleet.delivery("a").credit is None
+
+
+def test_credit_begins_with_the_first_policy(fleet: FakeFleet) -> None:
+    fleet.join("a")
+    fleet.publish()
+    credit = fleet.delivery("a").credit
+    assert credit is not None
+    assert credit.up_to == 4
+    assert credit.min_version == PolicyVersion(1, 0)
+
+
+def test_a_batch_is_accepted_and_waits(running: FakeFleet) -> None:
+    running.push("a", 1)
+    assert running.delivery("a").accepted == 1
+    assert running.delivery("a").acknowledged == 0
+    assert ledger(running) == Ledger(produced=1, held=1)
+
+
+def test_a_batch_that_comes_twice_is_kept_once(running: FakeFleet) -> None:
+    running.push("a", 1)
+    running.push("a", 1, sent_before=True)
+    assert running.router.status(0.0).queue_batches == 1
+    assert running.router.status(0.0).duplicates == 1
+
+
+def test_a_batch_that_overtook_another_asks_for_the_missing_one(running: FakeFleet) -> None:
+    running.push("a", 2)
+    assert running.delivery("a").gap
+    assert running.delivery("a").accepted == 0
+
+
+def test_an_unknown_actors_batch_is_not_accepted(running: FakeFleet) -> None:
+    running.push("stranger", 1)
+    assert delivery_topic("stranger") not in running.control
+    assert running.router.status(0.0).queue_batches == 0
+
+
+@pytest.mark.parametrize(
+    ("payload", "header", "code"),
+    [
+        (b"rubbish", {}, RejectCode.MALFORMED),
+        (make_payload(rewards=np.full(5, np.nan, np.float32)), {}, RejectCode.INVALID_BATCH),
+        (make_payload(obs=np.zeros((7, 3), np.float32)), {}, RejectCode.INVALID_BATCH),
+        (make_payload(), {"env_steps": 4}, RejectCode.INVALID_BATCH),
+        (make_payload(), {"run": "other"}, RejectCode.WRONG_RUN),
+        (make_payload(), {"purpose": "evaluate"}, RejectCode.UNEXPECTED_PURPOSE),
+    ],
+)
+def test_a_bad_batch_is_rejected_with_its_reason_and_blocks_nothing(
+    running: FakeFleet, payload: bytes, header: dict[str, object], code: RejectCode
+) -> None:
+    running.push("a", 1, payload=payload, **header)
+    assert running.rejects("a")[-1].code is code
+    assert running.rejects("a")[-1].seq == 1
+    assert running.delivery("a").acknowledged == 1
+    assert running.delivery("a").totals == Totals(rejected=1)
+    running.push("a", 2)
+    assert running.delivery("a").accepted == 2
+    assert ledger(running) == Ledger(produced=2, rejected=1, held=1)
+
+
+def test_rubbish_is_counted_and_answered_where_its_sender_can_be_read(running: FakeFleet) -> None:
+    running.router.on_ingest([b"\xc1"], 0.0)
+    running.router.on_ingest([], 0.0)
+    header: dict[str, object] = {"kind": "hello", "wire": 9, "wire_min": 9, "wire_max": 9}
+    header |= {"actor": "future", "incarnation": 5}
+    running.router.on_ingest([msgspec.msgpack.encode(header)], 0.0)
+    running.flush()
+    assert running.router.status(0.0).rejects == {"malformed": 2, "unsupported_version": 1}
+    assert running.rejects("future")[0].code is RejectCode.UNSUPPORTED_VERSION
+
+
+def test_a_later_process_of_the_same_id_supersedes_the_earlier(running: FakeFleet) -> None:
+    running.push("a", 1)
+    running.join("a", incarnation=2)
+    running.alive("a", incarnation=1)
+    assert running.rejects("a")[-1].code is RejectCode.SUPERSEDED
+    assert running.rejects("a")[-1].incarnation == 1
+    running.push("a", 1, incarnation=2)
+    assert running.delivery("a").incarnation == 2
+    assert ledger(running) == Ledger(produced=2, held=2)
+
+
+def test_what_a_superseded_process_never_delivered_counts_as_dropped(running: FakeFleet) -> None:
+    running.alive("a", last_seq=3)
+    assert ledger(running) == Ledger(produced=3, held=3)
+    running.join("a", incarnation=2)
+    assert ledger(running) == Ledger(produced=3, dropped=3)
+
+
+def test_batches_of_an_actor_that_left_are_still_consumed(running: FakeFleet) -> None:
+    running.push("a", 1)
+    running.goodbye("a", last_seq=1)
+    [lease] = running.pull(100)
+    running.pull(100, confirmed=lease.number)
+    assert ledger(running) == Ledger(produced=1, consumed=1)
+    assert running.router.status(0.0).actors == []
+
+
+def test_a_silent_actor_gets_no_credit_until_it_speaks_again(running: FakeFleet) -> None:
+    running.pass_time(6.0)
+    [actor] = running.router.status(running.now_s).actors
+    assert not actor.is_live
+    assert "silent" in actor.advice
+    running.alive("a")
+    [actor] = running.router.status(running.now_s).actors
+    assert actor.is_live
+    assert actor.unarrived == 4
+
+
+def test_each_joiner_gets_one_snapshot(running: FakeFleet) -> None:
+    running.join("b")
+    running.alive("b")
+    assert len(running.snapshots("b")) == 1
+
+
+def test_joiners_that_came_before_the_policy_get_it_when_it_comes(fleet: FakeFleet) -> None:
+    fleet.join("a")
+    assert fleet.snapshots("a") == []
+    fleet.publish()
+    assert len(fleet.snapshots("a")) == 1
+
+
+def test_an_actor_that_stays_behind_gets_its_snapshot_again_but_not_often(
+    running: FakeFleet,
+) -> None:
+    for _ in range(40):
+        running.pass_time(0.5)
+        running.alive("a")
+    assert len(running.snapshots("a")) == 3  # joined, after 5 s, and 10 s later
+
+
+def test_an_actor_that_has_everything_gets_nothing_again(running: FakeFleet) -> None:
+    digest = make_policy_frame()[1]
+    for _ in range(20):
+        running.pass_time(1.0)
+        running.alive("a", version=running.version, policy_digest=digest)
+    assert len(running.snapshots("a")) == 1
+
+
+def test_an_actor_that_unsubscribed_gets_no_snapshot(running: FakeFleet) -> None:
+    running.router.on_weights_subscription(snapshot_topic("a"), False, 0.0)
+    running.pass_time(10.0)
+    running.alive("a")
+    assert len(running.snapshots("a")) == 1
+
+
+def test_the_beacon_tells_run_and_version(running: FakeFleet) -> None:
+    running.pass_time(2.5)
+    beacons = [m for m in running.control[BEACON] if isinstance(m, Beacon)]
+    assert len(beacons) == 3
+    assert beacons[-1] == Beacon(broker=77, run="test-run", version=running.version)
+
+
+def test_a_full_queue_accepts_nothing_and_asks_again_when_there_is_room() -> None:
+    fleet = FakeFleet(Router(RouterConfig(queue_env_steps=8), 1, 0.0))
+    fleet.publish()
+    fleet.join("a")
+    fleet.push("a", 1)
+    fleet.push("a", 2)
+    assert fleet.delivery("a").accepted == 1
+    assert not fleet.delivery("a").accepts
+    fleet.pull(5)
+    assert fleet.delivery("a").gap
+    assert fleet.delivery("a").accepts
+    fleet.push("a", 2)
+    assert fleet.delivery("a").accepted == 2
+
+
+def test_batches_wait_with_their_actor_while_no_policy_is_known(fleet: FakeFleet) -> None:
+    fleet.join("a", last_seq=1)
+    fleet.push("a", 1)
+    assert fleet.delivery("a").accepted == 0
+    assert not fleet.delivery("a").accepts
+    fleet.publish()
+    assert fleet.delivery("a").gap
+    assert fleet.delivery("a").accepts
+
+
+def test_a_new_broker_goes_on_from_what_actor_and_learner_know(fleet: FakeFleet) -> None:
+    fleet.open(marks=(mark("a", 5),))
+    fleet.publish()
+    fleet.join("a", last_seq=7, acknowledged=3, totals=Totals(consumed=3))
+    delivery = fleet.delivery("a")
+    assert (delivery.accepted, delivery.acknowledged) == (5, 5)
+    assert delivery.credit is not None
+    assert delivery.credit.up_to >= 7
+    assert ledger(fleet) == Ledger(produced=7, consumed=5, held=2)
+
+
+def test_a_new_broker_takes_again_what_lies_between_the_batches_of_two_learners(
+    fleet: FakeFleet,
+) -> None:
+    fleet.open(session=1, marks=(mark("a", 1, confirmed=(2, 4)),))
+    fleet.publish()
+    fleet.join("a", last_seq=4, acknowledged=1, totals=Totals(consumed=1))
+    assert fleet.delivery("a").accepted == 2
+    fleet.push("a", 3, sent_before=True)
+    assert fleet.delivery("a").accepted == 4
+    fleet.pass_time(1.1)
+    assert [lease.seq for lease in fleet.pull(100)] == [3]
+    fleet.pull(100, confirmed=1)
+    assert ledger(fleet) == Ledger(produced=4, consumed=4)
+
+
+def test_what_a_learner_holds_is_its_own_when_it_arrives_at_a_new_broker(fleet: FakeFleet) -> None:
+    held = (HeldBatch(0, 1), HeldBatch(0, 2))
+    fleet.open(marks=(mark("a", 0),), held=held)
+    fleet.publish()
+    fleet.join("a", last_seq=3)
+    for seq in (1, 2, 3):
+        fleet.push("a", seq, sent_before=seq < 3)
+    assert [(lease.number, lease.seq) for lease in fleet.pull(100)] == [(3, 3)]
+    fleet.pull(100, confirmed=2)
+    assert ledger(fleet) == Ledger(produced=3, consumed=2, held=1)
+
+
+def test_what_a_learner_confirms_before_it_arrives_at_a_new_broker_has_ended(
+    fleet: FakeFleet,
+) -> None:
+    fleet.open(marks=(mark("a", 0),), held=(HeldBatch(0, 1),))
+    fleet.publish()
+    fleet.pull(100, confirmed=1)
+    fleet.join("a", last_seq=1)
+    assert fleet.delivery("a").acknowledged == 1
+
+
+def test_what_a_learner_held_that_has_ended_comes_as_a_second_attempt(fleet: FakeFleet) -> None:
+    fleet.open(marks=(mark("a", 0),), held=(HeldBatch(0, 1),))
+    fleet.publish()
+    fleet.open(session=2)
+    fleet.join("a", last_seq=1)
+    fleet.push("a", 1)
+    assert [lease.attempt for lease in fleet.pull(100, session=2)] == [2]
+
+
+def test_a_new_broker_waits_no_longer_than_until_all_sessions_are_back(fleet: FakeFleet) -> None:
+    fleet.publish(former=8, sessions=2)
+    fleet.join("a", last_seq=1)
+    fleet.push("a", 1, sent_before=True)
+    assert fleet.pull(100) == []
+    fleet.open(session=2, worker_index=1, former=9, sessions=2)
+    assert [lease.attempt for lease in fleet.leases()] == [1]
+
+
+def test_what_a_session_that_is_not_back_may_have_is_a_second_attempt(fleet: FakeFleet) -> None:
+    fleet.publish(former=8, sessions=2)
+    fleet.open(session=2, worker_index=1)
+    fleet.join("a", last_seq=1)
+    for seq in (1, 2):
+        fleet.push("a", seq, sent_before=True)
+    assert fleet.pull(100) == []
+    fleet.pass_time(1.1)
+    attempts = [(lease.seq, lease.attempt) for lease in fleet.leases()]
+    assert attempts == [(1, 2), (2, 1)], "the actor finished the second one after it met us"
+
+
+def test_marks_that_come_after_the_actor_end_what_it_sent_again(fleet: FakeFleet) -> None:
+    fleet.publish()
+    fleet.join("a", last_seq=2)
+    fleet.push("a", 1, sent_before=True)
+    fleet.push("a", 2, sent_before=True)
+    fleet.open(session=2, marks=(mark("a", 1),))
+    assert fleet.delivery("a").acknowledged == 1
+    assert fleet.pull(100, session=2) == []  # held back: another session may have it
+    fleet.pass_time(1.1)
+    assert [lease.seq for lease in fleet.leases(session=2)] == [2]
+
+
+def test_an_actors_alive_may_be_ahead_of_the_hello_that_a_new_broker_read(
+    running: FakeFleet,
+) -> None:
+    running.push("a", 1)
+    running.alive("a", last_seq=4, acknowledged=3, totals=Totals(consumed=2, stale=1))
+    assert running.delivery("a").accepted == 3
+    assert running.router.status(0.0).queue_batches == 0
+    assert ledger(running) == Ledger(produced=4, consumed=2, stale=1, held=1)
+
+
+def test_books_that_do_not_add_up_are_rejected(running: FakeFleet) -> None:
+    running.join("liar", acknowledged=3)
+    assert running.rejects("liar")[0].code is RejectCode.MALFORMED
+
+
+def test_a_draining_broker_accepts_and_grants_nothing(running: FakeFleet) -> None:
+    running.push("a", 1)
+    running.router.drain()
+    running.push("a", 2)
+    assert running.delivery("a").accepted == 1
+    assert not running.router.is_drained
+    [lease] = running.pull(100)
+    running.pull(100, confirmed=lease.number)
+    assert running.router.is_drained
+
+
+def test_a_hello_whose_books_are_wrong_does_not_end_the_actor_that_lives(
+    running: FakeFleet,
+) -> None:
+    running.join("a", incarnation=2, acknowledged=9)
+    running.push("a", 1)
+    assert running.delivery("a").accepted == 1
+
+
+def test_an_incarnation_with_open_batches_never_comes_back(running: FakeFleet) -> None:
+    running.push("a", 1)
+    for incarnation in range(2, 20):
+        running.join("a", incarnation=incarnation)
+    running.join("a", incarnation=1)
+    assert running.rejects("a")[-1].code is RejectCode.SUPERSEDED
+    [lease] = running.pull(5)
+    running.pull(5, confirmed=lease.number)
+    assert ledger(running).consumed == 1
+
+
+def test_what_a_goodbye_leaves_behind_counts_as_dropped(running: FakeFleet) -> None:
+    running.push("a", 1)
+    running.goodbye("a", last_seq=3)
+    assert ledger(running) == Ledger(produced=3, dropped=2, held=1)
+
+
+def test_an_actor_that_stays_silent_for_long_is_given_up(running: FakeFleet) -> None:
+    running.alive("a", last_seq=2)
+    running.pass_time(601.0, step_s=1.0)
+    assert running.router.status(running.now_s).actors == []
+    assert ledger(running) == Ledger(produced=2, dropped=2)
+    running.alive("a", last_seq=2)
+    assert running.rejects("a") == []
+    running.push("a", 1)
+    assert running.delivery("a").accepted == 1
+
+
+def test_a_payload_above_the_limit_is_rejected_and_blocks_nothing() -> None:
+    limits = DecodeLimits(max_payload_bytes=3000)
+    fleet = FakeFleet(Router(RouterConfig(limits=limits), 1, 0.0))
+    fleet.publish()
+    fleet.join("a")
+    fleet.push("a", 1, payload=bytes(3001))
+    assert fleet.rejects("a")[-1].code is RejectCode.OVERSIZED
+    fleet.push("a", 2)
+    assert fleet.delivery("a").accepted == 2
+
+
+def test_room_for_one_batch_wakes_one_actor() -> None:
+    fleet = FakeFleet(Router(RouterConfig(queue_env_steps=10), 1, 0.0))
+    fleet.publish()
+    for name in "abcd":
+        fleet.join(name)
+        fleet.push(name, 1)
+    fleet.pull(5)
+    woken = [name for name in "abcd" if fleet.delivery(name).gap]
+    assert woken == ["c"]
+
+
+def test_a_learners_mark_lets_an_actor_have_credit_again(fleet: FakeFleet) -> None:
+    fleet.publish()
+    fleet.join("a", last_seq=10, acknowledged=6, totals=Totals(consumed=6))
+    fleet.open(session=2, worker_index=1, marks=(mark("a", 10),))
+    credit = fleet.delivery("a").credit
+    assert credit is not None
+    assert credit.up_to == 14

@@ -1,0 +1,475 @@
+"""What the broker answers learners."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+from support.conversation import FakeFleet, mark, offered
+from support.examples import (
+    RUN,
+    make_manifest,
+    make_module,
+    make_payload,
+    make_policy_frame,
+    make_weights_frame,
+)
+
+from headrace.broker.config import RouterConfig
+from headrace.broker.routing.router import Router
+from headrace.protocol.errors import RejectCode
+from headrace.protocol.identity import PolicyVersion
+from headrace.protocol.messages import (
+    FleetReport,
+    HeldBatch,
+    LearnerProgress,
+    Ledger,
+    Offer,
+    Publish,
+    Pull,
+    Refusal,
+    Totals,
+    Want,
+    Welcome,
+)
+from headrace.protocol.topics import weights_topic
+
+
+@pytest.fixture
+def fleet() -> FakeFleet:
+    fleet = FakeFleet(Router(RouterConfig(), incarnation=77, now_s=0.0))
+    fleet.publish()
+    fleet.join("a")
+    return fleet
+
+
+def ledger(fleet: FakeFleet) -> Ledger:
+    books = fleet.router.status(fleet.now_s).ledger
+    ended = books.consumed + books.stale + books.rejected + books.dropped
+    assert books.produced == ended + books.held
+    return books
+
+
+def test_a_learner_is_welcomed_with_its_epoch(fleet: FakeFleet) -> None:
+    assert fleet.last(Welcome) == Welcome(broker=77, session=1, epoch=1)
+
+
+def test_a_repeated_hello_of_a_session_keeps_its_leases(fleet: FakeFleet) -> None:
+    fleet.push("a", 1)
+    fleet.pull(100)
+    fleet.open(session=1)
+    assert fleet.router.status(0.0).learners[0].unconfirmed == 1
+
+
+def test_batches_are_leased_as_far_as_the_learner_takes_them(fleet: FakeFleet) -> None:
+    for seq in (1, 2, 3):
+        fleet.push("a", seq)
+    assert [lease.seq for lease in fleet.pull(6)] == [1, 2]
+    assert [lease.seq for lease in fleet.pull(11)] == [3]
+
+
+def test_what_would_be_stale_next_time_is_leased_with_the_last_that_was_asked_for(
+    fleet: FakeFleet,
+) -> None:
+    for seq in (1, 2, 3):
+        fleet.push("a", seq)
+    fleet.publish(2)
+    fleet.push("a", 4)
+    assert [lease.seq for lease in fleet.pull(6)] == [1, 2, 3]
+    fleet.push("a", 5)
+    assert fleet.pull(6) == []
+
+
+def test_the_payload_is_the_actors_untouched(fleet: FakeFleet) -> None:
+    fleet.push("a", 1)
+    fleet.pull(5)
+    assert fleet.sent[-1].payloads == (make_payload(),)
+
+
+def test_a_confirmed_batch_is_consumed(fleet: FakeFleet) -> None:
+    fleet.push("a", 1)
+    fleet.push("a", 2)
+    fleet.pull(10)
+    fleet.pull(10, confirmed=1)
+    assert fleet.delivery("a").totals == Totals(consumed=1)
+    assert ledger(fleet) == Ledger(produced=2, consumed=1, held=1)
+    assert fleet.last(FleetReport).ledger == ledger(fleet)
+
+
+def test_batches_older_than_the_allowed_lag_are_stale(fleet: FakeFleet) -> None:
+    fleet.push("a", 1)  # version 1
+    fleet.publish(2)
+    fleet.push("a", 2)
+    fleet.publish(3)
+    [lease] = fleet.pull(100)
+    assert (lease.seq, lease.policy_lag) == (2, 1)
+    assert fleet.delivery("a").totals == Totals(stale=1)
+    assert ledger(fleet) == Ledger(produced=2, stale=1, held=1)
+
+
+def test_without_a_limit_nothing_is_stale() -> None:
+    fleet = FakeFleet(Router(RouterConfig(), 1, 0.0))
+    manifest = make_manifest(max_policy_lag=None)
+    fleet.publish(manifest=manifest)
+    fleet.join("a")
+    fleet.push("a", 1)
+    for number in range(2, 9):
+        fleet.publish(number, manifest=manifest)
+    assert fleet.pull(100)[0].policy_lag == 7
+
+
+def test_new_weights_go_to_all_and_a_new_policy_as_snapshots(fleet: FakeFleet) -> None:
+    fleet.publish(2)
+    [weights] = fleet.weights[weights_topic(RUN)]
+    assert weights.message.version == PolicyVersion(1, 2)
+    assert len(fleet.snapshots("a")) == 1
+    module = make_module(lookback=1)
+    fleet.publish(3, manifest=make_manifest(module=module))
+    assert len(fleet.snapshots("a")) == 2
+
+
+def test_an_offer_that_is_known_wants_nothing(fleet: FakeFleet) -> None:
+    fleet.publish(1)
+    assert fleet.last(Want) == Want(session=1, number=1, weights=False, policy=False)
+
+
+def test_two_runners_publish_one_version_once(fleet: FakeFleet) -> None:
+    fleet.open(session=2, worker_index=1)
+    fields = offered(2)
+    fleet.learner(Offer(session=1, **fields))
+    answered = len(fleet.all(Want))
+    fleet.learner(Offer(session=2, **fields))
+    assert len(fleet.all(Want)) == answered  # it waits for the first one's publish
+    fleet.learner(Publish(session=1, **fields), b"", make_weights_frame())
+    assert fleet.last(Want) == Want(session=2, number=2, weights=False, policy=False)
+    fleet.learner(Publish(session=2, **fields), b"", make_weights_frame())
+    assert len(fleet.weights[weights_topic(RUN)]) == 1
+
+
+def test_when_the_runner_that_was_asked_ends_the_next_one_publishes(fleet: FakeFleet) -> None:
+    fleet.open(session=2, worker_index=1)
+    fields = offered(2)
+    for session in (1, 2):
+        fleet.learner(Offer(session=session, **fields))
+    fleet.leave(session=1)
+    assert fleet.last(Want) == Want(session=2, number=2, weights=True, policy=False)
+
+
+def test_a_newer_version_need_not_wait_for_an_older_one(fleet: FakeFleet) -> None:
+    fleet.open(session=2, worker_index=1)
+    fleet.learner(Offer(session=1, **offered(2)))
+    fleet.learner(Offer(session=2, **offered(3)))
+    assert fleet.last(Want) == Want(session=2, number=3, weights=True, policy=False)
+
+
+def test_a_runner_that_comes_late_with_a_passed_version_begins_no_epoch(fleet: FakeFleet) -> None:
+    fleet.publish(5)
+    fleet.open(session=2, worker_index=1)
+    for previous in (None, PolicyVersion(1, 2), PolicyVersion(0, 9)):
+        fields: dict[str, Any] = {**offered(3), "weights_digest": "3" * 8}
+        fleet.learner(Offer(session=2, previous=previous, **fields))
+        assert fleet.last(Want) == Want(session=2, number=3, weights=False, policy=False)
+    assert fleet.router.status(0.0).version == "1.5"
+
+
+def test_a_number_that_goes_back_with_other_weights_begins_a_new_epoch(fleet: FakeFleet) -> None:
+    fleet.publish(5)
+    fields: dict[str, Any] = {**offered(2), "session": 1, "weights_digest": "f" * 8}
+    fleet.learner(Offer(previous=PolicyVersion(1, 5), **fields))
+    assert fleet.last(Welcome).epoch == 2
+    fleet.learner(Publish(**fields), b"", make_weights_frame())
+    assert fleet.router.status(0.0).version == "2.2"
+
+
+def test_one_session_tells_all_that_the_run_is_to_end(fleet: FakeFleet) -> None:
+    fleet.open(session=2, worker_index=1)
+    fleet.pull(5, session=2)
+    assert not fleet.last(FleetReport).stopping
+    fleet.learner(Pull(session=1, lease_up_to_steps=0, confirmed=0, stopping=True))
+    fleet.pull(5, session=2)
+    assert fleet.last(FleetReport).stopping
+
+
+def test_an_epoch_that_an_actor_knows_is_topped(fleet: FakeFleet) -> None:
+    fleet.alive("a", version=PolicyVersion(4, 9))
+    assert fleet.last(Welcome).epoch == 5
+    assert fleet.router.status(0.0).version == "5.1"
+    assert fleet.weights[weights_topic(RUN)][-1].message.version == PolicyVersion(5, 1)
+
+
+def test_a_learner_that_knows_a_newer_epoch_is_granted_one_above_it() -> None:
+    fleet = FakeFleet(Router(RouterConfig(), 1, 0.0))
+    fleet.open(newest_epoch=6)
+    assert fleet.last(Welcome).epoch == 7
+
+
+def test_batches_of_an_older_epoch_are_stale(fleet: FakeFleet) -> None:
+    fleet.push("a", 1)
+    fleet.leave()
+    fleet.publish(1, session=2, learner_run="run-2")
+    assert fleet.pull(100, session=2) == []
+    assert ledger(fleet) == Ledger(produced=1, stale=1)
+
+
+def test_a_second_learner_is_refused_while_the_first_lives(fleet: FakeFleet) -> None:
+    fleet.open(session=2, learner_run="run-2")
+    refusal = fleet.last(Refusal)
+    assert refusal.code is RejectCode.LEARNER_EXISTS
+    assert "takeover" in refusal.reason
+
+
+def test_a_takeover_ends_the_first_learner(fleet: FakeFleet) -> None:
+    fleet.open(session=2, learner_run="run-2", takeover=True)
+    assert fleet.last(Welcome).epoch == 2
+    fleet.pull(5, session=1)
+    assert fleet.last(Refusal).code is RejectCode.UNKNOWN_SESSION
+
+
+def test_a_zombies_publish_is_refused(fleet: FakeFleet) -> None:
+    fleet.open(session=2, learner_run="run-2", takeover=True)
+    digest = make_policy_frame()[1]
+    message = Publish(session=1, number=9, weights_digest="9" * 8, policy_digest=digest)
+    fleet.learner(message, b"", make_weights_frame())
+    assert fleet.last(Refusal).code is RejectCode.UNKNOWN_SESSION
+    assert fleet.router.status(0.0).version == "1.1"
+
+
+def test_an_ended_sessions_batches_go_back_to_their_places(fleet: FakeFleet) -> None:
+    for seq in (1, 2):
+        fleet.push("a", seq)
+    fleet.pull(10)
+    fleet.push("a", 3)
+    fleet.leave()
+    fleet.open(session=2)
+    leases = fleet.pull(100, session=2)
+    assert [(lease.seq, lease.attempt) for lease in leases] == [(1, 2), (2, 2), (3, 1)]
+
+
+def test_a_silent_session_ends(fleet: FakeFleet) -> None:
+    fleet.push("a", 1)
+    fleet.pull(5)
+    fleet.pass_time(11.0)
+    status = fleet.router.status(fleet.now_s)
+    assert (status.learners, status.queue_batches) == ([], 1)
+
+
+def test_what_a_returning_session_took_is_not_leased_again(fleet: FakeFleet) -> None:
+    for seq in (1, 2):
+        fleet.push("a", seq)
+    fleet.pull(10)
+    fleet.open(session=2, marks=(mark("a", 1),))
+    assert [lease.seq for lease in fleet.pull(100, session=2)] == [2]
+    assert ledger(fleet) == Ledger(produced=2, consumed=1, held=1)
+
+
+def test_what_was_lost_on_its_way_to_a_learner_is_leased_again_and_no_second_attempt(
+    fleet: FakeFleet,
+) -> None:
+    for seq in (1, 2, 3):
+        fleet.push("a", seq)
+    fleet.pull(15)
+    marks, held = (mark("a", 0),), (HeldBatch(0, 1),)
+    fleet.open(session=2, former=1, marks=marks, held=held)
+    leases = fleet.pull(100, session=2)
+    assert [(lease.number, lease.seq, lease.attempt) for lease in leases] == [(2, 2, 1), (3, 3, 1)]
+    fleet.pull(100, session=2, confirmed=1)
+    assert ledger(fleet) == Ledger(produced=3, consumed=1, held=2)
+    fleet.pull(100, session=2, confirmed=3)
+    assert ledger(fleet) == Ledger(produced=3, consumed=3)
+
+
+def test_what_a_session_holds_returns_to_the_queue_when_its_process_ends(fleet: FakeFleet) -> None:
+    fleet.push("a", 1)
+    fleet.pull(15)
+    fleet.open(session=2, former=1, marks=(mark("a", 0),), held=(HeldBatch(0, 1),))
+    fleet.open(session=3)
+    [lease] = fleet.pull(100, session=3)
+    assert (lease.seq, lease.attempt) == (1, 2)
+
+
+def test_a_held_batch_that_names_no_mark_is_refused(fleet: FakeFleet) -> None:
+    fleet.open(session=2, held=(HeldBatch(0, 1),))
+    assert fleet.last(Refusal).code is RejectCode.MALFORMED
+
+
+def test_a_lease_tells_what_has_ended(fleet: FakeFleet) -> None:
+    for seq in (1, 2):
+        fleet.push("a", seq)
+    fleet.pull(5)
+    [lease] = fleet.pull(10, confirmed=1)
+    assert (lease.seq, lease.ended) == (2, 1)
+
+
+def test_a_batch_that_three_sessions_did_not_survive_is_poison(fleet: FakeFleet) -> None:
+    fleet.push("a", 1)
+    for session in (2, 3, 4):
+        fleet.open(session=session)
+        assert len(fleet.pull(5, session=session)) == 1
+    fleet.open(session=5)
+    assert fleet.pull(5, session=5) == []
+    assert fleet.rejects("a")[-1].code is RejectCode.POISON
+    [letter] = fleet.dead_letters
+    assert (letter.batch.actor, letter.batch.seq) == ("a", 1)
+    assert bytes(letter.payload) == make_payload()
+    assert ledger(fleet) == Ledger(produced=1, rejected=1)
+
+
+def test_all_batches_of_an_actor_go_to_one_session_in_order(fleet: FakeFleet) -> None:
+    fleet.open(session=2, worker_index=1)
+    for name in "bcdefgh":
+        fleet.join(name)
+    for session in (1, 2):
+        fleet.pull(1000, session=session)
+    for seq in (1, 2, 3):
+        for name in "abcdefgh":
+            fleet.push(name, seq)
+    taken: dict[str, set[int]] = {}
+    for session in (1, 2):
+        leases = fleet.leases(session)
+        for name in {lease.actor for lease in leases}:
+            assert [lease.seq for lease in leases if lease.actor == name] == [1, 2, 3]
+            taken.setdefault(name, set()).add(session)
+    assert all(len(sessions) == 1 for sessions in taken.values())
+    assert set().union(*taken.values()) == {1, 2}
+
+
+@pytest.mark.parametrize(
+    ("policy", "weights"),
+    [
+        (b"\x80", make_weights_frame()),
+        (make_policy_frame(make_manifest(run="other-run"))[0], make_weights_frame()),
+        (make_policy_frame()[0], b"rubbish"),
+        (make_policy_frame()[0], b"\x80"),
+        (make_policy_frame()[0], b"\x81\xaedefault_policy\x80"),
+        (make_policy_frame()[0], b"\x81\xaedefault_policy\x81\xa1w\x01"),
+        (b"", make_weights_frame()),
+    ],
+)
+def test_a_publish_that_is_not_what_it_says_is_refused(policy: bytes, weights: bytes) -> None:
+    fleet = FakeFleet(Router(RouterConfig(), 1, 0.0))
+    fleet.open()
+    digest = make_policy_frame()[1]
+    message = Publish(session=1, number=1, weights_digest="1" * 8, policy_digest=digest)
+    fleet.learner(message, policy, weights)
+    assert fleet.last(Refusal).code in (RejectCode.INVALID_POLICY, RejectCode.MALFORMED)
+    assert fleet.router.status(0.0).version is None
+
+
+def test_queued_batches_that_a_new_policy_cannot_use_are_dropped(fleet: FakeFleet) -> None:
+    fleet.push("a", 1)
+    wider = make_module()
+    columns = (msgspec.structs.replace(wider.columns[0], shape=(6,)), *wider.columns[1:])
+    fleet.publish(2, manifest=make_manifest(module=make_module(columns=columns)))
+    assert ledger(fleet) == Ledger(produced=1, dropped=1)
+
+
+def test_another_run_drops_what_was_queued_for_the_old_one(fleet: FakeFleet) -> None:
+    fleet.push("a", 1)
+    fleet.leave()
+    fleet.publish(
+        1, session=2, manifest=make_manifest(run="run-b"), learner_run="run-2", run="run-b"
+    )
+    assert ledger(fleet) == Ledger(produced=1, dropped=1)
+
+
+def test_a_learners_progress_is_shown(fleet: FakeFleet) -> None:
+    progress = LearnerProgress(4000, 1, 23.5)
+    fleet.learner(Pull(session=1, lease_up_to_steps=0, confirmed=0, progress=progress))
+    assert fleet.router.status(0.0).learners[0].progress == progress
+
+
+def test_rubbish_from_a_learner_is_counted(fleet: FakeFleet) -> None:
+    fleet.router.on_learner([b"x", b"\xc1"], 0.0)
+    fleet.router.on_learner([b"x"], 0.0)
+    assert fleet.router.status(0.0).rejects == {"malformed": 2}
+
+
+def test_an_actor_whose_batches_are_always_stale_is_advised(fleet: FakeFleet) -> None:
+    for seq in range(1, 11):
+        fleet.push("a", seq, version=PolicyVersion(0, 0))
+    fleet.pull(100)
+    [actor] = fleet.router.status(0.0).actors
+    assert (actor.stale, "too slow" in actor.advice) == (10, True)
+
+
+def test_a_session_that_takes_nothing_is_given_nothing(fleet: FakeFleet) -> None:
+    fleet.open(session=2, worker_index=1)
+    for seq in (1, 2, 3):
+        fleet.push("a", seq)
+    assert len(fleet.pull(100, session=2)) == 3
+
+
+def test_a_report_tells_the_newest_lease_so_that_a_lost_one_is_noticed(fleet: FakeFleet) -> None:
+    fleet.push("a", 1)
+    fleet.pull(5)
+    fleet.pull(5)
+    assert fleet.last(FleetReport).last_lease == 1
+
+
+def test_a_session_that_never_came_back_is_counted_for_the_next_broker() -> None:
+    """It may have trained on what is still to be sent again."""
+    fleet = FakeFleet(Router(RouterConfig(), 1, 0.0))
+    fleet.open(session=2, former=1, sessions=2)
+    fleet.open(session=3, worker_index=1)  # a new process in the place of the one that died
+    assert fleet.last(FleetReport).sessions == 3
+    again = FakeFleet(Router(RouterConfig(), 2, 0.0))
+    again.join("a", last_seq=1)
+    again.publish(session=4, former=2, sessions=3)
+    again.open(session=5, worker_index=1, former=3, sessions=3)
+    again.push("a", 1, sent_before=True)
+    assert again.pull(100, session=4) == []
+    again.now_s = 4.0
+    [lease] = again.pull(100, session=4)
+    assert lease.attempt == 2
+    again.now_s = 61.0
+    again.pull(100, session=4)
+    assert again.last(FleetReport).sessions == 2
+
+
+def test_a_late_publish_of_a_passed_version_is_ignored(fleet: FakeFleet) -> None:
+    fleet.open(session=2, worker_index=1)
+    for number in (5, 6):
+        fields = offered(number)
+        fleet.learner(Offer(session=1, **fields))
+    for number in (6, 5):
+        fields = offered(number)
+        fleet.learner(Publish(session=1, **fields), b"", make_weights_frame())
+    assert fleet.router.status(0.0).version == "1.6"
+
+
+def test_a_broker_that_is_new_to_a_learner_run_keeps_its_epoch() -> None:
+    fleet = FakeFleet(Router(RouterConfig(), 1, 0.0))
+    fleet.join("a", version=PolicyVersion(3, 7), last_seq=1)
+    fleet.open(granted_epoch=3)
+    assert fleet.last(Welcome).epoch == 3
+    fleet.publish(7)
+    fleet.push("a", 1, version=PolicyVersion(3, 7))
+    assert [lease.policy_lag for lease in fleet.pull(5)] == [0]
+
+
+def test_weights_of_nobody_we_know_begin_an_epoch_above_them(fleet: FakeFleet) -> None:
+    fleet.join("b", version=PolicyVersion(1, 50))
+    assert fleet.router.status(0.0).version == "2.1"
+
+
+def test_an_epoch_beyond_belief_is_not_believed(fleet: FakeFleet) -> None:
+    fleet.alive("a", version=PolicyVersion(2**32, 1))
+    fleet.open(session=2, learner_run="run-2", newest_epoch=2**32, takeover=True)
+    assert fleet.router.status(0.0).version == "1.1"
+    assert fleet.rejects("a")[-1].code is RejectCode.MALFORMED
+    assert fleet.last(Refusal).code is RejectCode.MALFORMED
+
+
+def test_a_learner_of_another_wire_version_is_told(fleet: FakeFleet) -> None:
+    header = {"kind": "learner_hello", "wire": 9, "session": 12}
+    fleet.router.on_learner([b"x", msgspec.msgpack.encode(header)], 0.0)
+    fleet.flush()
+    assert fleet.last(Refusal).code is RejectCode.UNSUPPORTED_VERSION
+    assert fleet.last(Refusal).session == 12
+
+
+def test_a_mark_above_what_was_produced_counts_as_what_was(fleet: FakeFleet) -> None:
+    fleet.push("a", 1)
+    fleet.open(session=2, marks=(mark("a", 2**40),))
+    assert ledger(fleet) == Ledger(produced=1, consumed=1)
