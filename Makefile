@@ -1,12 +1,4 @@
-# make demo   sets everything up, and trains CartPole on a broker, a learner and two actors
-# make test   sets everything up, and passes the tests; WORKERS=0 in one process
-# make clients  builds and tests the C++ and the JavaScript client; make toolchains installs
-#               what that takes on Debian
-# make check  lint and types
-# make light  installs without extras, and starts what a broker's host needs
-# make bench  measures headrace against what people use today; ONLY=ingest for one benchmark
-# make chaos  breaks headrace on purpose for hours; ONLY=partitions, SEED=2, LENGTH=--short for less
-# make vectors  writes test vectors for new kinds of messages
+# `make` says what there is.
 
 PYTHON ?= python3
 VENV := .venv
@@ -14,17 +6,45 @@ BIN := $(VENV)/bin
 SEED ?= 1
 WORKERS ?= 2
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+PYTEST := $(BIN)/python -m pytest --ignore=tests/clients --numprocesses=$(WORKERS)
+PROTOCOL := protocol/*,*/protocol/*
 
-.PHONY: demo test clients toolchains light check bench chaos vectors clean
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-long test-all clients toolchains light check docs chaos compat nightly \
+	bench vectors pictures clean
+
+help:
+	@echo "make demo      sets everything up, and trains CartPole on a broker, a learner"
+	@echo "               and two actors"
+	@echo "make test      sets everything up, and passes the tests; WORKERS=0 in one process"
+	@echo "make test-all  the same, with the tests that train or wait for processes"
+	@echo "make check     lint, types and spelling"
+	@echo "make clients   builds and tests the C++ and the JavaScript client;"
+	@echo "               make toolchains installs what that takes on Debian"
+	@echo "make docs      builds the documentation into build/site, with strict links"
+	@echo "make light     installs without extras, and starts what a broker's host needs"
+	@echo "make chaos     breaks headrace on purpose for hours; LENGTH=--short for minutes,"
+	@echo "               ONLY=partitions for one scenario, SEED=2 for other faults"
+	@echo "make compat    runs the learner's tests with other Ray releases"
+	@echo "make nightly   what takes too long for each change: chaos and compat"
+	@echo "make bench     measures headrace against its alternatives; ONLY=ingest for one"
+	@echo "make vectors   writes test vectors for new kinds of messages"
+	@echo "make pictures  draws the pictures of the documentation"
+	@echo "make clean     removes what the others made"
 
 demo: $(VENV)/.run
 	$(BIN)/headrace up examples/cartpole.toml --seed $(SEED) --overwrite
 
 test: $(VENV)/.dev
 	$(BIN)/coverage erase
-	$(BIN)/python -m pytest --ignore=tests/clients --numprocesses=$(WORKERS) \
-		--cov --cov-report=term:skip-covered --cov-fail-under=90
-	$(BIN)/coverage report --include='protocol/**,typings/headrace/protocol/**' --fail-under=100 --skip-covered
+	$(PYTEST) -m "not slow" --cov --cov-report=
+	$(BIN)/coverage report --include='$(PROTOCOL)' --fail-under=100 --skip-covered
+
+test-long: $(VENV)/.dev
+	$(PYTEST) -m slow --cov --cov-append --cov-report=
+
+test-all: test test-long
+	$(BIN)/coverage report --fail-under=97 --skip-covered
 
 # A client whose toolchain is not there is skipped, unless CI is "true".
 clients: $(VENV)/.dev
@@ -38,29 +58,43 @@ toolchains:
 
 # The broker on a host of its own: no torch, no Ray, no Gymnasium.
 light:
-	rm -rf build/light && $(PYTHON) -m venv build/light
+	rm -rf build/light build/lib build/bdist.*
+	$(PYTHON) -m venv build/light
 	build/light/bin/python -m pip install --quiet --disable-pip-version-check \
 		--constraint constraints.txt .
 	build/light/bin/headrace broker --help > build/light/help.txt
 	build/light/bin/headrace status --help >> build/light/help.txt
 	build/light/bin/python -c "import importlib.util as u; \
 		assert not [m for m in ('torch', 'ray', 'gymnasium', 'onnxruntime') if u.find_spec(m)]"
-	rm -rf build
+	rm -rf build/light build/lib build/bdist.*
 
 check: $(VENV)/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
+	$(BIN)/codespell
 	$(BIN)/mypy
 	$(BIN)/pyright
 
-bench: $(VENV)/.run
-	$(BIN)/python -W ignore -m benchmarks $(ONLY)
+docs: $(VENV)/.dev
+	$(BIN)/python -m docs.site
+	$(BIN)/zensical build --clean --strict
 
 chaos: $(VENV)/.dev
 	PYTHONPATH=tests $(BIN)/python -m chaos --seed $(SEED) $(LENGTH) $(ONLY)
 
+compat: $(VENV)/.dev
+	PYTHONPATH=tests $(BIN)/python -m compat $(ONLY)
+
+nightly: chaos compat
+
+bench: $(VENV)/.run
+	$(BIN)/python -W ignore -m benchmarks $(ONLY)
+
 vectors: $(VENV)/.dev
 	PYTHONPATH=tests $(BIN)/python -m support.vectors
+
+pictures: $(VENV)/.dev
+	$(BIN)/python -m docs.pictures
 
 clean:
 	rm -rf $(VENV) build dist runs

@@ -1,11 +1,13 @@
-"""What runs beside a simulator: the client, the policy and the collector.
+"""Everything that runs beside a simulator: client, policy, agents and collectors.
 
-Names are loaded when they are first used: the client needs neither ONNX Runtime nor Gymnasium.
+May import `protocol`; each folder's docstring lists what else it may import. Names load lazily,
+because the client needs neither ONNX Runtime nor Gymnasium.
 """
 
 from __future__ import annotations
 
 import importlib
+import warnings
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -16,13 +18,12 @@ if TYPE_CHECKING:
     from headrace.actors.inference.policy_client import PolicyClient
     from headrace.actors.policy.onnx_policy import OnnxPolicy
     from headrace.actors.recording.step_result import StepResult
-    from headrace.actors.recording.vector_recorder import BatchRecorder
+    from headrace.actors.recording.vector_recorder import VectorRecorder
     from headrace.actors.simulators.collector import Collector
     from headrace.protocol.zeromq.invitation_file import load_invitation
 
 _MODULES = {
     "Agent": "headrace.actors.agents.agent",
-    "BatchRecorder": "headrace.actors.recording.vector_recorder",
     "Client": "headrace.actors.connection.client",
     "ClientConfig": "headrace.actors.connection.config",
     "Collector": "headrace.actors.simulators.collector",
@@ -30,12 +31,13 @@ _MODULES = {
     "PolicyClient": "headrace.actors.inference.policy_client",
     "StepResult": "headrace.actors.recording.step_result",
     "VectorAgent": "headrace.actors.agents.vector_agent",
+    "VectorRecorder": "headrace.actors.recording.vector_recorder",
     "load_invitation": "headrace.protocol.zeromq.invitation_file",
 }
+_FORMER_NAMES = {"BatchRecorder": "VectorRecorder"}
 
 __all__ = [
     "Agent",
-    "BatchRecorder",
     "Client",
     "ClientConfig",
     "Collector",
@@ -43,11 +45,15 @@ __all__ = [
     "PolicyClient",
     "StepResult",
     "VectorAgent",
+    "VectorRecorder",
     "load_invitation",
 ]
 
 
 def __getattr__(name: str) -> Any:
+    if name in _FORMER_NAMES:
+        former, name = name, _FORMER_NAMES[name]
+        warnings.warn(f"{former} was renamed {name}", DeprecationWarning, stacklevel=2)
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(importlib.import_module(_MODULES[name]), name)

@@ -1,4 +1,4 @@
-"""What headrace promises of its speed, measured against what people use today.
+"""Benchmarks of headrace against the tools that are used today.
 
 `python -m benchmarks [NAME …]` runs all benchmarks, or some; results go to `results/`.
 """

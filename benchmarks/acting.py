@@ -32,7 +32,7 @@ _MEASURED_S = 0.3
 
 def rows() -> list[Row]:
     """Measures small and large networks for one and eight observations."""
-    torch.set_num_threads(1)  # an actor has one core, and ONNX Runtime is given one thread too
+    torch.set_num_threads(1)  # an actor has one core, and ONNX Runtime gets one thread too
     measured: list[Row] = []
     for name, space in _NETWORKS:
         module, exported = export_policy(space)
@@ -65,7 +65,7 @@ def _act(
 
 
 def _forward(module: TorchRLModule, observations: Any) -> Callable[[], float]:
-    """What RLlib's runner does with the module for one step, without its connectors."""
+    """Returns the time of the module's part of a step in RLlib's runner, without connectors."""
     distribution = cast("Any", module).get_exploration_action_dist_cls()
 
     def forward() -> None:

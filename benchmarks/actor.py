@@ -1,4 +1,4 @@
-"""Env steps per second of one collector process, against RLlib's own runner stepping the same."""
+"""Env steps per second of one collector process, against RLlib's own runner."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _TRAIN_BATCH = 40_000
 
 
 def run() -> list[Row]:
-    """Measures one environment, eight that step together, and the policy by itself."""
+    """Measures one environment, eight that step together, and the policy alone."""
     return [_compare(1), _compare(8), *acting.rows()]
 
 
@@ -63,7 +63,7 @@ def _compare(environments: int) -> Row:
 
 
 class _Counted:
-    """Environments that count their steps, and rest while the other side is measured."""
+    """Environments that count their steps, and pause while the other side is measured."""
 
     def __init__(self, environment: Environment) -> None:
         self._environment = environment
@@ -102,7 +102,7 @@ def _collecting(environments: int) -> Generator[_Counted]:
 
 
 def _sample(address: str) -> None:
-    """A learner that takes what comes and trains nothing."""
+    """Runs a learner that takes every batch and does not train."""
     own: dict[str, Any] = {"address": address, "run": RUN}
     config = PPOConfig().environment(_ENV, env_config={"headrace": own})
     config.env_runners(num_env_runners=0).training(train_batch_size_per_learner=_TRAIN_BATCH)

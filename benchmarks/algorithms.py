@@ -1,6 +1,6 @@
-"""Every algorithm in every way that RLlib runs it, through the broker, until it has learned.
+"""Every algorithm in every mode of RLlib, through the broker, until it has learned.
 
-Takes about an hour, and is not part of `make bench`: name it.
+Takes about an hour, and runs in `make bench` only by name.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _TWO_REMOTE = {"num_env_runners": 2}
 
 
 def run() -> list[Row]:
-    """Trains each case once; `theirs` is empty, since what is asked is that it learns in time."""
+    """Trains each case once; `theirs` is empty, since the target is learning in time."""
     rows: list[Row] = []
     for trial in trials():
         outcome = run_trial(trial)
@@ -92,7 +92,7 @@ def _two_ways(
 
 
 def _waiting_trials() -> list[Trial]:
-    """A return that random actions reach: what is asked is that training begins at all."""
+    """Returns cases with a return that random actions reach: only the start is tested."""
     makers = (("PPO", ppo), ("APPO", appo), ("IMPALA", impala), ("DQN", dqn))
     return [
         Trial(f"{name}, actors 60 s late", _CARTPOLE, make, 20, 300, head_start_s=60.0)

@@ -1,4 +1,4 @@
-"""What passes through a broker, accepted, credited and validated, against libzmq's own proxy."""
+"""Throughput of a broker that accepts, credits and validates, against libzmq's own proxy."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from headrace.protocol.trajectory import pack_batch
 from headrace.protocol.zeromq.client_socket import encrypt
 
 _CASES = (("4 KiB", 3, 20), ("64 KiB", 71, 20), ("1 MiB", 58, 400))
-"""Episodes and steps whose columns take about so much."""
+"""A size, and the episodes and steps whose columns take about that much."""
 _BYTES = 128 * 1024 * 1024
 _SMALL_BYTES = 16 * 1024 * 1024
 _CLIENTS = 4
@@ -57,7 +57,7 @@ def _compare(case: str, payload: bytes, env_steps: int, validates: bool) -> Row:
 def pull_megabytes_per_s(
     go: Connection, source: zmq.Socket[bytes], payload: bytes, count: int
 ) -> float:
-    """Has so many messages pushed, and returns how fast they came."""
+    """Requests `count` messages, and returns their rate in MB/s."""
     go.send(count)
     started_s = time.perf_counter()
     for _ in range(count):
@@ -66,7 +66,7 @@ def pull_megabytes_per_s(
 
 
 def take_megabytes_per_s(link: BrokerLink, payload: bytes, env_steps: int, count: int) -> float:
-    """Takes so many batches, and returns how fast they came."""
+    """Takes `count` batches, and returns their rate in MB/s."""
     started_s = time.perf_counter()
     steps = 0
     while steps < count * env_steps:
@@ -86,7 +86,7 @@ def through_broker(
     journal: str = "",
     keys: KeyFolder | None = None,
 ) -> Generator[BrokerLink]:
-    """A link to a broker that clients push the payload to, as fast as credit allows."""
+    """Yields a link to a broker to which clients push the payload as fast as credit allows."""
     stop, stopped = pipe()
     path = str(keys.path) if keys is not None else ""
     with broker_process(validates=validates, journal=journal, keys=path) as address:
@@ -113,7 +113,10 @@ def through_broker(
 def through_proxy(
     payload: bytes, key: ServerKey | None = None, peer: Invitation | None = None
 ) -> Generator[tuple[Connection, zmq.Socket[bytes]]]:
-    """What a process pushes through libzmq's own proxy in another one; with keys, encrypted."""
+    """Yields the two ends of a path through libzmq's own proxy; with keys, encrypted.
+
+    The pipe requests messages from the process that pushes them, and the socket receives them.
+    """
     ours, theirs = pipe()
     go, told = pipe()
     source: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.PULL)
@@ -130,7 +133,7 @@ def through_proxy(
 
 
 def serve_encrypted(socket: zmq.Socket[bytes], key: ServerKey) -> None:
-    """Encrypts a socket's connections; nobody asks who connects."""
+    """Encrypts a socket's connections, without an authenticator."""
     socket.set(zmq.CURVE_SERVER, 1)
     socket.set(zmq.CURVE_PUBLICKEY, key.public_key.encode())
     socket.set(zmq.CURVE_SECRETKEY, key.secret_key.encode())
@@ -150,7 +153,7 @@ def _proxy(announce: Connection, key: ServerKey | None) -> None:
 def push_when_told(
     address: str, payload: bytes, told: Connection, invitation: Invitation | None = None
 ) -> None:
-    """Pushes as many messages as it is told, again and again."""
+    """Pushes as many messages as each request on the pipe asks for."""
     sink: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.PUSH)
     if invitation is not None:
         encrypt(sink, invitation)

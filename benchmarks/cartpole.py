@@ -1,10 +1,10 @@
-"""CartPole-shaped experience and weights, made once: the pipes are measured, not the simulator."""
+"""CartPole-shaped experience and weights, made once, so that only transport is measured."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from headrace.learner.connection.session import OfferedWeights
+from headrace.learner.connection.weights_offer import OfferedWeights
 from headrace.protocol.arrays import Array
 from headrace.protocol.flow_control import Flow
 from headrace.protocol.manifest import (
@@ -31,7 +31,7 @@ _OBSERVATION = TensorSpec("obs", "float32", (4,))
 
 
 def make_batch(episodes: int, steps: int, *, are_over: bool = True) -> TrajectoryBatch:
-    """Returns a batch of so many episodes of so many steps."""
+    """Returns a batch of `episodes` episodes with `steps` steps each."""
     rng = np.random.default_rng(0)
     rows = episodes * steps
     whole = (float(steps), 1.0) if are_over else (np.nan, np.nan)
@@ -53,7 +53,7 @@ def make_batch(episodes: int, steps: int, *, are_over: bool = True) -> Trajector
 
 
 def make_manifest(flow: Flow, weights_bytes: int = 300_000) -> Manifest:
-    """Returns a manifest for `make_batch`, with one weight tensor of about so many bytes."""
+    """Returns a manifest for `make_batch`, with one weight tensor of about `weights_bytes`."""
     graph = PolicyGraph(
         observations=(_OBSERVATION,),
         noise_size=2,
@@ -74,7 +74,7 @@ def make_manifest(flow: Flow, weights_bytes: int = 300_000) -> Manifest:
 
 
 class ScriptedWeights:
-    """Versions of weights for a manifest, ready to be offered."""
+    """Versions of weights for a manifest, ready to offer."""
 
     def __init__(self, manifest: Manifest) -> None:
         self._frame = encode_policy(Policy(manifest, {DEFAULT_MODULE: b"graph"}))

@@ -24,7 +24,7 @@ _TRAIN_BATCH = 4000
 _TRAIN_S = 0.5
 _WARM_UPDATES, _UPDATES = 4, 12
 _CAPACITY = 1.5
-"""How much the clients can make, over what the learner takes when it never waits."""
+"""The clients' capacity, relative to the demand of a learner that never waits."""
 _SLOW_STEPS_PER_S = 20.0
 
 
@@ -41,7 +41,7 @@ class Scenario:
 
 
 def run() -> list[Row]:
-    """Measures each scenario once: what is asked is a bound, not a comparison."""
+    """Measures each scenario once, since the target is a bound, not a comparison."""
     rows: list[Row] = []
     demand = _TRAIN_BATCH / _TRAIN_S
     for clients in _CLIENTS:

@@ -1,4 +1,4 @@
-"""CartPole whose observations lack the velocities: a policy needs memory."""
+"""CartPole without velocities in its observations: a policy needs memory."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ ID = "benchmarks.hidden_velocities:CartPoleWithoutVelocities-v0"
 
 
 class CartPoleWithoutVelocities(gym.ObservationWrapper[Any, Any, Any]):
-    """Shows positions only."""
+    """Observes positions only."""
 
     def __init__(self, **arguments: Any) -> None:
         super().__init__(CartPoleEnv(**arguments))

@@ -23,7 +23,8 @@ from headrace.actors.connection.client import Client
 from headrace.actors.inference.policy_server import PolicyServer
 from headrace.actors.policy.onnx_policy import OnnxPolicy
 from headrace.learner.connection.link import BrokerLink
-from headrace.learner.connection.session import LearnerIdentity, OfferedWeights
+from headrace.learner.connection.session import LearnerIdentity
+from headrace.learner.connection.weights_offer import OfferedWeights
 from headrace.learner.runner.module_weights import ModuleWeights
 from headrace.protocol.flow_control import OffPolicyFlow
 from headrace.protocol.manifest import (
@@ -44,7 +45,7 @@ _SPACE = gym.spaces.Box(-1.0, 1.0, (4,), np.float32)
 
 
 def run() -> list[Row]:
-    """Measures the median time from a request to its action, by how many ask at once."""
+    """Measures the median time from a request to its action, by number of connections."""
     rows: list[Row] = []
     with _policy_server() as served, _echo() as echoed:
         for connections in _CONNECTIONS:
@@ -112,7 +113,7 @@ def _load(endpoint: str) -> Generator[Connection]:
 
 @contextmanager
 def _learner(address: str) -> Generator[None]:
-    """Publishes once, and takes everything."""
+    """Publishes once, and takes every batch."""
     module, exported = export_policy(_SPACE)
     weights = {DEFAULT_MODULE: ModuleWeights(module).arrays(exported.parameters)}
     flow = OffPolicyFlow(sample_env_steps=20_000)
@@ -155,7 +156,7 @@ def _echo_all(announce: Connection) -> None:
 
 
 class _Connection:
-    """One simulator: an episode whose requests are prepared."""
+    """One simulator: an episode with prepared requests."""
 
     def __init__(self, context: zmq.Context[zmq.Socket[bytes]], endpoint: str, name: str) -> None:
         self.socket = context.socket(zmq.DEALER)
@@ -180,7 +181,7 @@ class _Connection:
         return True
 
     def receive(self) -> float:
-        """Takes an answer; returns how long it took."""
+        """Receives an answer; returns its latency in seconds."""
         header = self.socket.recv_multipart()[0]
         waited_s = time.perf_counter() - self._sent_at_s
         kind = msgspec.msgpack.decode(header)["kind"]
@@ -190,7 +191,7 @@ class _Connection:
 
 
 def _ask(endpoint: str, told: Connection) -> None:
-    """Has so many connections ask, each as soon as it has its answer; tells the median in µs."""
+    """Runs connections that each send the next request at once; reports their median in µs."""
     context: zmq.Context[zmq.Socket[bytes]] = zmq.Context.instance()
     round_number = 0
     while True:

@@ -1,4 +1,4 @@
-"""Env steps per second into `sample()`, with episodes built, against RLlib's external runner."""
+"""Env steps per second into `sample()`, including episodes, against RLlib's external runner."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from headrace.learner.runner.env_runner import BrokerEnvRunner
 from headrace.protocol.trajectory import pack_batch
 
 _CASES = ((25, 20), (1, 200), (20, 200))
-"""Episodes in a message, and steps in an episode."""
+"""Episodes per message, and steps per episode."""
 _OUR_STEPS, _THEIR_STEPS = 400_000, 10_000
 _CLIENTS = 2
 

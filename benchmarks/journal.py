@@ -1,4 +1,4 @@
-"""What a broker with a journal takes, against appending the same bytes to a file and syncing."""
+"""Throughput of a broker with a journal, against appending the same bytes to a synced file."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _CASES = (("4 KiB", 3, 20), ("64 KiB", 71, 20), ("1 MiB", 58, 400))
 _BYTES = 64 * 1024 * 1024
 _SMALL_BYTES = 8 * 1024 * 1024
 _GROUPS = (1, 32)
-"""Batches for each sync: one, and as many as the learner takes at once."""
+"""Batches per sync: one, and as many as the learner takes at once."""
 
 
 def run() -> list[Row]:
@@ -45,7 +45,7 @@ def _compare(case: str, payload: bytes, env_steps: int, group: int) -> Row:
 
 
 def _append(path: Path, payload: bytes, count: int, group: int) -> float:
-    """Returns how fast batches are appended, with a sync after each group of them."""
+    """Returns the rate of appending batches in MB/s, with a sync after each group."""
     file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     header = b"h" * 150
     started_s = time.perf_counter()

@@ -1,8 +1,8 @@
 """Scripted clients: real actor sessions with simulators that only take time.
 
-All clients of a load share one set of sockets; the broker cannot tell. They begin batches when they
-may, with the newest weights, close them as the manifest says, and stamp the version that they began
-with.
+All clients of a load share one set of sockets, which the broker cannot see. They begin batches when
+credit allows, with the newest weights, close them as the manifest says, and stamp the version that
+they began with.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class _Begun:
 
 @dataclass
 class _Actor:
-    """One client, and the batch that it will close at `due_s` after so many steps."""
+    """One client, and its open batch, which closes at `due_s` with `steps` steps."""
 
     session: ActorSession
     steps_per_s: float
@@ -54,14 +54,14 @@ class _Actor:
 
 
 class Payloads:
-    """Payload frames by env steps: one chunk of that length, or always the same frame."""
+    """Payload frames by env steps: one chunk of that length, or always one fixed frame."""
 
     def __init__(self, fixed: tuple[bytes, int] | None = None) -> None:
         self.fixed = fixed
         self._by_steps: dict[int, bytes] = {}
 
     def of(self, env_steps: int) -> tuple[bytes, int]:
-        """Returns a payload and the env steps in it."""
+        """Returns a payload and its number of env steps."""
         if self.fixed is not None:
             return self.fixed
         if env_steps not in self._by_steps:
@@ -104,14 +104,14 @@ class Load:
                 encrypt(made, invitation)
             made.connect(endpoint)
         self._payloads = payloads
-        # One after the other: a broker's queue to one socket holds two snapshots, and all share it.
+        # One at a time: the broker's queue to one socket holds two snapshots, and all share it.
         self._joining = deque(self._actors)
         self._join_next()
         self._due: list[tuple[float, bytes]] = []
         self._presence_due_s = 0.0
 
     def run(self, stop: Connection) -> None:
-        """Serves until something arrives at `stop`; answers with `Totals` by actor."""
+        """Runs until something arrives at `stop`; answers with `Totals` by actor."""
         poller = zmq.Poller()
         for source in (self._control, self._weights):
             poller.register(source, zmq.POLLIN)
@@ -162,7 +162,7 @@ class Load:
         return set(self._actors)
 
     def _look(self, name: bytes, now_s: float) -> None:
-        """Begins a batch if that is possible, and cuts one where newer weights do."""
+        """Begins a batch if possible, or cuts the open one if newer weights do."""
         actor = self._actors[name]
         session, begun = actor.session, actor.begun
         if begun is None:
@@ -188,7 +188,7 @@ class Load:
         self._close_after(max(1, min(credit.fragment_steps, in_time)), name, actor, begun)
 
     def _close_after(self, steps: int, name: bytes, actor: _Actor, begun: _Begun) -> None:
-        """Plans the end of a batch: a step that was begun is finished, as simulators do."""
+        """Plans the end of a batch, after the step in progress, as simulators do."""
         due_s = begun.at_s + steps / actor.steps_per_s
         if due_s != actor.due_s:
             actor.steps, actor.due_s = steps, due_s
@@ -226,5 +226,5 @@ def run_load(
     stop: Connection,
     invitation: Invitation | None = None,
 ) -> None:
-    """A load process."""
+    """Runs a load in its process."""
     Load(address, speeds, payloads, invitation).run(stop)

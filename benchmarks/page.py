@@ -1,4 +1,4 @@
-"""The page of tables in `docs/`, from the results that are there."""
+"""The page of tables in `docs/`, made from the stored results."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from benchmarks.report import RESULTS, Result, text_of
 PAGE = Path(__file__).parents[1] / "docs" / "benchmark-results.md"
 _HEAD = """# Benchmark results
 
-Written by `make bench`; [benchmarks.md](benchmarks.md) says what is measured. `ours / theirs` is
-the median over the pairs of one run, then the smallest and the largest.
+Written by `make bench`; [benchmarks.md](benchmarks.md) describes the benchmarks. `ours / theirs` is
+the median over the pairs of one run, followed by the smallest and the largest value.
 """
 
 

@@ -1,4 +1,4 @@
-"""Two things measured in turn, so that a noisy machine is as noisy for both."""
+"""Two sides measured in turn, so that noise of the machine affects both alike."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Row(msgspec.Struct, frozen=True):
     """One line of a result.
 
     Attributes:
-        ours, theirs: medians, in `unit`; theirs is None where there is nothing to compare with.
+        ours, theirs: medians, in `unit`; theirs is None without a comparison.
         ratio: median over the pairs of ours / theirs, with the smallest and the largest.
     """
 
@@ -49,5 +49,5 @@ def compare(case: str, unit: str, ours: Measure, theirs: Measure, pairs: int = P
 
 
 def alone(case: str, unit: str, value: float) -> Row:
-    """Returns a row without anything to compare with."""
+    """Returns a row without a comparison."""
     return Row(case, value, None, unit)

@@ -1,6 +1,6 @@
 """The same 64 KiB through headrace's broker, Redis and a gRPC stream: one producer, one consumer.
 
-Needs `pip install redis grpcio` and a redis-server; what is missing is left out, and said.
+Needs `pip install redis grpcio` and a redis-server; a missing one is skipped with a message.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from benchmarks.processes import free_port, pipe, running
 from headrace.protocol.trajectory import pack_batch
 
 _EPISODES, _STEPS = 71, 20
-"""Whose columns take 64 KiB."""
+"""Their columns take 64 KiB."""
 _MESSAGES = 2048
 _PIPELINED = 32
 _KEY = "pipe"
@@ -35,7 +35,7 @@ Rate = Callable[[], float]
 
 
 def run() -> list[Row]:
-    """Measures each pipe that is installed; ours is credited and acknowledged beside."""
+    """Measures each installed pipe against ours, which also credits and acknowledges."""
     rows: list[Row] = []
     payload = pack_batch(make_batch(_EPISODES, _STEPS))
     peers: dict[str, Callable[[bytes], AbstractContextManager[Rate]]] = {
@@ -45,7 +45,7 @@ def run() -> list[Row]:
     for name, peer in peers.items():
         missing = _missing(name)
         if missing:
-            print(f"pipes: {name} left out: install {missing}")
+            print(f"pipes: {name} skipped: install {missing}")
             continue
         for validates in (True, False):
             how = "validated" if validates else "not validated"

@@ -1,4 +1,4 @@
-"""Pong's pictures on their way to the learner: bytes and speed, stacked by whom, and with LZ4."""
+"""Bytes and speed of Pong's pictures: stacked by simulator or policy, with and without LZ4."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class _KeepingClient(Client):
 
 
 class _PausingEnvironment(SingleEnvironment):
-    """Counts its steps, and rests while another one is measured."""
+    """Counts its steps, and pauses while another one is measured."""
 
     def __init__(self, env: gymnasium.Env[Any, Any]) -> None:
         super().__init__(env)
@@ -88,7 +88,7 @@ class _PausingEnvironment(SingleEnvironment):
 
 @dataclass
 class _Actor:
-    """An actor that runs, and what it is measured by."""
+    """A running actor, with the client and environment that it is measured by."""
 
     client: _KeepingClient
     environment: _PausingEnvironment
@@ -107,7 +107,7 @@ class _Actor:
 
 @contextmanager
 def _acting(*, frames_sent: int, compression: str) -> Generator[_Actor]:
-    """An actor whose simulator gives so many pictures at once; its learner trains nothing."""
+    """Runs an actor that sends `frames_sent` pictures per step, and a learner without training."""
     environment = _PausingEnvironment(_stacked(frames_sent))
     with (
         broker_process() as address,
@@ -144,7 +144,7 @@ def _screen(frames: int) -> gymnasium.spaces.Box:
 
 
 def _sample(address: str, frames_sent: int, compression: str) -> None:
-    """A learner that takes what comes and trains nothing."""
+    """Runs a learner that takes every batch and does not train."""
     config = make_config(address, frames=FRAMES // frames_sent, compression=compression)
     config.environment(observation_space=_screen(frames_sent))
     config.training(train_batch_size_per_learner=_TRAIN_BATCH)
@@ -154,7 +154,7 @@ def _sample(address: str, frames_sent: int, compression: str) -> None:
 
 
 def _sizes(name: str, actor: _Actor) -> list[Row]:
-    """Returns what the newest batch takes, and how long LZ4 works on it, per env step."""
+    """Returns the newest batch's bytes, and LZ4's time for it, per env step."""
     payload, env_steps = pack_batch(actor.client.batch), actor.client.env_steps
     compression, compressed = compress("lz4", payload)
 

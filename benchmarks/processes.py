@@ -1,4 +1,4 @@
-"""Brokers and loads as processes of their own, as they are in use."""
+"""Brokers and loads as separate processes, as in production."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _START_S = 60.0
 
 @contextmanager
 def running(target: Callable[..., None], *arguments: Any) -> Generator[BaseProcess]:
-    """A process that runs `target`, and is ended afterwards."""
+    """Runs `target` in a process, which is ended afterwards."""
     process = _SPAWN.Process(target=target, args=arguments, daemon=True)
     process.start()
     try:
@@ -34,7 +34,7 @@ def running(target: Callable[..., None], *arguments: Any) -> Generator[BaseProce
 
 @contextmanager
 def broker_process(*, keys: str = "", journal: str = "", **router: Any) -> Generator[str]:
-    """A broker; gives its address."""
+    """Runs a broker; yields its address."""
     ours, theirs = _SPAWN.Pipe()
     with running(_serve, theirs, keys, journal, router):
         if not ours.poll(_START_S):
@@ -43,7 +43,7 @@ def broker_process(*, keys: str = "", journal: str = "", **router: Any) -> Gener
 
 
 def pipe() -> tuple[Connection, Connection]:
-    """Both ends of a pipe, of which one goes to a process."""
+    """Returns both ends of a pipe; pass one to a process."""
     ours, theirs = _SPAWN.Pipe()
     return ours, theirs
 
@@ -64,7 +64,7 @@ def _serve(announce: Connection, keys: str, journal: str, router: dict[str, Any]
 
 
 def free_port() -> int:
-    """Returns a port that is free now, for servers that cannot choose one themselves."""
+    """Returns a port that is free now, for servers that cannot choose their own."""
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))
         return int(found.getsockname()[1])

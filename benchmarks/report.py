@@ -1,4 +1,4 @@
-"""Results as JSON files, and as tables for people."""
+"""Results as JSON files and as printed tables."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _PACKAGES = ("ray", "torch", "pyzmq", "msgpack", "msgpack-numpy", "numpy", "onnx
 
 
 class Result(msgspec.Struct, frozen=True):
-    """What one benchmark found."""
+    """The rows of one benchmark, and the versions that they were measured with."""
 
     benchmark: str
     versions: dict[str, str]
@@ -50,7 +50,7 @@ def show(result: Result) -> None:
 
 
 def text_of(value: float | None) -> str:
-    """Returns a number with three digits, or all of those before the point."""
+    """Returns a number with three significant digits, or all digits before the point."""
     if value is None:
         return ""
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"

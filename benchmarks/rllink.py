@@ -1,4 +1,4 @@
-"""RLlib's external runner and a client of it: what people use today."""
+"""RLlib's external runner and its client: the usual tools today."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def make_config(**env_config: Any) -> PPOConfig:
 
 @contextmanager
 def server() -> Generator[tuple[EnvRunnerServerForExternalInference, int]]:
-    """A server that listens, and its port."""
+    """Yields a listening server and its port."""
     port = free_port()
     with contextlib.redirect_stdout(io.StringIO()):
         runner = EnvRunnerServerForExternalInference(config=make_config(port=port), worker_index=0)
@@ -48,7 +48,7 @@ def server() -> Generator[tuple[EnvRunnerServerForExternalInference, int]]:
 
 
 def connect(port: int) -> socket.socket:
-    """Returns a connected client, once the server listens."""
+    """Returns a connected client as soon as the server listens."""
     pause = Event()
     while True:
         try:
@@ -82,7 +82,7 @@ def make_message(episodes: int, steps: int, kind: RLlink) -> dict[str, Any]:
 
 
 def push_messages(port: int, episodes: int, steps: int, go: Connection) -> None:
-    """A client process: sends as many messages as it is told, made once."""
+    """Runs a client process, which sends one prepared message as often as requested."""
     client = connect(port)
     message = make_message(episodes, steps, RLlink.EPISODES)
     while (count := go.recv()) is not None:
@@ -91,7 +91,7 @@ def push_messages(port: int, episodes: int, steps: int, go: Connection) -> None:
 
 
 def round_trips(port: int, episodes: int, steps: int, go: Connection) -> None:
-    """A client process: sends a fragment and waits for new weights, as often as it is told."""
+    """Runs a client process, which at each request sends a fragment and awaits new weights."""
     client = connect(port)
     message = make_message(episodes, steps, RLlink.EPISODES_AND_GET_STATE)
     while go.recv() is not None:

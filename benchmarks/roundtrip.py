@@ -1,4 +1,4 @@
-"""From a finished fragment to new weights at the simulator, against RLlib's external runner."""
+"""The time from a finished fragment to new weights, against RLlib's external runner."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _EPISODES, _STEPS = 20, 200
 
 
 def run() -> list[Row]:
-    """Measures a fragment of 4,000 steps; nobody trains in between."""
+    """Measures a fragment of 4,000 steps, without training in between."""
     with _ours() as our_trip, _theirs() as their_trip:
         return [compare("4,000 steps, default MLP", "s", our_trip, their_trip)]
 
@@ -37,7 +37,7 @@ def _ours() -> Generator[Callable[[], float]]:
         config.training(train_batch_size_per_learner=_EPISODES * _STEPS)
         runner = BrokerEnvRunner(config=config, worker_index=0)
 
-        weights = runner.module.get_state()  # what a learner passes on; nobody trains here
+        weights = runner.module.get_state()  # stands for a learner's; there is no training here
 
         def learn() -> None:
             with contextlib.suppress(LearnerStopping):
@@ -88,7 +88,7 @@ def _timed(go: Connection) -> float:
 
 
 def _push_and_wait(address: str, told: Connection) -> None:
-    """Pushes a fragment when it is told to, and answers when newer weights are decoded."""
+    """Pushes a fragment at each request, and answers when newer weights are decoded."""
     batch = make_batch(_EPISODES, _STEPS)
     with Client(address, actor="benchmark") as client:
         client.policy_update()

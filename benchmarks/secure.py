@@ -1,7 +1,7 @@
-"""What passes through a broker with keys, against PUSH and PULL with CURVE and nothing between.
+"""Throughput of a broker with keys, against PUSH connected directly to PULL with CURVE.
 
-Whatever is between has to decrypt and to encrypt, which takes as much time again as both ends do:
-what libzmq's own proxy reaches on this machine is the most that there is.
+Any intermediary must decrypt and encrypt, which takes as much time again as both ends do:
+libzmq's own proxy shows the most that this machine can reach.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _SMALL_BYTES = 8 * 1024 * 1024
 
 
 def run() -> list[Row]:
-    """Measures each size, and what a proxy reaches."""
+    """Measures each size, through the broker and through a proxy."""
     rows: list[Row] = []
     for name, episodes, steps in _CASES:
         rows += _compare(name, pack_batch(make_batch(episodes, steps)), episodes * steps)

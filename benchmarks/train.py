@@ -1,4 +1,4 @@
-"""CartPole with PPO to a mean return of 450: seconds, against RLlib's own ways of sampling."""
+"""Seconds and env steps until PPO reaches 450 on CartPole, against RLlib's own sampling."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ _ENV = "CartPole-v1"
 _RETURN, _LIMIT_S = 450.0, 400.0
 _SEEDS = (1, 2, 3)
 _POLICY_LAGS = (1, 0)
-"""With 1, the default, the fleet goes on while the learner trains; RLlib's own runners wait."""
+"""With 1, the default, the fleet continues while the learner trains; RLlib's runners wait."""
 
 Train = Callable[[int], Training]
 
 
 def run() -> list[Row]:
-    """Trains with each seed in turn; settings are the same for all."""
+    """Trains with each seed in turn, with the same settings for all sides."""
     others: dict[str, Train] = {
         "RLlib, local runner": lambda seed: _native(seed, runners=0),
         "RLlib, 2 remote runners": lambda seed: _native(seed, runners=2),
@@ -110,6 +110,6 @@ def _train_with_rllink(seed: int, port: int, told: Connection) -> None:
 
 
 def _act_for_rllink(port: int) -> None:
-    # It knows no end but that of its connection.
+    # The client ends only with its connection.
     with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(ConnectionError):
         _dummy_external_client(port=port)

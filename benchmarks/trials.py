@@ -1,4 +1,4 @@
-"""Whole trainings: a broker, actors and a driver, each a process, until a return is reached."""
+"""Complete training runs: a broker, actors and a driver as processes, until a target return."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from headrace.learner.runner.env_runner import BrokerEnvRunner
 from headrace.protocol.identity import PolicyVersion
 
 _RAY_CPUS = 8
-"""Ray only counts them: every remote runner, learner and aggregator wants one."""
+"""Ray only counts them: every remote runner, learner and aggregator requests one."""
 _END_S = 60.0
 
 MakeConfig = Callable[[], AlgorithmConfig]
@@ -35,14 +35,14 @@ MakeConfig = Callable[[], AlgorithmConfig]
 
 @dataclass(frozen=True)
 class Trial:
-    """What to train, and until when.
+    """A training run, its target and its limits.
 
     Attributes:
-        make_config: without environment and runners; a function of a module, since it travels to
-            the driver's process.
+        make_config: without environment and runners; a module-level function, since it is pickled
+            for the driver's process.
         runners: for `config.env_runners()`.
         learners: for `config.learners()`.
-        head_start_s: the driver begins so long before the first actor.
+        head_start_s: time from the driver's start to the first actor's.
     """
 
     name: str
@@ -59,11 +59,11 @@ class Trial:
 
 
 class Training(msgspec.Struct, frozen=True):
-    """How a training ended.
+    """The result of a training run.
 
     Attributes:
-        wall_s: from before the algorithm was built.
-        since_data_s: from the first sampled step.
+        wall_s: time since before the algorithm was built.
+        since_data_s: time since the first sampled step.
     """
 
     reached: bool
@@ -74,11 +74,11 @@ class Training(msgspec.Struct, frozen=True):
 
 
 class Outcome(msgspec.Struct, frozen=True):
-    """How a trial ended.
+    """The result of a trial.
 
     Attributes:
         versions_rise: whether no actor ever saw an older version after a newer one.
-        versions: how many different ones the first actor saw.
+        versions: how many different versions the first actor saw.
     """
 
     name: str
@@ -88,7 +88,7 @@ class Outcome(msgspec.Struct, frozen=True):
 
 
 def run_trial(trial: Trial) -> Outcome:
-    """Trains; returns when the target is reached, or time is up."""
+    """Trains until the target is reached or time is up."""
     driver, driver_end = pipe()
     watches: list[Connection] = []
     with broker_process() as address, ExitStack() as stack:
@@ -106,11 +106,11 @@ def run_trial(trial: Trial) -> Outcome:
 
 
 def wait_for_training(driver: Connection, process: BaseProcess, limit_s: float) -> Training:
-    """Returns what the driver tells.
+    """Returns the driver's result.
 
     Raises:
-        RuntimeError: it died.
-        TimeoutError: it told nothing for two minutes longer than it may train.
+        RuntimeError: the driver died.
+        TimeoutError: it sent nothing within its time limit and two minutes.
     """
     ready = connection.wait([driver, process.sentinel], limit_s + 120)
     if not ready:
@@ -140,7 +140,7 @@ def _drive(trial: Trial, address: str, told: Connection) -> None:
 def train_until(
     config: AlgorithmConfig, target_return: float, limit_s: float, told: Connection, *, seed: int
 ) -> None:
-    """Trains in a process of its own; tells `Training`, and None once all has ended."""
+    """Trains in a process of its own; sends `Training`, and None once Ray has shut down."""
     ray.init(num_cpus=_RAY_CPUS, include_dashboard=False, logging_level=logging.ERROR)
     started_s = time.monotonic()
     algorithm = config.debugging(log_level="ERROR", seed=seed).build_algo()
@@ -166,7 +166,7 @@ def train_until(
 
 
 def _act(env: str, address: str, index: int, told: Connection) -> None:
-    """An actor that looks at the versions that come; answers when it is told to stop."""
+    """Runs an actor that watches policy versions; reports them when it is asked to stop."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     stop = threading.Event()
     with Client(address, actor=f"actor-{index}") as client:

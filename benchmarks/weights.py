@@ -1,7 +1,7 @@
-"""From a learner's publish to weights applied by all subscribers, against bare PUB and SUB.
+"""The time from a learner's publish until all subscribers apply it, against bare PUB and SUB.
 
 Each subscriber has a SUB socket of its own, so that the broker really sends n copies. Combinations
-of more than 2 GB a publish are left out.
+of more than 2 GB per publish are left out.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ Trip = Callable[[], float]
 
 
 def run() -> list[Row]:
-    """Measures each fan-out and size, and how much the largest one delivers."""
+    """Measures the time of each fan-out and size, and the bytes per second that it delivers."""
     rows: list[Row] = []
     for count in _SUBSCRIBERS:
         for megabytes in _MEGABYTES:
@@ -83,7 +83,7 @@ def _through_broker(count: int, megabytes: float) -> Generator[Trip]:
             return time.perf_counter() - started_s
 
         try:
-            trip()  # joins them
+            trip()  # all subscribers join
             yield trip
         finally:
             link.close()
@@ -146,7 +146,7 @@ def _receive_bare(port: int, count: int, told: Connection) -> None:
 
 
 def _subscribe(address: str, count: int, told: Connection) -> None:
-    """Subscribers that decode what they get, and tell when all have applied the same version."""
+    """Runs subscribers that decode the weights; reports when all have applied a version."""
     endpoints, context = BrokerAddress.parse(address), _context(count)
     push, control = context.socket(zmq.PUSH), context.socket(zmq.SUB)
     push.connect(endpoints.ingest)

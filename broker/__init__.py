@@ -1,7 +1,7 @@
 """The broker: a pure router inside a thin poll loop.
 
-`service` is the loop, `effect_runner` acts for the router, and each folder is a layer of what they
-use. May import `protocol`. Names are loaded when they are first used.
+`service` is the loop, `effect_runner` performs the router's effects, and each folder is one layer
+below them. May import `protocol`. Names are imported lazily.
 """
 
 from __future__ import annotations

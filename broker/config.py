@@ -1,33 +1,34 @@
-"""What an operator may set on a broker."""
+"""A broker's configuration."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from headrace.broker.access.policing import ConductLimits
+from headrace.broker.access.policing import PolicingLimits
 from headrace.protocol.endpoints import DEFAULT_ADDRESS
 from headrace.protocol.limits import MIB, DecodeLimits
 
 
 @dataclass(frozen=True)
 class RouterConfig:
-    """Times and bounds of the router.
+    """The router's timeouts and limits.
 
     Attributes:
-        queue_env_steps, queue_bytes: bounds of the queue; above them batches are not accepted and
+        queue_env_steps, queue_bytes: bounds of the queue; beyond them batches are not accepted and
             stay with their actors.
-        actor_timeout_s: an actor that was silent for so long gets no credit.
-        forget_s: an actor that was silent for so long has died; what it held is lost with it.
-        session_timeout_s: a learner session that was silent for so long has ended.
-        reclaim_s: how long after its start a broker holds back retransmitted batches for the
-            learner session that may already have taken them.
+        actor_timeout_s: an actor that has been silent this long gets no credit.
+        forget_s: an actor that has been silent this long is considered dead, and its undelivered
+            batches lost.
+        session_timeout_s: a learner session that has been silent this long has ended.
+        reclaim_s: how long after startup a broker holds back retransmitted batches for the learner
+            session that may already have taken them.
         max_attempts: leases of one batch before it counts as poison.
-        validates: whether batches are decoded and compared with the manifest at the door; without,
-            a bad one is found by the learner.
-        beacon_s: time between beacons.
-        conduct: what each peer with a key may do.
-        snapshot_repeat_s: shortest time before an actor that stays behind gets its snapshot again;
-            it doubles with each repetition.
+        validates: whether batches are decoded and checked against the manifest on arrival;
+            otherwise the learner finds the bad ones.
+        beacon_s: interval between beacons.
+        policing: rate limits and quarantine for each peer with a key.
+        snapshot_repeat_s: initial interval after which an actor that is still behind is sent its
+            snapshot again; it doubles with each repetition.
     """
 
     queue_env_steps: int = 2_000_000
@@ -41,7 +42,7 @@ class RouterConfig:
     beacon_s: float = 1.0
     snapshot_repeat_s: float = 5.0
     limits: DecodeLimits = field(default_factory=DecodeLimits)
-    conduct: ConductLimits = field(default_factory=ConductLimits)
+    policing: PolicingLimits = field(default_factory=PolicingLimits)
 
 
 @dataclass(frozen=True)
@@ -50,13 +51,14 @@ class BrokerConfig:
 
     Attributes:
         address: see `BrokerAddress.parse`; port 0 lets the system choose.
-        http_address: host:port of health and status; empty for none.
-        drain_s: after SIGTERM, how long learners may still take what is queued.
-        keys: the folder of `headrace keygen`, which only admits who was invited; empty for none.
-        journal: the folder of the journal; empty for none. With it, actors are done with a batch
-            once the disk has it.
-        journal_bytes: at this size batches are not accepted until some have ended.
-        dead_letters: the file that keeps batches which were given up; empty for none.
+        http_address: host:port of the status server; empty for none.
+        drain_s: after SIGTERM, how long learners may still take queued batches.
+        keys: the folder that `headrace keygen` created; only invited peers are admitted. Empty for
+            none.
+        journal: the folder of the journal; empty for none. With a journal, a batch is acknowledged
+            once it is on disk.
+        journal_bytes: at this size no batch is accepted until others have ended.
+        dead_letters: the file for batches that were given up; empty for none.
     """
 
     address: str = DEFAULT_ADDRESS

@@ -1,4 +1,4 @@
-"""Does what the router wants done."""
+"""Performs the effects that the router returns."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ from headrace.protocol.zeromq.frames import send
 _LOG = logging.getLogger("headrace.broker")
 
 
-class Performer:
-    """Sends, logs, stores and keeps; the places for it that are None are not asked for."""
+class EffectRunner:
+    """Sends, logs and stores; without a journal or dead-letter file it skips their effects."""
 
     def __init__(
         self,
@@ -39,7 +39,7 @@ class Performer:
         self._wall_clock = wall_clock
 
     def perform(self, effect: Effect, sockets: BrokerSockets) -> None:
-        """Does one thing."""
+        """Performs one effect."""
         match effect:
             case PublishControl(topic, message):
                 send(sockets.control, (topic, encode_header(message)))

@@ -13,16 +13,16 @@ from pathlib import Path
 
 import zmq
 
-from headrace.broker.access.authenticator import Gate, make_gate
+from headrace.broker.access.authenticator import Authenticator, make_authenticator
 from headrace.broker.config import BrokerConfig
-from headrace.broker.effect_runner import Performer
+from headrace.broker.effect_runner import EffectRunner
 from headrace.broker.journal.dead_letters import DeadLetterFile
 from headrace.broker.journal.files import JournalFiles
 from headrace.broker.journal.thread import JournalThread
 from headrace.broker.journal.writer import JournalWriter
 from headrace.broker.routing.router import Router
 from headrace.broker.routing.status import BrokerStatus
-from headrace.broker.transport.broker_endpoints import Doors
+from headrace.broker.transport.broker_endpoints import BrokerEndpoints
 from headrace.protocol.endpoints import BrokerAddress
 from headrace.protocol.errors import ConfigError
 from headrace.protocol.identity import MAX_SAFE_INTEGER
@@ -46,7 +46,7 @@ class BrokerService:
         context: Context,
         clock: Clock = time.monotonic,
         wall_clock: Clock = time.time,
-        gate: Gate | None = None,
+        authenticator: Authenticator | None = None,
     ) -> None:
         self._config = config
         self._clock = clock
@@ -55,38 +55,38 @@ class BrokerService:
         self._stop_at_s: float | None = None
         self._tick_due_s = clock()
         with contextlib.ExitStack() as opened:
-            gate = gate or make_gate(config.keys, context)
-            opened.callback(gate.close)
+            authenticator = authenticator or make_authenticator(config.keys, context)
+            opened.callback(authenticator.close)
             self._journal = self._open_journal() if config.journal else None
             if self._journal is not None:
                 opened.callback(self._journal.close)
             address = BrokerAddress.parse(config.address)
-            self._doors = Doors(context, address, config.router.limits, gate)
-            opened.callback(self._doors.close)
+            self._endpoints = BrokerEndpoints(context, address, config.router.limits, authenticator)
+            opened.callback(self._endpoints.close)
             self._opened = opened.pop_all()
         if self._journal is not None:
-            self._doors.also_poll(self._journal.readable)
-        self._router.set_access(gate.access)
+            self._endpoints.also_poll(self._journal.readable)
+        self._router.set_permissions(authenticator.permissions)
         letters = DeadLetterFile(Path(config.dead_letters)) if config.dead_letters else None
-        self._performer = Performer(self._journal, letters, wall_clock)
+        self._effect_runner = EffectRunner(self._journal, letters, wall_clock)
 
     @property
     def address(self) -> BrokerAddress:
         """Where the four endpoints are bound."""
-        return self._doors.sockets.address
+        return self._endpoints.sockets.address
 
     def status(self) -> BrokerStatus:
-        """Returns the status, from any thread, as the loop sees it.
+        """Returns the status as the loop sees it; may be called from any thread.
 
         Raises:
-            TimeoutError: the loop does not answer; the broker is not healthy.
+            TimeoutError: the loop does not respond; the broker is unhealthy.
         """
         request: Future[BrokerStatus] = Future()
         self._status_requests.put(request)
         return request.result(timeout=_STATUS_TIMEOUT_S)
 
     def stop(self) -> None:
-        """Asks `run` to return once learners have taken what is queued, or after `drain_s`.
+        """Asks `run` to return once learners have taken the queued batches, or after `drain_s`.
 
         May be called from a signal handler.
         """
@@ -106,13 +106,13 @@ class BrokerService:
         return self._router.is_drained or self._clock() >= self._stop_at_s
 
     def _round(self, timeout_ms: int) -> None:
-        doors, router = self._doors, self._router
-        sockets, gate = doors.sockets, doors.gate
-        ready = doors.poll(timeout_ms)
+        endpoints, router = self._endpoints, self._router
+        sockets, authenticator = endpoints.sockets, endpoints.authenticator
+        ready = endpoints.poll(timeout_ms)
         now_s = self._clock()
-        self._look_at_the_journal()
-        if gate.requests in ready:
-            gate.answer_requests(lambda name: router.is_quarantined(name, now_s))
+        self._take_journal_news()
+        if authenticator.requests in ready:
+            authenticator.answer_requests(lambda name: router.is_quarantined(name, now_s))
         if sockets.learner in ready:
             self._take_messages(sockets.learner, router.on_learner, now_s)
         if sockets.control in ready:
@@ -121,13 +121,14 @@ class BrokerService:
             self._take_subscriptions(sockets.weights, router.on_weights_subscription, now_s)
         if sockets.ingest in ready:
             self._take_messages(sockets.ingest, router.on_ingest, now_s)
-        if doors.look(now_s):
-            router.set_access(gate.access)
+        endpoints.admit_by_capacity(now_s)
+        if endpoints.refresh_keys(now_s):
+            router.set_permissions(authenticator.permissions)
         if now_s >= self._tick_due_s:
             self._tick_due_s = now_s + _TICK_MS / 1000
             router.tick(now_s)
         for effect in router.take_effects(now_s):
-            self._performer.perform(effect, doors.sockets)
+            self._effect_runner.perform(effect, endpoints.sockets)
         while not self._status_requests.empty():
             self._status_requests.get().set_result(router.status(now_s))
 
@@ -137,14 +138,14 @@ class BrokerService:
         take: Callable[[Sequence[memoryview], float, str], None],
         now_s: float,
     ) -> None:
-        """Hands messages to the router, and hangs up on who is in quarantine."""
-        router, doors = self._router, self._doors
+        """Hands messages to the router, and disconnects quarantined peers."""
+        router, endpoints = self._router, self._endpoints
 
         def take_one(frames: Sequence[memoryview]) -> None:
-            name = doors.gate.name_of(frames)
+            name = endpoints.authenticator.name_of(frames)
             take(frames, now_s, name)
             if router.is_quarantined(name, now_s):
-                doors.hang_up(name, frames)
+                endpoints.shut_down(name, frames)
 
         _drain(socket, take_one)
 
@@ -154,26 +155,26 @@ class BrokerService:
         take: Callable[[bytes, bool, float], None],
         now_s: float,
     ) -> None:
-        """Subscribes whoever may be sent a topic, and tells the router."""
-        router, doors = self._router, self._doors
+        """Applies the subscriptions that are permitted, and passes them to the router."""
+        router, endpoints = self._router, self._endpoints
 
         def take_one(frames: Sequence[memoryview]) -> None:
             event = bytes(frames[0])
             topic = event[1:]
-            if event[:1] == b"\0":  # from nobody, if its subscriber has gone
+            if event[:1] == b"\0":  # without a sender, if its subscriber has gone
                 socket.set(zmq.UNSUBSCRIBE, topic)
                 take(topic, False, now_s)
                 return
-            name = doors.gate.name_of(frames)
-            if event[:1] == b"\1" and router.admits(name, topic, now_s):
-                socket.set(zmq.SUBSCRIBE, topic)  # for whom `event` came from
+            name = endpoints.authenticator.name_of(frames)
+            if event[:1] == b"\1" and router.admit_subscription(name, topic, now_s):
+                socket.set(zmq.SUBSCRIBE, topic)  # for the peer that sent `event`
                 take(topic, True, now_s)
             if router.is_quarantined(name, now_s):
-                doors.hang_up(name, frames)
+                endpoints.shut_down(name, frames)
 
         _drain(socket, take_one)
 
-    def _look_at_the_journal(self) -> None:
+    def _take_journal_news(self) -> None:
         journal = self._journal
         if journal is not None and journal.clear():
             self._router.on_stored(journal.committed)
@@ -187,13 +188,13 @@ class BrokerService:
         except OSError as error:
             raise ConfigError(f"cannot use {path} as a journal: {error}") from error
         if recovered:
-            _LOG.info("%d batches were recovered from %s", len(recovered), path)
+            _LOG.info("recovered %d batches from %s", len(recovered), path)
         self._router.keep_stored(recovered, newest_arrival)
         return JournalThread(writer)
 
 
 def _drain(socket: zmq.Socket[bytes], take: Callable[[Sequence[memoryview]], None]) -> None:
-    """Hands over what has arrived, up to a bound that keeps the other sockets served."""
+    """Passes waiting messages to `take`, up to a bound that keeps the other sockets served."""
     for _ in range(_MESSAGES_PER_ROUND):
         frames = receive(socket)
         if frames is None:

@@ -1,1 +1,1 @@
-"""How headrace is launched: the `headrace` command, and a whole run on one machine."""
+"""The `headrace` command, which can also launch a whole run on one machine."""

@@ -14,32 +14,32 @@ from headrace.protocol.spelling import nearest
 
 _COMMANDS = {
     "broker": "Routes trajectories from actors to a learner, and weights back.",
-    "learner": "Trains the run of a TOML file on what the broker delivers.",
+    "learner": "Trains a run described in a TOML file on the broker's batches.",
     "actor": "Steps a Gymnasium environment with the learner's newest policy.",
-    "policy-server": "Acts for simulators beside which no policy can run.",
-    "rllink-gateway": "Lets RLlib's own external clients (RLlink) feed the broker.",
-    "keygen": "Makes the keys of a broker that others can reach.",
+    "policy-server": "Serves actions to simulators that cannot run a policy themselves.",
+    "rllink-gateway": "Connects RLlib's external clients (RLlink) to the broker.",
+    "keygen": "Creates keys for a broker that other machines can reach.",
     "invite": "Invites an actor or a learner to a broker with keys.",
-    "revoke": "Takes an invitation back, without a restart.",
-    "conformance": "Plays the broker's part against a client, and tells what it does wrong.",
-    "status": "Shows who is connected to a broker, and how the run stands.",
-    "dead-letters": "Shows batches that were given up because learners died of them.",
+    "revoke": "Revokes an invitation, without a restart.",
+    "conformance": "Tests a client against a scripted broker and reports violations.",
+    "status": "Shows a broker's actors, learner and batch counts.",
+    "dead-letters": "Shows batches that were given up because learners crashed on them.",
     "journal": "Verifies and prints a broker's journal.",
     "up": "Starts a whole run on this machine: broker, learner and actors.",
 }
 _EPILOG = """\b
 Examples:
   headrace up run.toml                     a whole run on this machine
-  headrace broker                          the parts, each in a shell of its own,
+  headrace broker                          the parts, each in its own shell,
   headrace learner run.toml                in any order
   headrace actor --env CartPole-v1
   headrace actor --broker tcp://10.0.0.5:5555 --environments 8
-  headrace status --watch                  who is there, how fast, how fresh
+  headrace status --watch                  actors with rates and policy lag
 """
 
 
 class _LazyGroup(click.Group):
-    """Knows its commands by name, and loads one only to run it."""
+    """Lists commands by name, and imports one only to run it."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(_COMMANDS)
@@ -70,10 +70,10 @@ def headrace() -> None:
 
 
 def main() -> None:
-    """Runs the command line; errors of headrace become one line and a named exit code.
+    """Runs the command line; a HeadraceError becomes one line and a named exit code.
 
-    Environments and functions that are named may be modules of the present folder. It comes last,
-    so that no file of it takes the place of an installed package.
+    Environments and functions may be in modules of the current folder. It comes last in `sys.path`,
+    so that its files do not shadow installed packages.
     """
     sys.path.append(os.getcwd())
     try:
@@ -84,7 +84,7 @@ def main() -> None:
 
 
 def exit_code_of(error: HeadraceError) -> ExitCode:
-    """Returns the exit code that tells scripts what went wrong."""
+    """Returns the exit code for an error."""
     if isinstance(error, RefusedError):
         is_superseded = error.code is RejectCode.SUPERSEDED
         return ExitCode.SUPERSEDED if is_superseded else ExitCode.REFUSED

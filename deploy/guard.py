@@ -1,7 +1,7 @@
-"""Runs a broker in a child process, within a bound of memory, and starts it again when it dies.
+"""Runs a broker in a child process with a memory limit, and restarts it when it dies.
 
-One peer can make libzmq collect a message without end, whatever limits are set; nothing in the
-process can stop that. A broker that is killed loses nothing, so it is, and the next one goes on.
+A peer can make libzmq buffer an endless message, whatever limits are set, and nothing in the
+process can stop that. Killing a broker loses nothing, so the guard kills it and starts another.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
 
-from headrace.broker.host.process_memory import can_be_told, resident_bytes
+from headrace.broker.host.process_memory import is_supported, resident_bytes
 from headrace.deploy.exit_codes import ExitCode
 from headrace.deploy.process import STOP_ON_EOF_OPTION
 from headrace.protocol.errors import ConfigError
@@ -30,13 +30,13 @@ _MANY_DEATHS, _IN_S = 20, 10.0
 
 
 class BrokerGuard:
-    """One broker after another, at the same address; `run` once, `stop` from any thread."""
+    """Runs one broker after another at one address. Call `run` once; `stop` from any thread."""
 
     def __init__(
         self, arguments: Sequence[str], max_bytes: int, announce: Path | None = None
     ) -> None:
-        if not can_be_told():
-            raise ConfigError("--max-memory-mib needs Linux, where the memory of a process is told")
+        if not is_supported():
+            raise ConfigError("--max-memory-mib needs Linux, which reports a process's memory")
         self._arguments = list(arguments)
         self._max_bytes = max_bytes
         self._announce = announce or Path(tempfile.mkdtemp(prefix="headrace-")) / "broker.json"
@@ -44,11 +44,11 @@ class BrokerGuard:
         self._deaths: deque[float] = deque(maxlen=_MANY_DEATHS)
 
     def stop(self) -> None:
-        """Asks the broker to end as it would by itself, and `run` to return."""
+        """Asks the broker to shut down gracefully, and `run` to return."""
         self._stopping.set()
 
     def run(self) -> int:
-        """Returns the broker's exit status once it was stopped, or once it keeps dying."""
+        """Returns the broker's exit status once it was stopped, or CHILD_DIED if it keeps dying."""
         bound: list[str] = []
         while True:
             self._announce.unlink(missing_ok=True)
@@ -60,10 +60,10 @@ class BrokerGuard:
                 _LOG.error("the broker keeps dying (status %d): giving up", status)
                 return ExitCode.CHILD_DIED
             bound = self._bound()
-            _LOG.warning("the broker died (status %d) and is started again", status)
+            _LOG.warning("the broker died (status %d): restarting it", status)
 
     def _start(self, bound: Sequence[str]) -> subprocess.Popen[bytes]:
-        # The last of several equal options counts.
+        # If an option is repeated, the last one counts.
         own = [*bound, "--announce", str(self._announce), STOP_ON_EOF_OPTION]
         return subprocess.Popen(  # noqa: S603 - our own command line
             [sys.executable, "-m", "headrace.deploy", "broker", *self._arguments, *own],
@@ -72,7 +72,7 @@ class BrokerGuard:
         )
 
     def _bound(self) -> list[str]:
-        """Returns the options that make the next broker listen where this one did."""
+        """Returns the options that make the next broker listen at the same addresses."""
         found = json.loads(self._announce.read_text())
         http = (found["http"] or "").removeprefix("http://")
         return ["--address", found["address"], "--http", http]
@@ -85,7 +85,7 @@ class BrokerGuard:
             memory = resident_bytes(child.pid)
             if memory > self._max_bytes:
                 _LOG.error(
-                    "the broker has taken %d MiB, of %d: it is killed",
+                    "killing the broker: it uses %d MiB, more than %d",
                     memory // MIB,
                     self._max_bytes // MIB,
                 )

@@ -1,4 +1,4 @@
-"""Who listens without keys does so on this machine only."""
+"""Without keys, endpoints must be reachable from this machine only."""
 
 from __future__ import annotations
 
@@ -12,16 +12,19 @@ _KEYS = "make keys with `headrace keygen` and give --keys, or listen on 127.0.0.
 
 
 def require_loopback(endpoints: Sequence[str], instead: str = _KEYS) -> None:
-    """Refuses endpoints that other machines can reach; `instead` says what to do.
+    """Refuses endpoints that other machines can reach.
+
+    Args:
+        instead: advice for the error message.
 
     Raises:
-        ConfigError: one of them is; the sentence says what to do.
+        ConfigError: other machines can reach one of them.
     """
     open_to_others = [endpoint for endpoint in endpoints if not _is_local(endpoint)]
     if open_to_others:
         raise ConfigError(
             f"{open_to_others[0]} can be reached from other machines: {instead}; without keys "
-            "nothing is encrypted or authenticated, which only --insecure accepts"
+            "nothing is encrypted or authenticated, and only --insecure permits that"
         )
 
 

@@ -15,7 +15,7 @@ stop_on_eof = click.option(
     "stop_on_eof",
     is_flag=True,
     hidden=True,
-    help="Stop when standard input ends, as it does when the parent process is gone.",
+    help="Stop when standard input closes, as it does when the parent process ends.",
 )
 broker_address = click.option(
     "--broker",
@@ -28,12 +28,12 @@ join = click.option(
     type=click.Path(path_type=Path, dir_okay=False),
     envvar="HEADRACE_JOIN",
     show_envvar=True,
-    help="The file with an invitation, for a broker that has keys.",
+    help="Invitation file, for a broker with keys.",
 )
 keys = click.option(
     "--keys",
     default="headrace-keys",
     show_default=True,
     type=click.Path(path_type=Path, file_okay=False),
-    help="The folder of `headrace keygen`.",
+    help="Folder made by `headrace keygen`.",
 )

@@ -1,4 +1,4 @@
-"""What every command does as a process: logs, and stops when it is told to."""
+"""Process-level behaviour shared by all commands: logging, stop signals, the open-files limit."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ def configure_logging(*, is_verbose: bool) -> None:
 
 
 class _StderrHandler(logging.Handler):
-    """Writes to what standard error is now: a live view puts itself in its place."""
+    """Writes to the current `sys.stderr`, which a live view replaces."""
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
             print(self.format(record), file=sys.stderr)
-        except (OSError, ValueError):  # nobody reads it any more
+        except (OSError, ValueError):  # the reader has gone
             self.handleError(record)
 
 
 def raise_open_files_limit() -> int:
-    """Lets this process open as many files as the system allows; returns how many that are.
+    """Raises this process's limit of open files to the hard limit; returns the new limit.
 
-    Each peer of a broker takes one per connection, and the usual soft limit is 1,024.
+    Each connection of a broker's peer takes one, and the usual soft limit is 1,024.
     """
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
@@ -47,15 +47,15 @@ def raise_open_files_limit() -> int:
 
 
 def on_stop_signal(stop: Callable[[], None], *, stop_on_eof: bool = False) -> None:
-    """Calls `stop` in a thread at SIGINT and SIGTERM, and, if asked to, when standard input ends.
+    """Calls `stop` in a thread on SIGINT and SIGTERM, and optionally when standard input closes.
 
-    Not in the handler: the main thread may hold the lock that `stop` takes, such as that of the
-    event that it is about to wait for.
+    It is not called in the handler, since the main thread may hold the lock that `stop` takes, such
+    as that of an event that it is about to wait for.
 
     `stop_on_eof` ties a child to its parent on every platform: however the parent ends, its end of
     the pipe is closed.
     """
-    signals: queue.SimpleQueue[int] = queue.SimpleQueue()  # whose `put` may interrupt itself
+    signals: queue.SimpleQueue[int] = queue.SimpleQueue()  # whose `put` is reentrant
 
     def handle(signum: int, _frame: FrameType | None) -> None:
         signals.put(signum)
@@ -80,7 +80,7 @@ def _wait_for_eof(stop: Callable[[], None]) -> None:
 
 
 def announce(path: Path, found: Mapping[str, str | None]) -> None:
-    """Writes what a process has found, such as its addresses, into a JSON file at once."""
+    """Writes a process's findings, such as its bound addresses, to a JSON file atomically."""
     temporary = path.with_name(f".{path.name}.part")
     temporary.write_text(json.dumps(found))
     os.replace(temporary, path)

@@ -1,4 +1,4 @@
-"""How training stands, for the person who watches the learner."""
+"""The learner's progress, on a terminal or in the log."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-if TYPE_CHECKING:  # the module needs matplotlib's and Ray's company at run time
+if TYPE_CHECKING:  # at run time the module imports matplotlib and Ray
     from headrace.learner.training.run_folder import IterationMetrics
 
 
 def describe(metrics: IterationMetrics) -> str:
-    """Returns one line on an iteration."""
+    """Returns a one-line summary of an iteration."""
     returned, lag = metrics.episode_return_mean, metrics.policy_lag_mean
     return (
         f"iteration {metrics.iteration}  {metrics.env_steps:,} env steps  {metrics.wall_s:.0f} s  "
@@ -25,7 +25,7 @@ def describe(metrics: IterationMetrics) -> str:
 
 
 class LiveProgress:
-    """One line at the foot of a terminal that is drawn anew."""
+    """A line at the bottom of a terminal, redrawn in place."""
 
     def __init__(self) -> None:
         self._live = Live(
@@ -40,18 +40,18 @@ class LiveProgress:
         self._live.stop()
 
     def show(self, metrics: IterationMetrics) -> None:
-        """Draws the newest iteration."""
+        """Shows the newest iteration."""
         self._live.update(Text(describe(metrics)))
 
 
 class LoggedProgress:
-    """One log line per iteration, where there is no terminal."""
+    """One log line per iteration, for output that is not a terminal."""
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Nothing to put back."""
+        """Nothing to restore."""
 
     def show(self, metrics: IterationMetrics) -> None:
         """Logs the newest iteration."""
@@ -59,5 +59,5 @@ class LoggedProgress:
 
 
 def make_progress_view() -> LiveProgress | LoggedProgress:
-    """Returns what suits standard error."""
+    """Returns the view that suits standard error."""
     return LiveProgress() if sys.stderr.isatty() else LoggedProgress()

@@ -18,10 +18,11 @@ def load_rllib_config(source: str) -> AlgorithmConfig:
     """Returns the config that a run file describes, or that a function returns.
 
     Args:
-        source: path of a TOML run file, or `module:function`; modules of the present folder count.
+        source: path of a TOML run file, or `module:function`; the module may be in the current
+            folder.
 
     Raises:
-        ConfigError: there is no such file or function, or it gives no AlgorithmConfig.
+        ConfigError: there is no such file or function, or it does not give an AlgorithmConfig.
     """
     if source.endswith(".toml"):
         return _of_run_file(Path(source))

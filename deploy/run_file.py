@@ -15,7 +15,7 @@ from headrace.protocol.spelling import nearest
 
 
 class BrokerSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`[broker]`: where it listens."""
+    """`[broker]`: the broker's addresses."""
 
     address: str = DEFAULT_ADDRESS
     http: str = "127.0.0.1:5560"
@@ -25,8 +25,8 @@ class ActorsSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`[actors]`: what `headrace up` starts.
 
     Attributes:
-        count: processes.
-        environments: environments that each process steps together.
+        count: number of processes.
+        environments: number of environments that each process steps together.
     """
 
     count: Annotated[int, msgspec.Meta(ge=0, le=1024)] = 1

@@ -1,4 +1,4 @@
-"""A broker's status: fetched over HTTP, and drawn for a terminal."""
+"""A broker's status, fetched over HTTP and rendered for a terminal."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def fetch_status(url: str) -> BrokerStatus:
     """Returns the status of the broker whose HTTP server is at `url`.
 
     Raises:
-        BrokerUnreachableError: nothing answers there, or not as a broker does.
+        BrokerUnreachableError: nothing responds there, or it is not a broker.
     """
     try:
         with urllib.request.urlopen(f"{url.rstrip('/')}/status", timeout=_TIMEOUT_S) as answer:  # noqa: S310 - the operator's own address
@@ -52,7 +52,7 @@ def render_status(status: BrokerStatus) -> Group:
         counts = ", ".join(f"{code} {count}" for code, count in sorted(status.rejects.items()))
         parts.append(Text(f"rejects  {counts}", style="yellow"))
     for peer in status.quarantined:
-        text = f"quarantine  {peer.name}: nothing of it is read for another {peer.left_s:.0f} s"
+        text = f"quarantine  {peer.name}: discarding its messages for another {peer.left_s:.0f} s"
         parts.append(Text(text, style="red"))
     return Group(*parts)
 
@@ -73,14 +73,14 @@ def _learner_line(status: BrokerStatus) -> str:
     lines: list[str] = []
     for learner in status.learners:
         progress = learner.progress
-        told = "no iteration yet"
+        training = "no iteration yet"
         if progress is not None:
             returned = progress.episode_return_mean
-            told = (
+            training = (
                 f"iteration {progress.iteration}  {progress.env_steps:,} env steps  "
                 f"return {'-' if returned is None else f'{returned:.1f}'}"
             )
-        lines.append(f"learner {learner.worker_index} on {learner.host}  {told}")
+        lines.append(f"learner {learner.worker_index} on {learner.host}  {training}")
     return "\n".join(lines)
 
 

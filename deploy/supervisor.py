@@ -1,4 +1,4 @@
-"""Child processes that stand and fall together."""
+"""A group of child processes that are stopped together."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _LAST_LINES = 15
 
 
 class ChildDiedError(HeadraceError):
-    """Raised when a process ended that should still run; carries its last lines."""
+    """Raised when a process ended that should still be running; contains its last log lines."""
 
 
 @dataclass
@@ -37,10 +37,10 @@ class Child:
 
 
 class Supervisor:
-    """Starts headrace sub-commands, and ends them in the opposite order of their start.
+    """Starts headrace sub-commands, and stops them in reverse order.
 
-    Children run in sessions of their own, so that a Ctrl-C reaches only the supervisor, and each
-    holds a pipe from it, so that none outlives it.
+    Each child runs in its own session, so that Ctrl-C reaches only the supervisor, and holds a pipe
+    from it, so that it does not outlive it.
     """
 
     def __init__(self, logs: Path, clock: Clock = time.monotonic) -> None:
@@ -66,10 +66,10 @@ class Supervisor:
         return child
 
     def check(self, *, may_end: Child | None = None) -> None:
-        """Looks after all children.
+        """Checks that all children are running.
 
         Raises:
-            ChildDiedError: one ended that is not `may_end`.
+            ChildDiedError: a child other than `may_end` has ended.
         """
         for child in self._children:
             status = child.process.poll()
@@ -80,7 +80,7 @@ class Supervisor:
                 )
 
     def stop(self, child: Child, timeout_s: float) -> None:
-        """Asks a child to stop, and kills it if it does not in time."""
+        """Asks a child to stop, and kills it if it does not stop in time."""
         if child.process.stdin is not None:
             child.process.stdin.close()  # asks it to stop, on every platform
         try:
@@ -90,13 +90,13 @@ class Supervisor:
             child.process.wait()
 
     def stop_all(self, timeout_s: float) -> None:
-        """Stops what still runs, the newest first."""
+        """Stops all children, newest first."""
         for child in reversed(self._children):
             self.stop(child, timeout_s)
 
 
 def _kill_session(child: Child) -> None:
-    """Kills a child and what it started: a learner's Ray processes are in its session."""
+    """Kills a child and its descendants: a learner's Ray processes are in its session."""
     if sys.platform == "win32":
         child.process.kill()
     else:
@@ -104,5 +104,5 @@ def _kill_session(child: Child) -> None:
 
 
 def _child_environment(environment: Mapping[str, str]) -> dict[str, str]:
-    """Logs are followed while they are written."""
+    """Turns off output buffering, so that logs can be followed."""
     return {"PYTHONUNBUFFERED": "1", **environment}

@@ -1,9 +1,9 @@
-"""A simulator with a loop of its own, and RLlib's verbs.
+"""A simulator that owns its loop, with the methods of RLlib's PolicyClient.
 
 headrace broker
 headrace learner examples/cartpole.toml
 python examples/cartpole_client.py                             # as many as you like
-headrace policy-server                                         # or, without a policy here:
+headrace policy-server                                         # or, with the policy on a server:
 python examples/cartpole_client.py tcp://127.0.0.1:5570 remote
 """
 
@@ -17,7 +17,7 @@ from headrace.actors import PolicyClient
 
 
 def main() -> None:
-    """Plays until it is stopped."""
+    """Plays episodes until it is stopped."""
     simulator = gymnasium.make("CartPole-v1")
     address = sys.argv[1] if len(sys.argv) > 1 else None
     with PolicyClient(address, "remote" if "remote" in sys.argv else "local") as client:

@@ -1,4 +1,4 @@
-"""A plain RLlib script: only the class of the env runner makes it train on a fleet.
+"""A plain RLlib script, in which only the env runner class makes it train on a fleet.
 
 Start `headrace broker` and some `headrace actor --env CartPole-v1` beside it, in any order.
 """

@@ -1,6 +1,6 @@
-"""What runs inside RLlib: the env runner, the policy export and the training loop.
+"""The code that runs inside RLlib: the env runner, the policy export and the training loop.
 
-Names are loaded when they are first used: reading a run file needs neither Ray nor torch.
+Names load lazily, because reading a run file needs neither Ray nor torch.
 """
 
 from __future__ import annotations

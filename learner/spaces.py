@@ -1,4 +1,4 @@
-"""Gymnasium spaces as tensors and columns of the wire, and back to RLlib's nested structures."""
+"""Converts Gymnasium spaces to the wire's tensors and columns, and back to nested structures."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def tensor_of(name: str, space: gym.Space[Any]) -> TensorSpec:
     """Returns dtype and shape of one element of a space without members.
 
     Raises:
-        ConfigError: its elements are not arrays.
+        ConfigError: the space's elements are not arrays.
     """
     if space.shape is None or space.dtype is None:
         raise ConfigError(f"{name!r} is {space}, whose elements are not arrays of numbers")
@@ -41,8 +41,8 @@ def tensor_of(name: str, space: gym.Space[Any]) -> TensorSpec:
 def column_of(name: str, space: gym.Space[Any]) -> ColumnSpec:
     """Returns the recorded column of a space; only spaces of indices have bounds.
 
-    A Box's bounds are not enforced: simulators overshoot them, and learning survives that, while an
-    index outside its range ends a learner.
+    A Box's bounds are not enforced: simulators overshoot them without harm to learning, while an
+    index out of range crashes a learner.
     """
     tensor = tensor_of(name, space)
     low: float | None = None

@@ -1,1 +1,1 @@
-"""The wire as data and pure state machines; see SPEC.md. No sockets, no clock, no logging."""
+"""The wire protocol as data and pure state machines; see SPEC.md. Only `zeromq` does I/O."""

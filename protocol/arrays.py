@@ -1,8 +1,8 @@
-"""NumPy arrays inside msgpack, as msgpack-numpy writes them, read without its dangers.
+"""NumPy arrays in msgpack, in msgpack-numpy's format, decoded without its security holes.
 
-msgpack-numpy 0.4.8 calls `pickle.loads` on arrays of kind `O`, and a dtype that holds objects
-without saying so builds an array over the sender's bytes. The reader here accepts the same bytes
-for plain numbers and nothing else.
+msgpack-numpy 0.4.8 calls `pickle.loads` on arrays of kind `O`, and builds an object array over the
+sender's bytes if a dtype hides its objects. The decoder here accepts the same bytes for plain
+numbers and nothing else.
 """
 
 from __future__ import annotations
@@ -27,30 +27,30 @@ _ARRAY_KEYS = frozenset({b"nd", b"type", b"kind", b"shape", b"data"})
 
 
 def pack_array(value: object) -> dict[bytes, object]:
-    """Returns the map that stands for an array or a NumPy scalar, for use as msgpack's `default`.
+    """Returns the map that encodes an array or a NumPy scalar, for use as msgpack's `default`.
 
     Raises:
-        LocalProtocolError: the value is no array, or its dtype is not a plain number.
+        LocalProtocolError: the value is not an array, or its dtype is not a plain number.
     """
     if not isinstance(value, np.ndarray | np.generic):
         raise LocalProtocolError(f"a payload holds arrays, text and numbers, not {type(value)!r}")
     if not _DTYPE.fullmatch(value.dtype.str):
         raise LocalProtocolError(
-            f"an array of dtype {value.dtype} cannot travel; use plain numbers"
+            f"an array of dtype {value.dtype} cannot be sent; use plain numbers"
         )
     return cast("dict[bytes, object]", msgpack_numpy.encode(value))
 
 
 def is_packed_array(value: Mapping[object, object]) -> bool:
-    """Returns whether a decoded map stands for an array or a NumPy scalar."""
+    """Returns whether a decoded map encodes an array or a NumPy scalar."""
     return b"nd" in value
 
 
 def unpack_array(packed: Mapping[object, object]) -> Array:
-    """Returns the read-only array that a decoded map stands for, as a view of its bytes.
+    """Returns the read-only array that a decoded map encodes, as a view of its bytes.
 
     Raises:
-        RemoteProtocolError: any part is missing, of another type, or disagrees with the others.
+        RemoteProtocolError: a part is missing, has the wrong type, or contradicts the others.
     """
     if not _ARRAY_KEYS.issuperset(packed):
         raise _fault("unknown keys")

@@ -1,6 +1,6 @@
-"""Payloads of trajectories that are compressed, bounded before they are unpacked.
+"""Compression of trajectory payloads, with a size check before decompression.
 
-LZ4's frame format, which its libraries share, with the content's size in the frame's header:
+LZ4's frame format, which its libraries share, with the content size in the frame's header:
 https://github.com/lz4/lz4/blob/dev/doc/lz4_Frame_format.md
 """
 
@@ -22,7 +22,7 @@ _MAGIC = bytes.fromhex("04224d18")
 def compress(
     compression: Compression | UnsetType, payload: bytes
 ) -> tuple[Compression | UnsetType, bytes]:
-    """Returns a payload compressed, or as it is where that is no gain; and which of them it is."""
+    """Returns the compression that was used, UNSET where it saves nothing, and the payload."""
     if isinstance(compression, UnsetType):
         return UNSET, payload
     compressed: bytes = lz4.frame.compress(payload)
@@ -32,16 +32,16 @@ def compress(
 def decompress(
     compression: Compression | UnsetType, payload: Frame, limits: DecodeLimits = DEFAULT_LIMITS
 ) -> Frame:
-    """Returns a payload as it was before `compression`, which is its header's.
+    """Returns the decompressed payload; `compression` is what the message header says.
 
     Raises:
-        RemoteProtocolError: it is not what its header says, or would be larger than a payload may.
+        RemoteProtocolError: it does not match `compression`, or its content exceeds the limit.
     """
     if isinstance(compression, UnsetType):
         return payload
     size_bytes = _content_bytes(payload)
     if not size_bytes:
-        raise _fault("an LZ4 frame that is empty, or does not tell the size of its content")
+        raise _fault("an LZ4 frame that is empty, or does not declare its content size")
     if size_bytes > limits.max_payload_bytes:
         raise RemoteProtocolError(
             RejectCode.OVERSIZED,
@@ -58,9 +58,9 @@ def decompress(
 
 
 def unpacked_bytes(frame: Frame) -> int:
-    """Returns how large a frame is once it is unpacked, as far as it tells; for limits of rate.
+    """Returns the decompressed size of a frame, if it declares one, for rate limits.
 
-    No header and no other payload begins as an LZ4 frame does.
+    No header and no other payload begins with the magic number of an LZ4 frame.
     """
     if frame[:4] != _MAGIC:
         return len(frame)
@@ -71,11 +71,11 @@ def unpacked_bytes(frame: Frame) -> int:
 
 
 def _content_bytes(frame: Frame) -> int:
-    """Returns the size that an LZ4 frame tells of its content, 0 if it does not."""
+    """Returns the content size that an LZ4 frame declares, 0 if it declares none."""
     try:
         return int(lz4.frame.get_frame_info(frame)["content_size"])
     except (RuntimeError, ValueError) as error:
-        raise _fault(f"no LZ4 frame: {error}") from error
+        raise _fault(f"not an LZ4 frame: {error}") from error
 
 
 def _fault(what: str) -> RemoteProtocolError:

@@ -1,6 +1,6 @@
-"""What became of a whole episode of several agents: told once, by the batch that holds its end.
+"""Totals of a whole multi-agent episode, sent once, in the batch that holds its end.
 
-The chunks of its agents may be in other batches, and with other learner sessions.
+The chunks of its agents may be in other batches, and in other learner sessions.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from headrace.protocol.identity import Count
 
 
 class AgentTotals(msgspec.Struct, frozen=True, array_like=True):
-    """One agent's part: its steps, and their undiscounted return."""
+    """One agent's share: its steps, and their undiscounted return."""
 
     agent: str
     module: str
@@ -29,7 +29,7 @@ class EndedEpisode(msgspec.Struct, frozen=True):
 
     Attributes:
         chunk: index of a chunk of that episode in the same chunk table.
-        truncated: whether it was cut short, in Gymnasium's sense.
+        truncated: whether it was truncated, in Gymnasium's sense.
         env_steps: of the whole episode.
         agents: all that ever acted in it.
     """
@@ -47,16 +47,16 @@ class EndedEpisode(msgspec.Struct, frozen=True):
 
 
 def ended_to_wire(ended: Sequence[EndedEpisode]) -> list[Any]:
-    """Returns plain maps and lists."""
+    """Returns the episodes as plain maps and lists."""
     built: list[Any] = msgspec.to_builtins(ended)
     return built
 
 
 def ended_from_wire(value: object, chunks: int) -> tuple[EndedEpisode, ...]:
-    """Returns what a chunk table of so many chunks says under `ended`.
+    """Returns the ended episodes of a chunk table that has `chunks` chunks.
 
     Raises:
-        RemoteProtocolError: it is no list of ended episodes of its own.
+        RemoteProtocolError: the value is not a list of ended episodes of that table.
     """
     try:
         ended = msgspec.convert(value, tuple[EndedEpisode, ...])

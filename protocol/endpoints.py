@@ -1,4 +1,4 @@
-"""The four addresses of a broker, and how a person writes them."""
+"""The four endpoints of a broker, and their text form."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ class BrokerAddress:
 
     @classmethod
     def parse(cls, text: str) -> BrokerAddress:
-        """Returns the four endpoints meant by `text`.
+        """Returns the four endpoints that `text` names.
 
         `tcp://H:P` means the four ports from P on; `tcp://H:0` (for binding only) lets the system
         choose each; `name=endpoint,…` names all four, for NAT and port mappings.
 
         Raises:
-            ConfigError: the text is neither; the sentence shows both forms.
+            ConfigError: the text has neither form; the message shows both.
         """
         return cls._parse_named(text) if "=" in text else cls._parse_base(text)
 

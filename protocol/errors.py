@@ -1,14 +1,14 @@
 """The one tree of errors.
 
     HeadraceError
-    ├── ConfigError            what the user wrote cannot work; the sentence says what to write
+    ├── ConfigError            the user's input cannot work; the message says what to write
     ├── RefusedError           the broker will not serve this process (carries a RejectCode)
     └── ProtocolError          abstract
         ├── LocalProtocolError     this side tried something illegal: a bug here, raise loudly
-        └── RemoteProtocolError    the peer did: count it, answer it, go on
+        └── RemoteProtocolError    the peer did: count it, answer it, continue
 
-The split by fault is h11's (`h11._util`): a broker survives a bad peer because only the last kind
-can come from a peer's bytes.
+The split by fault is h11's (`h11._util`): a broker survives a bad peer because a peer's bytes can
+only raise the last kind.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class RejectCode(StrEnum):
 
     @classmethod
     def _missing_(cls, value: object) -> RejectCode | None:
-        """Reads a code that a later release has added."""
+        """Reads a code that a later release has added as OTHER."""
         return cls.OTHER if isinstance(value, str) else None
 
 
@@ -53,7 +53,7 @@ class ConfigError(HeadraceError):
 
 
 class RefusedError(HeadraceError):
-    """Raised when the broker will not serve this process; asking again would not help.
+    """Raised when the broker will not serve this process; a retry would not help.
 
     Attributes:
         code: the reason as a code, for the exit status.
@@ -70,19 +70,19 @@ class RefusedError(HeadraceError):
 
 
 class ProtocolError(HeadraceError):
-    """Base of the two errors by fault; never raised itself."""
+    """Base of the two protocol errors; never raised itself."""
 
 
 class LocalProtocolError(ProtocolError):
-    """Raised when this side asks for something that the protocol forbids."""
+    """Raised when this side attempts something that the protocol forbids."""
 
 
 class RemoteProtocolError(ProtocolError):
     """Raised when a peer's bytes are not a legal message.
 
     Attributes:
-        code: what to answer the peer.
-        reason: one sentence with the fact that is wrong.
+        code: for the answer to the peer.
+        reason: one sentence that states the fault.
     """
 
     def __init__(self, code: RejectCode, reason: str) -> None:

@@ -1,4 +1,4 @@
-"""How much experience may be under way: what a learner asks for, and the broker turns into credit.
+"""Flow control: how much experience may be under way, which the broker turns into credit.
 
 `broker/credit/windows.py` has the arithmetic.
 """
@@ -34,7 +34,7 @@ class AsynchronousFlow(msgspec.Struct, frozen=True, tag="asynchronous", tag_fiel
 
     Attributes:
         version_env_steps: env steps from one published version to the next.
-        versions_under_way: so many versions' worth of env steps may be under way.
+        versions_under_way: how many versions' worth of env steps may be under way.
         max_policy_lag: older batches are stale.
         cut_on_new_weights: newer weights close an open batch.
     """
@@ -50,8 +50,8 @@ class OffPolicyFlow(msgspec.Struct, frozen=True, tag="off_policy", tag_field="st
 
     Attributes:
         sample_env_steps: env steps that the learner takes at once.
-        samples_under_way: so many of these may be under way, and what keeps each actor busy.
-        fragment_s: longest time that a batch is recorded.
+        samples_under_way: how many samples may be under way; more if actors would idle.
+        fragment_s: longest time over which a batch is recorded.
         max_policy_lag: older batches are stale; None for no limit.
         cut_on_new_weights: newer weights close an open batch.
     """

@@ -1,4 +1,4 @@
-"""Who speaks, and which policy is meant: the names and numbers that messages carry."""
+"""Identities and policy versions: the names and numbers that messages carry."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from typing import Annotated
 import msgspec
 
 MAX_SAFE_INTEGER = 2**53 - 1
-"""The largest integer on the wire: what a JavaScript number still holds exactly."""
+"""The largest integer on the wire: the largest that a JavaScript number holds exactly."""
 
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=128, pattern="^[!-~]+$")]
 """An actor id, run id or module id: 1 to 128 printable ASCII characters, no space."""
 
 Text = Annotated[str, msgspec.Meta(max_length=4096)]
-"""Words for a person."""
+"""Text for a human reader."""
 
 Digest = Annotated[str, msgspec.Meta(min_length=8, max_length=128, pattern="^[0-9a-f]+$")]
 """A hash in lower-case hexadecimal."""
@@ -30,14 +30,14 @@ FleetCount = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 Epoch = Annotated[int, msgspec.Meta(ge=0, le=2**32)]
 
 NEWEST_EPOCH_OF_A_PEER = 2**31
-"""A peer that claims to know a newer epoch than this is not believed: epochs go up by ones."""
+"""A peer's claim of a newer epoch than this is not believed: epochs increase by one."""
 
 
 class PolicyVersion(msgspec.Struct, frozen=True, order=True, array_like=True):
     """A version of the policy, ordered by epoch first.
 
     The broker grants one epoch per learner run, above every epoch it has heard of, so a restart of
-    either side never makes a version go back. On the wire: `[epoch, number]`.
+    either side never makes a version go backwards. On the wire: `[epoch, number]`.
     """
 
     epoch: Epoch

@@ -1,4 +1,4 @@
-"""What an actor or a learner joins a broker with that asks for keys: one line of text.
+"""Invitations: one line of text with which an actor or a learner joins a broker with keys.
 
 CURVE (RFC 26/CurveZMQ) authenticates both sides: the client knows the broker's public key, and the
 broker knows the client's. The line holds the client's secret key, so it belongs in a file that only
@@ -26,10 +26,10 @@ _KEY = re.compile(r"[0-9a-zA-Z.\-:+=^!/*?&<>()\[\]{}@%$#]{40}")
 
 
 class Invitation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Where to join, as whom, and the keys for it, in ZeroMQ's Z85 spelling.
+    """The address, role and name to join with, and the keys, in ZeroMQ's Z85 encoding.
 
     Attributes:
-        name: an actor's id is this, or begins with this and a dot.
+        name: the actor id is this, or begins with this and a dot.
     """
 
     address: str
@@ -43,7 +43,7 @@ class Invitation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError("a key is not 40 characters of Z85")
 
     def __repr__(self) -> str:
-        """Leaves the secret out: this may end in a log."""
+        """Omits the secret, since a repr may end up in a log."""
         return f"Invitation({self.role} {self.name!r} at {self.address})"
 
     def to_line(self) -> str:
@@ -52,29 +52,29 @@ class Invitation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @classmethod
     def parse(cls, line: str) -> Invitation:
-        """Returns what a line says.
+        """Returns the invitation in a line.
 
         Raises:
-            ConfigError: it is no invitation. The message does not repeat the line.
+            ConfigError: the line is not an invitation. The message does not repeat the line.
         """
         text = line.strip()
         if not text.startswith(_PREFIX):
             raise ConfigError(
-                f"this is no invitation: one is a line that begins with {_PREFIX!r}, "
+                f"this is not an invitation: an invitation is a line that begins with {_PREFIX!r}, "
                 "as `headrace invite` prints it"
             )
         try:
             decoded = base64.urlsafe_b64decode(text.removeprefix(_PREFIX).encode())
             return msgspec.json.decode(decoded, type=cls)
         except (binascii.Error, UnicodeEncodeError, msgspec.MsgspecError):
-            # Without the cause, whose text might hold a part of the secret.
+            # Without the cause, whose text might hold part of the secret.
             raise ConfigError("this invitation is damaged; ask for another one") from None
 
 
 def may_speak_for(name: str, actor: str) -> bool:
-    """Returns whether whoever was invited as `name` may use an actor id.
+    """Returns whether the peer invited as `name` may use an actor id.
 
-    One invitation is enough for a fleet: `walker` may be the actors `walker.1`, `walker.2`, …
+    One invitation is enough for a fleet: `walker` covers the actors `walker.1`, `walker.2`, …
     """
     return actor == name or actor.startswith(f"{name}.")
 

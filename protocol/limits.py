@@ -14,8 +14,8 @@ class DecodeLimits:
     Attributes:
         max_header_bytes: the header frame.
         max_payload_bytes: one payload frame.
-        max_nodes: maps, lists and their members in one payload, arrays counting as one each.
-        max_depth: maps and lists inside one another.
+        max_nodes: maps, lists and their members in one payload; an array counts as one.
+        max_depth: nesting depth of maps and lists.
         max_chunks: chunks in one trajectory batch, over all modules.
     """
 

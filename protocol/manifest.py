@@ -1,4 +1,4 @@
-"""The manifest: what a run needs an actor to know, and the policy frame that carries it.
+"""The manifest, which describes a run to its actors, and the policy frame that carries it.
 
 A policy frame is one msgpack map, `{"manifest": …, "graphs": {module id: ONNX bytes}}`. It changes
 only when a learner run begins; new weights for it are published under its digest.
@@ -28,11 +28,11 @@ Shape = Annotated[tuple[Size, ...], msgspec.Meta(max_length=MAX_DIMENSIONS)]
 ModuleId = Name
 
 DEFAULT_MODULE = "default_policy"
-"""RLlib's id of the only module of a single-agent run."""
+"""RLlib's id for the only module of a single-agent run."""
 
 
 class TensorSpec(msgspec.Struct, frozen=True):
-    """Name, dtype and shape of a graph's input or output; for batched ones without the rows."""
+    """Name, dtype and shape of a graph's input or output; batched ones omit the row axis."""
 
     name: Annotated[str, msgspec.Meta(min_length=1, max_length=512)]
     dtype: Dtype
@@ -58,21 +58,21 @@ class ActionRange(msgspec.Struct, frozen=True):
 
 
 class PolicyGraph(msgspec.Struct, frozen=True):
-    """The contract of one module's ONNX graph; SPEC.md section 7 tells its meaning.
+    """The contract of one module's ONNX graph; SPEC.md section 7 defines it.
 
     Attributes:
-        observations: inputs with the observation as the simulator gives it, one per path.
-        states: inputs with what an earlier step gave, one row per observation; an episode begins
-            with zeros, or with the tensor `initial_state/…` that comes with the weights.
-        takes_reward: whether there is an input `reward` with what the last step gave, float32, one
-            per observation; an episode begins with 0.
+        observations: inputs for the observation as the simulator returns it, one per path.
+        states: inputs for the previous step's state outputs, one row per observation; an episode
+            begins with zeros, or with the tensor `initial_state/…` that comes with the weights.
+        takes_reward: whether there is an input `reward` for the previous step's reward, float32,
+            one per observation; 0 at the start of an episode.
         noise_size: columns of the input `noise`, uniform in (0, 1), one row per observation.
         weights: inputs with the module's parameters, in full shape.
         scalars: further inputs of shape [1], float32, with their default values.
         recorded: outputs to record, each under the column name it maps to.
         env_action: output with the action as the simulator expects it.
-        action_range: bounds that a recorded action in [-1, 1] is stretched to for the simulator;
-            absent where both are the same, up to clipping.
+        action_range: bounds that a recorded action in [-1, 1] is scaled to for the simulator;
+            absent if both are the same, up to clipping.
         max_error: largest absolute difference from the module when the graph was exported.
     """
 
@@ -89,7 +89,7 @@ class PolicyGraph(msgspec.Struct, frozen=True):
 
 
 class ModuleManifest(msgspec.Struct, frozen=True):
-    """What is recorded for the agents of one module, and the graph that acts for them."""
+    """The columns recorded for the agents of one module, and the graph that acts for them."""
 
     columns: tuple[ColumnSpec, ...]
     graph: PolicyGraph
@@ -97,7 +97,7 @@ class ModuleManifest(msgspec.Struct, frozen=True):
 
 
 class Manifest(msgspec.Struct, frozen=True):
-    """What the learner tells its actors, through the broker.
+    """The learner's instructions to its actors, sent through the broker.
 
     Attributes:
         modules: by module id.
@@ -106,7 +106,7 @@ class Manifest(msgspec.Struct, frozen=True):
         environment: the Gymnasium id that the learner's run file names, if any; an actor without
             an environment of its own uses it.
         environment_config: keyword arguments for that environment.
-        compression: what actors should compress their batches with; unset for nothing.
+        compression: how actors should compress their batches; unset for not at all.
     """
 
     run: Name
@@ -136,12 +136,12 @@ def encode_policy(policy: Policy) -> bytes:
 
 
 def policy_digest(frame: bytes | memoryview) -> str:
-    """Returns the name of a policy frame: 128 bits of its SHA-256."""
+    """Returns the digest that names a policy frame: 128 bits of its SHA-256."""
     return hashlib.sha256(frame).hexdigest()[:32]
 
 
 def decode_policy(frame: bytes | memoryview) -> Policy:
-    """Returns the policy in a policy frame, checked for what every module needs.
+    """Returns the policy in a policy frame, after checking that each module is complete.
 
     Raises:
         RemoteProtocolError: the bytes are not a policy, or a module lacks a graph or a column.
@@ -172,7 +172,7 @@ def _module_fault(module: ModuleManifest) -> str | None:
 
 
 def numpy_dtype(spec: TensorSpec) -> np.dtype[np.generic]:
-    """Returns the dtype of a tensor as NumPy's."""
+    """Returns the NumPy dtype of a tensor."""
     return _numpy_dtype(spec.dtype)
 
 

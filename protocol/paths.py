@@ -9,8 +9,8 @@ from typing import Any
 def flatten_paths(value: Any, root: str) -> dict[str, Any]:
     """Returns the leaves of nested maps and tuples by path, maps in the order of their sorted keys.
 
-    A value that is not nested is its own only leaf, under `root`. The order is that of dm-tree,
-    which RLlib flattens with.
+    A value that is not nested is a single leaf, under `root`. The order is that of dm-tree, with
+    which RLlib flattens.
     """
     if isinstance(value, Mapping):
         members = [(str(key), value[key]) for key in sorted(value)]

@@ -1,7 +1,7 @@
-"""Payload frames: one msgpack map of text, numbers and arrays, read within bounds.
+"""Payload frames: one msgpack map of text, numbers and arrays, decoded within limits.
 
 `msgpack_numpy.patch()`, which RLlib calls, replaces msgpack's own names process-wide and makes
-them unpickle. The C implementation is therefore bound here directly, out of its reach.
+them unpickle. The C implementation is therefore imported directly, where the patch has no effect.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def encode_payload(tree: Mapping[str, Any]) -> bytes:
     """Returns the payload frame of a map of text, numbers, lists, maps and arrays.
 
     Raises:
-        LocalProtocolError: a value cannot travel.
+        LocalProtocolError: a value cannot be encoded.
     """
     try:
         frame: bytes = _cmsgpack.Packer(default=pack_array).pack(tree)
@@ -83,12 +83,12 @@ def decode_payload(
 
 
 class _NodeBudget:
-    """Counts what one payload holds while it is being decoded, and turns array maps into arrays."""
+    """Counts the nodes of one payload while it is decoded, and turns array maps into arrays."""
 
     def __init__(self, limits: DecodeLimits) -> None:
         self._left = limits.max_nodes
         self.containers = 0
-        """Maps and lists of the tree."""
+        """Maps and lists in the tree."""
 
     def close_map(self, value: dict[object, object]) -> object:
         if is_packed_array(value):
@@ -102,7 +102,7 @@ class _NodeBudget:
         return value
 
     def close_list(self, value: list[object]) -> list[object]:
-        # The shape of an array is a list too; eight sizes are within anybody's budget.
+        # The shape of an array is also a list, but its eight sizes at most fit any budget.
         self.containers += 1
         self._spend(1 + len(value))
         return value

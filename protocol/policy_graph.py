@@ -1,10 +1,9 @@
 """Names of a policy graph's inputs and outputs: the contract between exporter and actors.
 
-Inputs: `obs` or `obs/<path>` (rows of observations as the simulator gives them), `state/<path>`
-(what the step before gave as `state_out/<path>`), `reward` (what the last step gave), `noise`
-(uniform in (0, 1), as many columns as the manifest says), scalars of shape [1] such as `explore`,
-and the weights by name. Outputs: `env_action` (for the simulator), what is to be recorded, and
-`state_out/<path>`.
+Inputs: `obs` or `obs/<path>` (rows of observations as the simulator returns them), `state/<path>`
+(the previous step's `state_out/<path>`), `reward` (of the previous step), `noise` (uniform in
+(0, 1), as many columns as the manifest says), scalars of shape [1] such as `explore`, and the
+weights by name. Outputs: `env_action` (for the simulator), those to record, and `state_out/<path>`.
 """
 
 from __future__ import annotations
@@ -12,17 +11,17 @@ from __future__ import annotations
 NOISE = "noise"
 EXPLORE = "explore"
 EPSILON = "epsilon"
-"""Among the weights, since it changes with each version: how often an action is drawn at random."""
+"""The probability of a random action; among the weights, since it changes with each version."""
 REWARD = "reward"
 STATE = "state"
 STATE_OUT = "state_out"
 CONNECTOR_STATE = f"{STATE}/connectors"
-"""Inputs with what observation connectors remember, such as the last action."""
+"""Inputs for the state of observation connectors, such as the last action."""
 INITIAL_STATE = "initial_state"
-"""Among the weights: what `state/<path>` begins with, where that is not zero."""
+"""Among the weights: the initial value of `state/<path>`, if it is not zero."""
 
 ENV_STEPS = "num_env_steps_sampled_lifetime"
-"""Among the weights of a policy that only RLlib can run: what its schedules go by."""
+"""Among the weights of a policy that only RLlib can run: the step that drives its schedules."""
 
 ACTION = "action"
 ENV_ACTION = "env_action"
@@ -32,15 +31,15 @@ RECORDED_OBSERVATION = "obs_out"
 
 
 def initial_state(name: str) -> str:
-    """Returns the weight that the input `name` (`state/…`) begins an episode with, if any."""
+    """Returns the weight with the initial value of the input `name` (`state/…`), if any."""
     return INITIAL_STATE + name.removeprefix(STATE)
 
 
 def state_output(name: str) -> str:
-    """Returns the output that gives what the input `name` (`state/…`) takes at the next step."""
+    """Returns the output that feeds the input `name` (`state/…`) at the next step."""
     return STATE_OUT + name.removeprefix(STATE)
 
 
 def is_parameter(name: str) -> bool:
-    """Returns whether one of a version's tensors is the module's own, under its own name."""
+    """Returns whether a tensor of a version is a parameter of the module, under its own name."""
     return "/" not in name and name not in (EPSILON, ENV_STEPS)

@@ -1,7 +1,7 @@
 """Subscription topics: a kind byte, an id and NUL.
 
-ZeroMQ matches topics by prefix; without the closing NUL, actor `a1` would also receive what is
-meant for `a10`.
+ZeroMQ matches topics by prefix; without the closing NUL, actor `a1` would also receive messages
+for `a10`.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Columnar trajectory batches: all chunks of a module share one array per column.
 
-A *chunk* is a contiguous slice of one agent's episode. Of its rows the first `lookback` are context
-and never trained. `obs` columns and `env_t` have lookback + length + 1 rows per chunk, all others
-lookback + length; the rows of consecutive chunks follow one another.
+A *chunk* is a contiguous slice of one agent's episode. Its first `lookback` rows are context, and
+are never trained on. `obs` columns and `env_t` have lookback + length + 1 rows per chunk, the other
+columns lookback + length; the rows of consecutive chunks follow one another.
 
 The payload is `{module id: {"chunks": {field: array}, "columns": {name: array}}}`.
 """
@@ -68,7 +68,7 @@ def is_column(family: str, name: str) -> bool:
 
 
 def has_last_row(name: str) -> bool:
-    """Returns whether a column has a row per chunk for what was seen after the last step."""
+    """Returns whether a column has a row per chunk for the observation after the last step."""
     return name == ENV_T or is_column(OBSERVATIONS, name)
 
 
@@ -76,8 +76,8 @@ def has_last_row(name: str) -> bool:
 class ChunkTable:
     """One row per chunk, in the order of the columns' rows; n is the number of chunks.
 
-    Three arrays and not one per field: a batch of some kilobytes is handled in the time that it
-    takes to decode a dozen arrays.
+    Three arrays and not one per field: handling a whole batch of some kilobytes takes no longer
+    than decoding a dozen arrays.
 
     Attributes:
         agents: the distinct agent ids.
@@ -92,8 +92,8 @@ class ChunkTable:
             episode_length: agent steps of the whole episode, 0 unless it ended.
         floats: [n, 2] float64, with the columns FLOAT_FIELDS:
             episode_return: undiscounted return of the whole episode, NaN unless it ended.
-            episode_s: seconds that the whole episode took, NaN unless it ended.
-        ended: the episodes of several agents that ended for all of them; in one table of a batch.
+            episode_s: duration of the whole episode in seconds, NaN unless it ended.
+        ended: the multi-agent episodes that ended for all agents; each in one table of a batch.
     """
 
     agents: tuple[str, ...]
@@ -117,7 +117,7 @@ class ChunkTable:
 
     @property
     def longest_lookback(self) -> int:
-        """The most context steps that a chunk has."""
+        """The largest number of context steps in a chunk."""
         return int(np.maximum.reduce(self.integers[:, _LOOKBACK]))
 
 
@@ -170,7 +170,7 @@ class TrajectoryBatch:
 
     @property
     def ended(self) -> dict[str, EndedEpisode]:
-        """The episodes of several agents that ended for all of them, by episode id."""
+        """The multi-agent episodes that ended for all agents, by episode id."""
         tables = [part.chunks for part in self.modules.values()]
         return {
             table.episode_id[ended.chunk].tobytes().hex(): ended
@@ -207,7 +207,7 @@ def _chunks(module_id: str, part: ModuleTrajectories) -> Iterator[Chunk]:
             episode_return=floats[_EPISODE_RETURN],
             episode_length=whole,
             episode_s=floats[_EPISODE_S],
-            # Each chunk before this one has one observation more than it has steps.
+            # Each earlier chunk has one more observation than it has steps.
             columns={
                 name: values[row + index * extra : stop + (index + 1) * extra]
                 for name, values, extra in columns
@@ -220,7 +220,7 @@ def pack_batch(batch: TrajectoryBatch) -> bytes:
     """Returns the payload frame of a batch.
 
     Raises:
-        LocalProtocolError: an array cannot travel, or a chunk table is ragged.
+        LocalProtocolError: an array cannot be encoded, or a chunk table is ragged.
     """
     for part in batch.modules.values():
         if (fault := _shape_fault(part.chunks)) is not None:
@@ -253,7 +253,7 @@ def unpack_batch(
 ) -> TrajectoryBatch:
     """Returns the batch in a payload frame, with a consistent chunk table.
 
-    Whether columns fit a run is for `find_batch_fault` to say.
+    `find_batch_fault` checks whether its columns fit a run.
 
     Args:
         compression: of the payload, as its header says.

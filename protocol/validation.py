@@ -1,4 +1,4 @@
-"""Whether a batch fits a run: what the broker checks at the door."""
+"""Checks whether a batch fits its run, as the broker does when a batch arrives."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from headrace.protocol.trajectory import (
 
 
 def find_batch_fault(batch: TrajectoryBatch, manifest: Manifest, env_steps: int) -> str | None:
-    """Returns one sentence on the first thing that keeps a batch out of a run, or None.
+    """Returns one sentence on the first mismatch of a batch with the manifest, or None.
 
     Args:
-        env_steps: what the header claims.
+        env_steps: the count that the header claims.
     """
     for module_id, part in batch.modules.items():
         module = manifest.modules.get(module_id)
@@ -57,7 +57,7 @@ def _find_column_fault(values: Array, column: ColumnSpec) -> str | None:
         return f"has dtype {values.dtype}, the manifest wants {column.dtype}"
     if values.shape[1:] != column.shape:
         return f"has rows of shape {values.shape[1:]}, the manifest wants {column.shape}"
-    # Ufuncs, because an array's own methods of these names take longer than a small column does.
+    # Ufuncs, because the array methods of the same names cost more than a small column does.
     if values.dtype.kind in "fc" and not np.logical_and.reduce(np.isfinite(values), None):
         return "holds a value that is not finite"
     if not values.size:

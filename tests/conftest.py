@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import zmq
+from support.machine import scaled
 from support.running import BrokerThread
 from xdist.scheduler import LoadScopeScheduling
 
@@ -32,6 +33,14 @@ class FolderScheduling(LoadScopeScheduling):  # type: ignore[misc] # it has no t
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> FolderScheduling:
     """Says which tests share a process, where several run them."""
     return FolderScheduling(config, log)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Gives each test the time that it takes on this machine."""
+    for item in items:
+        marker = item.get_closest_marker("timeout")
+        limit_s = float(marker.args[0] if marker else config.getini("timeout"))
+        item.add_marker(pytest.mark.timeout(scaled(limit_s)), append=False)
 
 
 @pytest.fixture

@@ -51,7 +51,7 @@ ALLOWED_ROOMS = {
         "inference": {"agents", "connection", "recording"},
         "simulators": {"agents", "connection", "recording"},
         "agents": {"connection", "policy", "recording"},
-        "rllib": {"connection"},
+        "rllib": {"connection", "recording", "simulators"},
         "policy": {"connection"},
         "recording": {"connection"},
         "connection": set(),
@@ -85,6 +85,7 @@ PURE = [
     ROOT / "actors" / "connection" / "session.py",
     ROOT / "learner" / "connection" / "lease_tracker.py",
     ROOT / "learner" / "connection" / "session.py",
+    ROOT / "learner" / "connection" / "weights_offer.py",
     *sources("learner/episodes"),
     ROOT / "learner" / "spaces.py",
 ]

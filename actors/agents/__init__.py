@@ -1,4 +1,4 @@
-"""Acting and recording for a simulator that owns its loop.
+"""Agents that act and record for a simulator that owns its loop.
 
 May import `connection`, `policy`, `recording` and `protocol`.
 """

@@ -1,4 +1,4 @@
-"""Acting and recording for a simulator that owns its loop."""
+"""Acts and records for one simulator that owns its loop."""
 
 from __future__ import annotations
 
@@ -9,26 +9,26 @@ import numpy as np
 
 from headrace.actors.agents.vector_agent import VectorAgent
 from headrace.actors.connection.assignments import Reset
-from headrace.actors.connection.client import Client
+from headrace.actors.connection.broker_client import BrokerClient
 from headrace.actors.recording.rows import action_of_one, rows_of_one
 from headrace.actors.recording.step_result import StepResult
 
 
 class Agent:
-    """Acts for one simulator; observations and actions are single ones, as Gymnasium has them.
+    """Acts for one simulator; observations and actions are single ones, as in Gymnasium.
 
-    Call `act` with each observation, and `record` with what came of the action. If the learner may
-    assign what the simulator is to run, ask `take_reset` before each `act`.
+    Call `act` with each observation, and `record` with the result of the action. If the learner
+    may assign tasks to the simulator, call `take_reset` before each `act`.
     """
 
-    def __init__(self, client: Client, *, seed: int | None = None) -> None:
+    def __init__(self, client: BrokerClient, *, seed: int | None = None) -> None:
         self._agent = VectorAgent(client, 1, seed=seed)
 
     def act(self, observation: Any, timeout_s: float | None = None) -> Any:
-        """Returns an action for the simulator: an int where actions are discrete, else an array.
+        """Returns an action for the simulator: an int if actions are discrete, else an array.
 
-        Waits and raises as `VectorAgent.act` does; None means that time is up, or, if you ask it,
-        that there is something to `take_reset` before the next `act`.
+        Waits, raises and returns None as `VectorAgent.act` does; after None, callers of
+        `take_reset` must call it before the next `act`.
         """
         actions = self._agent.act(rows_of_one(observation), timeout_s)
         return None if actions is None else action_of_one(actions)
@@ -46,12 +46,12 @@ class Agent:
         truncated: bool = False,
         info: Mapping[str, Any] | None = None,
     ) -> None:
-        """Takes the observation and the reward that followed the last action.
+        """Records the observation and the reward that followed the last action.
 
         Args:
             terminated: the episode has ended in a terminal state.
-            truncated: it was cut off, by a time limit for instance.
-            info: of which the numbers are recorded that the learner asks for.
+            truncated: the episode was cut off, for instance by a time limit.
+            info: the simulator's info dict; numbers that the learner asks for are recorded.
         """
         rows = rows_of_one(observation)
         is_done = terminated or truncated

@@ -1,8 +1,8 @@
-"""Runs the modules of a run for agents of episodes, each module once for all of its agents."""
+"""Runs a run's modules for the agents of episodes, each module once for all of its agents."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,24 +11,25 @@ import numpy as np
 from headrace.actors.connection.session import PolicyUpdate
 from headrace.actors.policy.module_policies import ModulePolicies
 from headrace.actors.policy.onnx_policy import Acted, OnnxPolicy
-from headrace.actors.recording.tracks import Columns, Track
+from headrace.actors.recording.open_episodes import AgentId
+from headrace.actors.recording.step_result import Columns
+from headrace.actors.recording.tracks import Episode, Track
 from headrace.protocol.errors import ConfigError
 from headrace.protocol.flow_control import OffPolicyFlow
 from headrace.protocol.identity import PolicyVersion
 from headrace.protocol.policy_graph import ACTION_LOGP
 from headrace.protocol.trajectory import ACTIONS
 
-AgentId = str
 ModuleOf = Callable[[AgentId], str]
 
 
 @dataclass(frozen=True)
 class Decision:
-    """What an agent did.
+    """An agent's action.
 
     Attributes:
         action: as the simulator expects it.
-        observations, outputs: what is recorded, one row each.
+        observations, outputs: the columns to record, one row each.
     """
 
     track: Track
@@ -38,7 +39,7 @@ class Decision:
 
 
 class PolicyRunner:
-    """The policies, and which of them acts for whom."""
+    """The policies, and which of them acts for which agent."""
 
     def __init__(self, rng: np.random.Generator, module_of: ModuleOf | None = None) -> None:
         self._policies = ModulePolicies(rng)
@@ -49,11 +50,11 @@ class PolicyRunner:
 
     @property
     def version(self) -> PolicyVersion | None:
-        """The version that acts, None before the first one."""
+        """The policy version in use, None before the first one."""
         return self._policies.version
 
     def use(self, update: PolicyUpdate) -> bool:
-        """Acts with an update from now on; returns, and raises, as `ModulePolicies.use` does."""
+        """Switches to an update; returns and raises as `ModulePolicies.use` does."""
         if not self._policies.use(update):
             return False
         self._unchecked = set(self._policies)
@@ -78,7 +79,7 @@ class PolicyRunner:
             module = agent
         if module not in self._policies:
             raise ConfigError(
-                f"module {module!r} acts for agent {agent!r}, and the learner has "
+                f"agent {agent!r} maps to module {module!r}, but the learner has only "
                 f"{', '.join(self._policies)}: give a mapping from agents to modules"
             )
         return module
@@ -87,7 +88,7 @@ class PolicyRunner:
         """Compares the first observations for each module with what its graph expects.
 
         Raises:
-            ConfigError: they do not fit.
+            ConfigError: they do not match.
         """
         if not self._unchecked:
             return
@@ -98,52 +99,62 @@ class PolicyRunner:
                 self._unchecked.discard(module)
 
     def rows_of(self, agent: AgentId, observation: Any) -> Columns:
-        """Returns an observation, which may be of lists and numbers, as rows.
+        """Returns an observation, which may consist of lists and numbers, as rows.
 
         Raises:
-            ConfigError: it does not fit, or there is no module for the agent.
+            ConfigError: it does not match the policy, or there is no module for the agent.
         """
         return self._policies[self.module_of(agent)].rows_of(observation)
 
     def recorded_action(self, agent: AgentId, action: Any) -> Columns:
-        """Returns what is recorded of an action that somebody else chose.
+        """Returns the columns to record for an action that was chosen elsewhere.
 
         Raises:
-            ConfigError: the learner cannot train on it, or it does not fit.
+            ConfigError: the learner cannot train on it, or it does not match the policy.
         """
         if not self._is_off_policy:
             raise ConfigError(
-                "this learner trains on what its own policy chose, with the probabilities of that; "
-                "actions of others are for DQN and SAC. Use an episode without training_enabled"
+                "this learner trains only on its own policy's actions and their probabilities; "
+                "only DQN and SAC take other actions. Start the episode without training_enabled"
             )
         return {
             ACTIONS: self._policies[self.module_of(agent)].recorded_action(action),
-            ACTION_LOGP: np.zeros(1, np.float32),  # as RLlib has it for what was not drawn
+            ACTION_LOGP: np.zeros(1, np.float32),  # as RLlib records unsampled actions
         }
 
     def see(self, track: Track, rows: Columns) -> Columns:
-        """Returns an observation as it is recorded."""
+        """Returns an observation in recorded form."""
         policy = self._policies[track.module]
-        if policy.records_what_it_sees:
+        if policy.records_raw_observations:
             return rows
         return policy.observe(rows, track.state, np.array([track.last_reward], np.float32))
 
-    def run(self, seen: Sequence[tuple[Track, Columns]]) -> list[Decision]:
-        """Returns what each agent does upon its observation; its track has the new state then."""
-        by_module: dict[str, list[tuple[Track, Columns]]] = {}
+    def run(
+        self, seen: Sequence[tuple[Track, Columns]], *, greedy: Container[Episode] = ()
+    ) -> list[Decision]:
+        """Returns each agent's action, and puts the policy's new state into its track.
+
+        Args:
+            greedy: episodes with the most likely actions; in others, the learner's setting holds.
+        """
+        groups: dict[tuple[str, bool], list[tuple[Track, Columns]]] = {}
         for track, rows in seen:
-            by_module.setdefault(track.module, []).append((track, rows))
+            groups.setdefault((track.module, track.episode in greedy), []).append((track, rows))
         return [
             decision
-            for module, own in by_module.items()
-            for decision in _decide(self._policies[module], own)
+            for (module, is_greedy), own in groups.items()
+            for decision in _decide(
+                self._policies[module], own, explore=False if is_greedy else None
+            )
         ]
 
 
-def _decide(policy: OnnxPolicy, own: Sequence[tuple[Track, Columns]]) -> Iterator[Decision]:
-    acted = _act(policy, own)
+def _decide(
+    policy: OnnxPolicy, own: Sequence[tuple[Track, Columns]], *, explore: bool | None
+) -> Iterator[Decision]:
+    acted = _act(policy, own, explore=explore)
     is_scalar = acted.env_actions.ndim == 1
-    # Python's numbers, all at once: one by one each takes as long as the rest of its decision.
+    # All converted to Python numbers at once: one by one, each takes as long as its decision.
     actions: Sequence[Any] = acted.env_actions.tolist() if is_scalar else list(acted.env_actions)
     for index, (track, rows) in enumerate(own):
         one = slice(index, index + 1)
@@ -152,17 +163,20 @@ def _decide(policy: OnnxPolicy, own: Sequence[tuple[Track, Columns]]) -> Iterato
             track,
             actions[index],
             rows
-            if policy.records_what_it_sees
+            if policy.records_raw_observations
             else {name: value[one] for name, value in acted.observations.items()},
             {name: value[one] for name, value in acted.recorded.items()},
         )
 
 
-def _act(policy: OnnxPolicy, own: Sequence[tuple[Track, Columns]]) -> Acted:
+def _act(
+    policy: OnnxPolicy, own: Sequence[tuple[Track, Columns]], *, explore: bool | None
+) -> Acted:
     return policy.act(
         _join([rows for _, rows in own]),
         _join([track.state or policy.initial_state(1) for track, _ in own]),
         np.array([track.last_reward for track, _ in own], np.float32),
+        explore=explore,
     )
 
 

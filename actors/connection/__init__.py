@@ -1,4 +1,4 @@
-"""The conversation with a broker: session (pure), client, its thread and its sockets.
+"""The connection to a broker: the pure session, the client, its thread and its sockets.
 
 May import `protocol`.
 """

@@ -1,4 +1,4 @@
-"""The id that an actor goes by."""
+"""Chooses and checks actor ids."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from headrace.protocol.invitation import Invitation, may_speak_for
 
 
 def default_actor_id() -> str:
-    """Returns an id that no other process has: host, process and a random part."""
+    """Returns an id that no other process has: host, process id and a random part."""
     host = re.sub("[^!-~]", "-", socket.gethostname())[:64]
     return f"{host}-{os.getpid()}-{secrets.token_hex(3)}"
 
 
 def actor_id_of(actor: str | None, invitation: Invitation | None = None) -> str:
-    """Returns the id to use: the one that is given, or one that no other process has.
+    """Returns the given id, or one that no other process has.
 
     Raises:
-        ConfigError: it is none, or the invitation is for another one.
+        ConfigError: the id is malformed, or the invitation does not cover it.
     """
     if actor is None:
         name = default_actor_id()
         return name if invitation is None else f"{invitation.name}.{name}"[:128]
     if not re.fullmatch("[!-~]{1,128}", actor):
         raise ConfigError(
-            f"{actor!r} is no actor id: write 1 to 128 printable ASCII characters, no space"
+            f"{actor!r} is not an actor id: use 1 to 128 printable ASCII characters, no space"
         )
     if invitation is not None and not may_speak_for(invitation.name, actor):
         raise ConfigError(

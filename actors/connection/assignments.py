@@ -1,4 +1,4 @@
-"""What the learner has assigned, and what the present episodes began under."""
+"""Adopts the learner's assignments, and tracks which one the open episodes began under."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from typing import Any
 
 from msgspec import UnsetType
 
-from headrace.actors.connection.client import Client
+from headrace.actors.connection.broker_client import BrokerClient
 from headrace.protocol.messages import Assignment
 
 
 @dataclass(frozen=True)
 class Reset:
-    """How to reset a simulator whose next episodes are of another assignment.
+    """How to reset a simulator for the episodes of a new assignment.
 
     Attributes:
-        task: its name, None if nothing is assigned any more.
-        options, seed: for `reset` as Gymnasium has it, the options for all later resets too.
+        task: the assignment's name; None if nothing is assigned any more.
+        options, seed: arguments of Gymnasium's `reset`; pass the options to later resets as well.
     """
 
     task: str | None = None
@@ -27,17 +27,17 @@ class Reset:
 
 
 class Adoption:
-    """Which assignment the newest episodes began under."""
+    """Tracks which assignment the newest episodes began under."""
 
     def __init__(self) -> None:
         self._number = 0
 
     def is_behind(self, assignment: Assignment | None) -> bool:
-        """Returns whether the newest episodes began under another one."""
+        """Returns whether the newest episodes began under a different assignment."""
         return _number_of(assignment) != self._number
 
     def adopt(self, assignment: Assignment | None) -> Reset:
-        """Returns how to reset for the episodes that begin now; the seed only once."""
+        """Returns how to reset for episodes that begin now; includes the seed only once."""
         is_new = self.is_behind(assignment)
         self._number = _number_of(assignment)
         if assignment is None:
@@ -47,29 +47,29 @@ class Adoption:
 
 
 class AssignmentWatch:
-    """Tells when another assignment has come into force, to those who `watch`."""
+    """Detects a new assignment once `watch` has been called."""
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: BrokerClient) -> None:
         self._client = client
         self._is_watched = False
         self._adoption = Adoption()
 
     def watch(self) -> None:
-        """Says that resets are asked for, and will be made; without it nothing is ever behind."""
+        """Declares that the caller performs resets; until then nothing is ever behind."""
         self._is_watched = True
 
     @property
     def is_behind(self) -> bool:
-        """Whether the present episodes began under another assignment; asked at every step."""
+        """Whether the open episodes began under a different assignment; read at every step."""
         return self._is_watched and self.has_changed
 
     @property
     def has_changed(self) -> bool:
-        """Whether `adopt` would return another one than before, watched or not."""
+        """Whether `adopt` would return a different assignment than last time, watched or not."""
         return self._adoption.is_behind(self._client.assignment)
 
     def adopt(self) -> Reset:
-        """Returns how to reset for the episodes that begin now."""
+        """Returns how to reset for episodes that begin now."""
         return self._adoption.adopt(self._client.assignment)
 
 

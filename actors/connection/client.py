@@ -1,4 +1,4 @@
-"""The library object that a simulator talks to the broker with."""
+"""The client through which a simulator talks to the broker."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ import socket
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Self
 
 import zmq
 
 from headrace.actors.connection.actor_ids import actor_id_of
+from headrace.actors.connection.batch_encoding import encode_batch
+from headrace.actors.connection.broker_client import BatchPermit, EvaluationPermit
 from headrace.actors.connection.config import ClientConfig
 from headrace.actors.connection.loop import ClientLoop
-from headrace.actors.connection.session import ActorSession, PolicyUpdate, PushedBatch
+from headrace.actors.connection.session import ActorSession, PolicyUpdate
 from headrace.actors.connection.sockets import ClientSockets
-from headrace.protocol.compression import compress
 from headrace.protocol.endpoints import DEFAULT_ADDRESS, BrokerAddress
 from headrace.protocol.errors import (
     HeadraceError,
@@ -27,41 +27,27 @@ from headrace.protocol.errors import (
 )
 from headrace.protocol.identity import MAX_SAFE_INTEGER, PolicyVersion
 from headrace.protocol.invitation import Invitation
-from headrace.protocol.messages import Assignment, Credit, Purpose, Totals
-from headrace.protocol.trajectory import TrajectoryBatch, pack_batch
+from headrace.protocol.messages import Assignment, Purpose, Totals
+from headrace.protocol.trajectory import TrajectoryBatch
 from headrace.protocol.zeromq.client_socket import Context
 from headrace.protocol.zeromq.wake_pair import WakePair
 
 Clock = Callable[[], float]
 
 
-@dataclass(frozen=True)
-class BatchPermit:
-    """What a batch may be begun with.
-
-    Attributes:
-        credit: how long the batch may be; None for an evaluation.
-        task: the evaluation that it is for: act greedily for one whole episode, and push that.
-    """
-
-    update: PolicyUpdate
-    credit: Credit | None
-    task: str | None = None
-
-
 class Client:
-    """Connects a simulator to a broker; safe to use from one thread while another one closes it.
+    """Connects a simulator to a broker; safe to use from one thread while another closes it.
 
     A daemon thread owns the sockets, so the actor stays alive to the broker while the simulator
-    computes. The broker need not be there yet, and may go away and come back. Each client takes
-    seven of the sockets of its `context`, which has 1,023 unless `zmq.MAX_SOCKETS` was set on it.
+    computes. The broker need not be running yet, and may go away and come back. Each client uses
+    seven sockets of its `context`, which allows 1,023 unless `zmq.MAX_SOCKETS` was set on it.
 
     `begin` a batch, act with the policy that it returns, close the batch at `credit.fragment_steps`
     env steps or after `credit.fragment_s` seconds, and `push` it; `Agent` does all of this. A
     simulator that cannot wait calls `may_begin`, steps without recording while it is False, and
-    tells `count_unrecorded`.
+    reports those steps to `count_unrecorded`.
 
-    A broker with keys asks for an `invitation` (`load_invitation`), which also says its address.
+    A broker with keys requires an `invitation` (`load_invitation`), which contains its address.
     """
 
     def __init__(
@@ -77,13 +63,7 @@ class Client:
         self._config = config
         self._changed = threading.Condition()
         self._stopping = threading.Event()
-        self._session = ActorSession(
-            actor_id_of(actor, invitation),
-            secrets.randbelow(MAX_SAFE_INTEGER) + 1,
-            socket.gethostname(),
-            config,
-            random.Random(secrets.randbits(64)),
-        )
+        self._session = _make_session(actor_id_of(actor, invitation), config)
         context = context or zmq.Context.instance()
         address = address or (invitation.address if invitation else DEFAULT_ADDRESS)
         sockets = ClientSockets(
@@ -106,14 +86,14 @@ class Client:
 
     @property
     def newest_version(self) -> PolicyVersion | None:
-        """The newest policy version that has arrived; cheap enough to ask at every step."""
+        """The newest policy version that has arrived; cheap enough to read at every step."""
         return self._session.newest_version
 
     @property
     def assignment(self) -> Assignment | None:
-        """What the learner wants episodes to run that begin now; None for nothing special.
+        """The learner's assignment for episodes that begin now, None without one.
 
-        Cheap enough to ask at every step. Name its task when you `push` what came of it.
+        Cheap enough to read at every step. `push` such episodes with the assignment's task.
         """
         return self._session.assignment
 
@@ -129,7 +109,7 @@ class Client:
 
     @property
     def unacknowledged(self) -> int:
-        """Batches whose end the broker has not told yet; what dies with this process."""
+        """Batches whose outcome the broker has not reported; lost if this process dies."""
         return self._session.sender.held
 
     @property
@@ -137,56 +117,60 @@ class Client:
         """How the acknowledged batches ended: consumed, stale, rejected or dropped."""
         return self._session.sender.totals
 
-    def begin(self, timeout_s: float | None = None) -> BatchPermit | None:
-        """Waits until a batch may be begun; returns with what, None if time is up or it closes.
-
-        Raises:
-            RefusedError: the broker will not serve this actor.
-        """
-        with self._changed:
-            if not self._wait(self._session.may_begin, timeout_s):
-                return None
-            update, credit = self._session.policy_update(), self._session.credit
-            return (
-                BatchPermit(update, credit) if update is not None and credit is not None else None
-            )
-
-    def offer_evaluation(self) -> None:
-        """Says that this actor runs evaluation episodes, which `begin_or_evaluate` then returns."""
-        with self._changed:
-            self._session.evaluates = True
-
-    def begin_or_evaluate(
-        self, timeout_s: float | None = None, *, is_at_start: bool
+    def begin(
+        self, timeout_s: float | None = None, *, until_evaluation: bool = False
     ) -> BatchPermit | None:
-        """Waits as `begin` does, or until an evaluation is wanted.
+        """Waits for permission to begin a batch; returns None on timeout or close.
 
         Args:
-            is_at_start: whether an episode begins. In the midst of one a permit without credit and
-                without task says: get to its end without recording.
+            until_evaluation: also return None as soon as an evaluation episode is wanted.
 
         Raises:
             RefusedError: the broker will not serve this actor.
         """
         session = self._session
+
+        def is_over() -> bool:
+            return session.may_begin() or (until_evaluation and self.evaluation_is_wanted)
+
         with self._changed:
-            if not self._wait(lambda: session.may_begin() or self.evaluation_is_wanted, timeout_s):
+            self._wait(is_over, timeout_s)
+            update, credit = session.policy_update(), session.credit
+            if not session.may_begin() or update is None or credit is None:
                 return None
+            return BatchPermit(update, credit)
+
+    def offer_evaluation(self) -> None:
+        """Declares that this actor runs evaluation episodes.
+
+        Check `evaluation_is_wanted` before each episode. An evaluation is one whole episode in
+        which the policy acts greedily, pushed as its own batch.
+        """
+        with self._changed:
+            self._session.evaluates = True
+
+    def begin_evaluation(self) -> EvaluationPermit | None:
+        """Takes on an evaluation episode, to push or give back; None if none is wanted."""
+        session = self._session
+        with self._changed:
             task, update = session.task_to_begin(), session.policy_update()
-            if update is None:
+            if not session.evaluates or task is None or update is None:
                 return None
-            if task is not None and is_at_start:
-                session.begin_evaluation(task)
-                return BatchPermit(update, None, task)
-            return BatchPermit(update, session.credit if session.may_begin() else None)
+            session.begin_evaluation(task)
+            return EvaluationPermit(update, task)
+
+    def give_back_evaluation(self, task: str) -> None:
+        """Reports that an evaluation episode was not finished, so that another one is wanted."""
+        with self._changed:
+            self._session.give_back_evaluation(task)
 
     @property
     def evaluation_is_wanted(self) -> bool:
-        """Whether the next episode should be an evaluation; cheap enough to ask at every step."""
+        """Whether the next episode should be an evaluation; cheap enough to read at every step."""
         return self._session.evaluates and self._session.task_to_begin() is not None
 
     def policy_update(self, timeout_s: float | None = None) -> PolicyUpdate | None:
-        """Returns the newest policy; waits for the first one, None if it does not come in time.
+        """Returns the newest policy; waits for the first one, and returns None on timeout.
 
         Raises:
             RefusedError: the broker will not serve this actor.
@@ -196,7 +180,7 @@ class Client:
     def policy_update_after(
         self, version: PolicyVersion | None, timeout_s: float | None = None
     ) -> PolicyUpdate | None:
-        """Returns the newest policy once it is another one than `version`.
+        """Returns the newest policy once its version is not `version`; None on timeout or close.
 
         Raises:
             RefusedError: the broker will not serve this actor.
@@ -205,7 +189,7 @@ class Client:
             if not self._wait(
                 lambda: (
                     self._session.newest_version not in (None, version)
-                    and self._session.sender.broker is not None  # which tells what is assigned
+                    and self._session.sender.broker is not None  # it also reports the assignment
                 ),
                 timeout_s,
             ):
@@ -231,32 +215,24 @@ class Client:
         task: str | None = None,
         purpose: Purpose = "train",
     ) -> int:
-        """Hands over a finished batch for delivery, and returns its sequence number.
+        """Queues a finished batch for delivery, and returns its sequence number.
 
-        It is kept until the learner has consumed it. The arrays may be reused at once.
+        The client keeps the batch until it is acknowledged. The arrays may be reused at once.
 
         Args:
-            update: the one policy that acted.
-            env_steps: env steps in the batch; with one agent the sum of the chunks' lengths.
-            task: of the permit, where it has one; else of the assignment that all of its episodes
-                began under, if there was one.
-            purpose: "evaluate" where the permit has a task.
+            update: the only policy that acted.
+            env_steps: env steps in the batch; with one agent, the sum of the chunk lengths.
+            task: the permit's task, if it has one; else that of the assignment under which all of
+                the batch's episodes began, if there was one.
+            purpose: "evaluate" if the permit has a task.
 
         Raises:
-            LocalProtocolError: the batch cannot be encoded, or was begun without credit, or the
+            LocalProtocolError: the batch cannot be encoded or was begun without credit, or the
                 client is closed.
             RefusedError: the broker will not serve this actor.
         """
-        payload = pack_batch(batch)
-        if len(payload) > self._config.limits.max_payload_bytes:
-            raise LocalProtocolError(
-                f"a batch of {len(payload)} bytes; the limit is "
-                f"{self._config.limits.max_payload_bytes}: record fewer steps per batch"
-            )
-        manifest = update.policy.manifest
-        compression, payload = compress(manifest.compression, payload)
-        pushed = PushedBatch(
-            update.version, manifest.run, env_steps, payload, purpose, task, compression
+        pushed = encode_batch(
+            batch, update, env_steps, task=task, purpose=purpose, limits=self._config.limits
         )
         with self._changed:
             self._raise_refusal()
@@ -267,27 +243,27 @@ class Client:
             return seq
 
     def is_outdated(self, version: PolicyVersion) -> bool:
-        """Returns whether a batch of that version would be stale when it arrives."""
+        """Returns whether a batch of that version would be stale on arrival."""
         with self._changed:
             return self._session.is_outdated(version)
 
     def count_unrecorded(self, env_steps: int) -> None:
-        """Counts steps that were taken without credit and not recorded."""
+        """Counts env steps that were taken without credit and not recorded."""
         with self._changed:
             self._session.unrecorded_env_steps += env_steps
 
     def count_broken(self, episodes: int, env_steps: int) -> None:
-        """Counts episodes that a simulator lost, and the steps of them that are not delivered."""
+        """Counts episodes that a simulator lost, and their env steps that were not delivered."""
         with self._changed:
             self._session.broken_episodes += episodes
             self._session.unrecorded_env_steps += env_steps
 
     def close(self) -> None:
-        """Delivers what is finished, for at most `flush_s`, says goodbye and disconnects."""
+        """Delivers finished batches for at most `flush_s`, says goodbye and disconnects."""
         if self._stopping.is_set():
             return
         with self._changed:
-            with contextlib.suppress(HeadraceError):  # who is refused has nothing to deliver
+            with contextlib.suppress(HeadraceError):  # a refused actor cannot deliver
                 self._wait(lambda: self._session.unaccepted == 0, self._config.flush_s)
             self._stopping.set()
             self._loop.stop()
@@ -312,3 +288,9 @@ class Client:
             raise self._session.refusal
         if self._loop.failure is not None:
             raise HeadraceError("the client's thread ended") from self._loop.failure
+
+
+def _make_session(actor: str, config: ClientConfig) -> ActorSession:
+    incarnation = secrets.randbelow(MAX_SAFE_INTEGER) + 1
+    rng = random.Random(secrets.randbits(64))
+    return ActorSession(actor, incarnation, socket.gethostname(), config, rng)

@@ -1,4 +1,4 @@
-"""What may be set on a client."""
+"""The settings of a client."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from headrace.protocol.limits import DecodeLimits
 
 @dataclass(frozen=True)
 class ClientConfig:
-    """Times and bounds of a client.
+    """Timings and limits of a client.
 
     Attributes:
         client: name and version of the software, shown in `headrace status`.
-        presence_s: time between messages that say the actor lives.
-        flush_s: when closing, how long finished batches may take to reach the broker.
+        presence_s: interval between presence messages (`hello`, `alive`).
+        flush_s: how long `close` waits for finished batches to reach the broker.
     """
 
     client: str = "headrace python"

@@ -1,4 +1,4 @@
-"""Which of a client's connections look alive and are not."""
+"""Detects connections of a client that look alive but are dead."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ ENDPOINTS = ("ingest", "control", "weights")
 
 
 class EndpointWatch:
-    """Watches the three connections of a client from the first call on.
+    """Watches a client's three connections, starting with the first call.
 
-    The broker answers each presence, which proves ingest; it sends a beacon each second, which
-    proves control; and weights are proven by the version that the beacon tells, once it is here.
+    Ingest is proven when the broker answers a presence message, control by the beacon that the
+    broker sends each second, and weights once the version that the beacon names has arrived.
     """
 
     def __init__(self) -> None:
         self._watches: dict[str, SilenceWatch] = {}
 
-    def hear(self, endpoint: str, now_s: float) -> None:
-        """Notes that an endpoint has proven itself."""
-        self._watch(endpoint, now_s).hear(now_s)
+    def note_contact(self, endpoint: str, now_s: float) -> None:
+        """Records proof that an endpoint works."""
+        self._watch(endpoint, now_s).note_contact(now_s)
 
-    def overdue(self, now_s: float) -> list[str]:
-        """Returns, once, the endpoints to connect anew."""
-        return [name for name in ENDPOINTS if self._watch(name, now_s).is_overdue(now_s)]
+    def take_overdue(self, now_s: float) -> list[str]:
+        """Returns, once, the endpoints to reconnect."""
+        return [name for name in ENDPOINTS if self._watch(name, now_s).restart_if_overdue(now_s)]
 
     def _watch(self, endpoint: str, now_s: float) -> SilenceWatch:
         return self._watches.setdefault(endpoint, SilenceWatch(now_s))

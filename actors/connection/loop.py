@@ -1,4 +1,4 @@
-"""The thread that owns a client's sockets: receives, sends what is due, tells who waits."""
+"""The thread that owns a client's sockets: receives, sends what is due, notifies waiters."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class ClientLoop:
     whenever it may have changed. Call `send_due` and `stop` while holding it.
 
     Attributes:
-        failure: what ended the thread, if it was not `stop`.
+        failure: the exception that ended the thread, None unless there was one.
     """
 
     def __init__(
@@ -53,10 +53,10 @@ class ClientLoop:
         self._thread.start()
 
     def send_due(self) -> None:
-        """Sends what is due in the caller's thread, which holds `changed`.
+        """Sends what is due from the caller's thread, which holds `changed`.
 
-        To wake the other thread for it would take several times as long. While the broker takes
-        nothing that thread waits at the socket, and nobody else may touch it.
+        Waking the other thread would take several times as long. While the broker takes nothing,
+        that thread polls the socket, and no other thread may touch it.
         """
         if self._is_blocked or self._is_stopping:
             return
@@ -65,19 +65,19 @@ class ClientLoop:
             self._wake_pair.wake()
 
     def stop(self) -> None:
-        """Asks the thread to say goodbye and end; then `join`, without holding `changed`."""
+        """Asks the thread to say goodbye and end; then call `join` without holding `changed`."""
         self._wake_pair.wake()
         self._is_stopping = True
 
     def join(self) -> None:
-        """Waits for the end of the thread, and closes what is left."""
+        """Waits for the thread to end, and closes the wake pair."""
         self._thread.join()
         self._wake_pair.close()
 
     def _serve(self) -> None:
         try:
             self._serve_until_stopped()
-        except Exception as error:  # whoever waits must hear of it, and it is raised there
+        except Exception as error:  # waiters must wake up: they raise it
             with self._changed:
                 self.failure = error
                 self._changed.notify_all()
@@ -131,14 +131,14 @@ class ClientLoop:
 
     def _reconnect_if_silent(self) -> None:
         now_s = self._clock()
-        for endpoint in self._session.silent_endpoints(now_s):
-            _LOG.info("connects to %s anew: it has been silent", endpoint)
+        for endpoint in self._session.take_silent_endpoints(now_s):
+            _LOG.info("reconnecting to %s: it has been silent", endpoint)
             self._sockets.reconnect(endpoint)
             if endpoint == "ingest":
                 self._session.on_disconnect(now_s)
 
     def _send(self, now_s: float) -> bool:
-        """Sends what is due; returns False when the broker does not take more for now."""
+        """Sends what is due; returns False when the broker takes no more for now."""
         session, push = self._session, self._sockets.push
         try:
             presence = session.next_presence(now_s)

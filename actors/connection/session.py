@@ -1,4 +1,4 @@
-"""An actor's side of the conversation with a broker, as a pure state machine.
+"""The actor's side of a session with a broker, as a pure state machine.
 
 Feed it what the two SUB sockets receive, and send what `next_presence` and `next_batch` return.
 """
@@ -55,10 +55,10 @@ _FATAL = frozenset({RejectCode.SUPERSEDED, RejectCode.UNSUPPORTED_VERSION})
 
 @dataclass(frozen=True)
 class PolicyUpdate:
-    """The newest policy that an actor may act with.
+    """The newest policy available to an actor.
 
     Attributes:
-        digest: equal while only weights change, so that a graph need not be loaded again.
+        digest: unchanged while only the weights change, so that graphs need not be reloaded.
         weights: tensors by module id and name.
     """
 
@@ -73,7 +73,7 @@ class PushedBatch:
     """A finished batch, encoded once for all transmissions.
 
     Attributes:
-        task: of the evaluation, or of the assignment that it was recorded under.
+        task: that of the evaluation, or of the assignment under which it was recorded.
     """
 
     version: PolicyVersion
@@ -123,24 +123,24 @@ class ActorSession:
         self._task: EvaluationTask | None = None
         self._episodes_begun: tuple[str, int] = ("", 0)
 
-    # ---------------------------------------------------------------- what arrives
+    # ---------------------------------------------------------------- incoming messages
 
     def on_control(self, frames: Sequence[Frame], now_s: float) -> None:
-        """Takes a message of the control endpoint, without its topic.
+        """Handles a message of the control endpoint, given without its topic.
 
         Raises:
-            RemoteProtocolError: it is not a legal message; drop it and go on.
+            RemoteProtocolError: the message is invalid; drop it and continue.
         """
         message, _ = self._decode_control(frames)
-        self._watch.hear("control", now_s)
+        self._watch.note_contact("control", now_s)
         match message:
             case Delivery(incarnation=self.incarnation):
-                self._watch.hear("ingest", now_s)
+                self._watch.note_contact("ingest", now_s)
                 self._broker_heard = message.broker
                 self._sender.receive(message, now_s)
                 self._task = message.task
                 if message.credit is not None or message.assignment:
-                    # A broker that has just started grants nothing, and knows of no assignment yet.
+                    # A broker that has just started grants no credit and knows no assignment yet.
                     self.assignment = message.assignment or None
                 if message.credit is not None:
                     self._permitted_up_to = max(self._permitted_up_to, message.credit.up_to)
@@ -150,7 +150,7 @@ class ActorSession:
                     self.refusal = RefusedError(message.code, message.reason)
             case Beacon():
                 if message.version in (None, self.newest_version):
-                    self._watch.hear("weights", now_s)
+                    self._watch.note_contact("weights", now_s)
                 if message.broker != self._broker_heard:
                     self._broker_heard = message.broker
                     self._presence_due_s = now_s
@@ -158,10 +158,12 @@ class ActorSession:
                 pass  # for an earlier incarnation of this actor
 
     def on_weights(self, frames: Sequence[Frame]) -> None:
-        """Takes a message of the weights endpoint, without its topic; an older version is dropped.
+        """Handles a message of the weights endpoint, given without its topic.
+
+        An older version than the newest one of its run is dropped.
 
         Raises:
-            RemoteProtocolError: it is not a legal message; drop it and go on.
+            RemoteProtocolError: the message is invalid; drop it and continue.
         """
         message, payloads = self._decode_weights(frames)
         if isinstance(message, Snapshot):
@@ -189,15 +191,15 @@ class ActorSession:
         self._update = None
 
     def on_disconnect(self, now_s: float) -> None:
-        """Notes that the connection to ingest was lost: asks what arrived before sending more."""
+        """Handles a lost connection to ingest: asks what arrived before sending more."""
         self._sender.lose_connection()
         self._presence_due_s = now_s
 
-    def silent_endpoints(self, now_s: float) -> list[str]:
-        """Returns, once, the endpoints that look connected and are not; connect them anew."""
-        return self._watch.overdue(now_s)
+    def take_silent_endpoints(self, now_s: float) -> list[str]:
+        """Returns, once, the endpoints that look connected but are dead; reconnect them."""
+        return self._watch.take_overdue(now_s)
 
-    # ---------------------------------------------------------------- what the simulator asks
+    # ---------------------------------------------------------------- for the simulator
 
     @property
     def run(self) -> str | None:
@@ -211,7 +213,7 @@ class ActorSession:
 
     @property
     def credit(self) -> Credit | None:
-        """The newest grant of the present broker."""
+        """The newest credit that the current broker has granted."""
         return self._sender.credit
 
     @property
@@ -230,7 +232,7 @@ class ActorSession:
         return version is not None and self._sender.may_begin(version)
 
     def is_outdated(self, version: PolicyVersion) -> bool:
-        """Returns whether a batch of that version would be stale when it arrives."""
+        """Returns whether a batch of that version would be stale on arrival."""
         credit = self.credit
         return credit is not None and version < credit.min_version
 
@@ -243,9 +245,15 @@ class ActorSession:
         return task.task if begun < task.episodes else None
 
     def begin_evaluation(self, task: str) -> None:
-        """Counts an episode of a task."""
+        """Counts an episode begun for a task."""
         known, begun = self._episodes_begun
         self._episodes_begun = (task, begun + 1 if known == task else 1)
+
+    def give_back_evaluation(self, task: str) -> None:
+        """Takes back an episode that `begin_evaluation` counted."""
+        known, begun = self._episodes_begun
+        if known == task:
+            self._episodes_begun = (task, begun - 1)
 
     def policy_update(self) -> PolicyUpdate | None:
         """Returns the newest policy, decoded once, or None before the first snapshot.
@@ -260,21 +268,21 @@ class ActorSession:
         return self._update
 
     def push(self, batch: PushedBatch) -> int:
-        """Takes a finished batch, and returns its sequence number.
+        """Queues a finished batch, and returns its sequence number.
 
         Raises:
-            LocalProtocolError: there is no credit for it; ask `may_begin` before beginning. What
-                was evaluated needs none.
+            LocalProtocolError: a training batch without credit; check `may_begin` before beginning
+                one. Evaluations need none.
         """
         if batch.purpose == "train" and self._sender.last_seq >= self._permitted_up_to:
-            raise LocalProtocolError("a batch was pushed that was begun without credit")
+            raise LocalProtocolError("this batch was begun without credit")
         self.env_steps += batch.env_steps
         return self._sender.enter(batch)
 
-    # ---------------------------------------------------------------- what leaves
+    # ---------------------------------------------------------------- outgoing messages
 
     def next_presence(self, now_s: float) -> list[bytes] | None:
-        """Returns a hello, or an alive once the present broker has answered one, when it is due."""
+        """Returns a hello when due, or an alive once the current broker has answered a hello."""
         if now_s < self._presence_due_s:
             return None
         self._presence_due_s = now_s + self._config.presence_s
@@ -297,7 +305,7 @@ class ActorSession:
         return [encode_header(Hello(**presence, client=self._config.client, host=self._host))]
 
     def next_batch(self, now_s: float) -> tuple[int, list[bytes]] | None:
-        """Returns the next batch to transmit, as its number and frames; then call `mark_sent`."""
+        """Returns the seq and frames of the next batch to transmit; then call `mark_sent`."""
         due = self._sender.next_due(now_s)
         if due is None:
             return None
@@ -316,7 +324,7 @@ class ActorSession:
         return due.seq, [encode_header(header), due.item.payload]
 
     def mark_sent(self, seq: int, now_s: float) -> None:
-        """Notes that a batch from `next_batch` left."""
+        """Records that a batch from `next_batch` was sent."""
         self._sender.mark_sent(seq, now_s)
 
     def goodbye(self) -> list[bytes]:
@@ -327,5 +335,5 @@ class ActorSession:
         return [encode_header(message)]
 
     def next_event_at_s(self) -> float:
-        """When something becomes due by time alone."""
+        """Returns when something next becomes due by time alone."""
         return min(self._presence_due_s, self._sender.next_event_at_s)

@@ -18,10 +18,10 @@ _WEIGHTS_HWM = 2
 class ClientSockets:
     """PUSH to ingest, SUB to control and weights.
 
-    PUSH blocks at a low mark, so that what a broker that went away will never read stays here and
-    not in pipes; `disconnections` is readable once its connection was lost. SUB control may lose
-    messages: they are cumulative. SUB weights drops the newest at its mark, which draining in a
-    thread of its own keeps it below.
+    PUSH blocks at a low high-water mark, so that batches stay here instead of in the pipe to a
+    broker that is gone; `disconnections` becomes readable when its connection is lost. SUB control
+    may lose messages, which are cumulative. SUB weights drops the newest message at its high-water
+    mark; the client's thread drains it, so that it stays below.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class ClientSockets:
         self._weights_topic = topic
 
     def reconnect(self, endpoint: str) -> None:
-        """Drops the connection to an endpoint, with what is under way, and makes another one."""
+        """Drops the connection to an endpoint, with messages in flight, and connects again."""
         socket = {"ingest": self.push, "control": self.control, "weights": self.weights}[endpoint]
         address = getattr(self._address, endpoint)
         socket.set(zmq.LINGER, 0)
@@ -66,7 +66,7 @@ class ClientSockets:
         socket.connect(address)
 
     def close(self) -> None:
-        """Disconnects; what is under way may leave within half a second."""
+        """Disconnects; PUSH lingers for half a second."""
         self.push.disable_monitor()
         self.disconnections.close(linger=0)
         self.push.close(linger=_LINGER_MS)

@@ -1,4 +1,4 @@
-"""Actions for simulators that ask for them: `PolicyClient`, and the policy server.
+"""Inference on request for simulators: `PolicyClient`, and the policy server.
 
 May import `agents` and what that may import.
 """

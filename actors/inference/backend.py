@@ -1,7 +1,7 @@
-"""Where the actions of a PolicyClient come from.
+"""The interface of a PolicyClient's sources of actions.
 
-This process (local_inference.py), or a policy server (remote_inference.py), beside which neither
-ONNX Runtime nor a broker is needed.
+Actions come from this process (local_backend.py), or from a policy server (remote_backend.py); the
+latter needs neither ONNX Runtime nor a broker here.
 """
 
 from __future__ import annotations
@@ -17,25 +17,25 @@ Seen = Mapping[str, Any]
 """Observations by agent id."""
 
 
-class Inference(abc.ABC):
-    """Strategy of a PolicyClient. Episodes go by the names that the client gave them."""
+class InferenceBackend(abc.ABC):
+    """Strategy of a PolicyClient. Episodes are identified by the client's names for them."""
 
     @abc.abstractmethod
     def is_multi_agent(self) -> bool:
-        """Returns whether agents have names; waits for the learner.
+        """Returns whether the run has several agents; waits for the learner.
 
         Raises:
             LocalProtocolError: the client was closed.
-            RefusedError: nobody will serve it.
+            RefusedError: the broker or the policy server will not serve this client.
         """
 
     @abc.abstractmethod
     def wait(self, timeout_s: float) -> bool:
-        """Returns whether there is a policy to act with, within so many seconds.
+        """Waits for a policy to act with; returns False on timeout.
 
         Raises:
             LocalProtocolError: the client was closed.
-            RefusedError: nobody will serve it.
+            RefusedError: the broker or the policy server will not serve this client.
         """
 
     @abc.abstractmethod
@@ -44,7 +44,7 @@ class Inference(abc.ABC):
 
     @abc.abstractmethod
     def assigned(self, name: str) -> Reset:
-        """Returns what an episode began under; who asks says that its simulator is reset so."""
+        """Returns an episode's assignment; the caller then resets the simulator with it."""
 
     @abc.abstractmethod
     def act(self, seen: Mapping[str, Seen]) -> dict[str, dict[str, Any]]:
@@ -52,17 +52,17 @@ class Inference(abc.ABC):
 
     @abc.abstractmethod
     def note(self, name: str, seen: Seen, actions: Mapping[str, Any]) -> None:
-        """Records what agents do upon what they see, without asking the policy.
+        """Records observations, and actions that the policy did not choose.
 
         Raises:
-            ConfigError: the learner cannot train on it.
+            ConfigError: the learner cannot train on them.
             LocalProtocolError: the client was closed.
-            RefusedError: nobody will serve it, or the learner cannot train on it.
+            RefusedError: the client will not be served, or the learner cannot train on them.
         """
 
     @abc.abstractmethod
     def reward(self, name: str, rewards: Mapping[str, float]) -> None:
-        """Adds to what the last actions have brought.
+        """Adds to the rewards of the last actions.
 
         Raises:
             LocalProtocolError: an agent has not acted.
@@ -70,10 +70,10 @@ class Inference(abc.ABC):
 
     @abc.abstractmethod
     def inform(self, name: str, infos: Mapping[str, Mapping[str, Any]]) -> None:
-        """Notes what the simulator says of the last actions.
+        """Records infos of the last actions.
 
         Raises:
-            ConfigError: what the learner asks for is no number.
+            ConfigError: an info that the learner asks for is not a number.
             LocalProtocolError: an agent has not acted.
         """
 
@@ -87,12 +87,12 @@ class Inference(abc.ABC):
 
     @abc.abstractmethod
     def use_newest_weights(self) -> None:
-        """Acts with the newest weights from now on."""
+        """Switches to the newest weights."""
 
     @abc.abstractmethod
     def interrupt(self) -> None:
-        """Ends whatever waits in another thread; only `close` may follow."""
+        """Ends calls that wait in other threads; call nothing but `close` afterwards."""
 
     @abc.abstractmethod
     def close(self) -> None:
-        """Delivers what there is, and disconnects."""
+        """Delivers what was recorded, and disconnects."""

@@ -1,4 +1,4 @@
-"""Actions from a policy in this process, which delivers to the broker itself."""
+"""Actions from a policy in this process, which also delivers to the broker."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import Any
 from headrace.actors.agents.episode_agent import EpisodeAgent
 from headrace.actors.connection.assignments import Reset
 from headrace.actors.connection.client import Client
-from headrace.actors.inference.backend import Inference, Seen
+from headrace.actors.inference.backend import InferenceBackend, Seen
 from headrace.actors.recording.step_result import Ending
 from headrace.actors.recording.tracks import Episode
 from headrace.protocol.errors import LocalProtocolError
 
 
-class LocalInference(Inference):
-    """Acts here, and delivers to the broker."""
+class LocalBackend(InferenceBackend):
+    """Acts in this process, and delivers to the broker."""
 
     def __init__(self, client: Client, agent: EpisodeAgent) -> None:
         self._client = client
@@ -62,10 +62,10 @@ class LocalInference(Inference):
             raise _closed()
 
     def reward(self, name: str, rewards: Mapping[str, float]) -> None:
-        self._agent.reward(self._episodes[name], rewards)
+        self._agent.episodes.reward(self._episodes[name], rewards)
 
     def inform(self, name: str, infos: Mapping[str, Mapping[str, Any]]) -> None:
-        self._agent.inform(self._episodes[name], infos)
+        self._agent.episodes.inform(self._episodes[name], infos)
 
     def leave(self, name: str, agent: str) -> None:
         self._agent.end_agent(self._episodes[name], agent, None, Ending(True, False))
@@ -75,14 +75,14 @@ class LocalInference(Inference):
         del self._episodes[name], self._assigned[name]
 
     def use_newest_weights(self) -> None:
-        self._agent.use_newest_weights()
+        self._agent.batches.use_newest_weights()
 
     def interrupt(self) -> None:
         self._client.close()
 
     def close(self) -> None:
         if not self._client.is_closed:
-            self._agent.deliver()
+            self._agent.batches.deliver()
         self._client.close()
 
 

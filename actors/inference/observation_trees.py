@@ -1,4 +1,4 @@
-"""Observations as a request to a policy server carries them."""
+"""Converts observations for requests to a policy server."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 
 def observation_tree(observation: Any) -> Any:
-    """Returns an observation as a payload carries it: its leaves as arrays, tuples as maps."""
+    """Returns an observation in payload form: leaves as arrays, tuples as maps."""
     if isinstance(observation, Mapping):
         return {str(key): observation_tree(value) for key, value in observation.items()}
     if isinstance(observation, tuple):

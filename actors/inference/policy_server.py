@@ -1,4 +1,4 @@
-"""The policy server's loop: a ROUTER for thin simulators around the inference desk."""
+"""The policy server's loop: a ROUTER for thin simulators, around the request handler."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Protocol
 import zmq
 
 from headrace.actors.agents.episode_agent import EpisodeAgent
-from headrace.actors.inference.request_handler import InferenceConfig, InferenceDesk
+from headrace.actors.inference.request_handler import InferenceConfig, RequestHandler
 from headrace.protocol.errors import ConfigError
 from headrace.protocol.messages.inference import DEFAULT_INFERENCE
 from headrace.protocol.zeromq.client_socket import Context
@@ -18,7 +18,7 @@ from headrace.protocol.zeromq.frames import receive, send
 from headrace.protocol.zeromq.server_socket import bind, close_at_once, make_server_socket
 
 DOMAIN = "inference"
-"""Of the socket, for who authenticates its peers (ZAP, RFC 27)."""
+"""The ZAP domain of the socket (RFC 27)."""
 _MAX_MESSAGE_BYTES = 64 * 1024 * 1024
 _ADVICE = "is another server running there? Choose another endpoint with --listen"
 _TICK_S = 0.05
@@ -28,23 +28,23 @@ Clock = Callable[[], float]
 
 
 class PeerAuthenticator(Protocol):
-    """Decides which thin simulators may connect: the broker's authenticator, at another socket."""
+    """Decides which thin simulators may connect: the broker's authenticator, on this socket."""
 
     @property
     def requests(self) -> zmq.Socket[bytes] | None:
-        """Where libzmq asks, None where it does not."""
+        """The socket that receives libzmq's ZAP requests, None without keys."""
         ...
 
     def require_keys(self, socket: zmq.Socket[bytes], domain: str) -> None:
-        """Makes a socket ask, before it is bound."""
+        """Makes a socket authenticate its peers; call it before binding."""
         ...
 
     def answer_requests(self) -> None:
-        """Answers what has been asked."""
+        """Answers the ZAP requests that have arrived."""
         ...
 
     def name_of(self, frames: Sequence[memoryview]) -> str:
-        """Returns the name that a message's sender was authenticated as, empty without keys."""
+        """Returns the authenticated name of a message's sender, empty without keys."""
         ...
 
     def refresh(self) -> bool:
@@ -53,7 +53,7 @@ class PeerAuthenticator(Protocol):
 
 
 class NoAuthentication:
-    """No keys: whoever can reach the endpoint may ask."""
+    """No keys: every peer that reaches the endpoint is served."""
 
     requests: zmq.Socket[bytes] | None = None
 
@@ -71,9 +71,9 @@ class NoAuthentication:
 
 
 class PolicyServer:
-    """Acts for thin simulators, which send observations and rewards and get actions.
+    """Acts for thin simulators, which send observations and rewards and receive actions.
 
-    Bound once constructed; `run` serves until `stop`. To the broker it is one actor.
+    The constructor binds; `run` serves until `stop`. To the broker the server is one actor.
     """
 
     def __init__(
@@ -95,7 +95,7 @@ class PolicyServer:
         self._authenticator = authenticator
         self._clock = clock
         self._context = context or zmq.Context.instance()
-        self._desk = InferenceDesk(agent, config)
+        self._handler = RequestHandler(agent, config)
         self._stopping = threading.Event()
         self._agent = agent
         self._socket = self._bind(endpoint)
@@ -118,42 +118,42 @@ class PolicyServer:
                 now_s = self._clock()
                 if now_s >= overdue_at_s:
                     overdue_at_s = now_s + _OVERDUE_EVERY_S
-                    self._desk.end_overdue(now_s)
+                    self._handler.end_overdue(now_s)
                     if self._authenticator.refresh():
                         close_at_once(self._socket, self.endpoint)
                         self._socket = self._bind(self.endpoint)
-            self._agent.deliver()
+            self._agent.batches.deliver()
         finally:
             self._socket.close(linger=500)
 
     def _round(self) -> None:
-        desk = self._desk
-        self._gather(0.0 if desk.waiting else _TICK_S)
+        handler = self._handler
+        self._gather(0.0 if handler.waiting else _TICK_S)
         first_at_s = self._clock()
-        while 0 < desk.waiting < self._config.max_batch:
+        while 0 < handler.waiting < self._config.max_batch:
             left_s = first_at_s + self._config.max_wait_s - self._clock()
             if left_s <= 0:
                 break
             self._gather(left_s)
-        if desk.waiting:
-            desk.serve(_TICK_S)
-        for route, frames in desk.take_answers():
+        if handler.waiting:
+            handler.serve(_TICK_S)
+        for route, frames in handler.take_answers():
             send(self._socket, [route, *frames])
 
     def _gather(self, timeout_s: float) -> None:
-        """Takes what has arrived, or arrives within a time."""
+        """Takes the requests that have arrived or arrive before the timeout."""
         ready = {socket for socket, _ in self._poller.poll(round(timeout_s * 1000))}
         if self._authenticator.requests in ready:
             self._authenticator.answer_requests()
         if self._socket not in ready:
             return
         now_s = self._clock()
-        while self._desk.waiting < 4 * self._config.max_batch:
+        while self._handler.waiting < 4 * self._config.max_batch:
             frames = receive(self._socket)
             if frames is None:
                 return
             name = self._authenticator.name_of(frames)
-            self._desk.take(bytes(frames[0]), name, frames[1:], now_s)
+            self._handler.take(bytes(frames[0]), name, frames[1:], now_s)
 
     def _bind(self, endpoint: str) -> zmq.Socket[bytes]:
         options = {"MAXMSGSIZE": _MAX_MESSAGE_BYTES, "ROUTER_HANDOVER": 1}

@@ -1,4 +1,4 @@
-"""Actions from a policy server, for simulators beside which no policy can run."""
+"""Actions from a policy server, for simulators that cannot run a policy themselves."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import zmq
 from msgspec import UNSET
 
 from headrace.actors.connection.assignments import Adoption, Reset
-from headrace.actors.inference.backend import Inference, Seen
+from headrace.actors.inference.backend import InferenceBackend, Seen
 from headrace.actors.inference.observation_trees import observation_tree
 from headrace.actors.recording.infos import info_numbers
 from headrace.actors.recording.step_result import Ending
@@ -57,7 +57,7 @@ _DESCRIPTION: Key = ("", 0)
 
 @dataclass
 class _Remote:
-    """An episode as the server knows it."""
+    """The server's view of an episode."""
 
     is_recorded: bool
     assigned: Reset
@@ -72,20 +72,20 @@ class _Remote:
 
     @property
     def key(self) -> Key:
-        """What names the next request."""
+        """The key of the next request."""
         return self.episode, self.turn
 
-    def begin_anew(self) -> None:
-        """Forgets what the server does not know."""
+    def start_over(self) -> None:
+        """Starts over as a new episode of the server."""
         self.episode, self.turn = secrets.token_hex(16), 0
         self.acting, self.rewards, self.infos, self.left = set(), {}, {}, set()
 
 
-class RemoteInference(Inference):
+class RemoteBackend(InferenceBackend):
     """One socket to one endpoint, at which any policy server may answer.
 
-    A request without an answer is repeated, which changes nothing at the server. An episode that a
-    restarted server does not know goes on as another one, whose beginning the learner never sees.
+    Requests without an answer are repeated; they are idempotent. An episode that a restarted server
+    does not know continues as a new one, whose beginning the learner never sees.
     """
 
     def __init__(
@@ -104,7 +104,7 @@ class RemoteInference(Inference):
         self._assignment: Assignment | None = None
         self._adoption = Adoption()
         self._silence: SilenceWatch | None = None
-        """Of what was not answered, also over several calls that each did not wait for long."""
+        """Spans unanswered requests, across several calls with short timeouts."""
         self._closing = threading.Event()
 
     def is_multi_agent(self) -> bool:
@@ -126,7 +126,7 @@ class RemoteInference(Inference):
 
     def start(self, name: str, *, is_recorded: bool) -> None:
         remote = _Remote(is_recorded, self._adoption.adopt(self._assignment))
-        remote.begin_anew()
+        remote.start_over()
         self._episodes[name] = remote
 
     def assigned(self, name: str) -> Reset:
@@ -154,7 +154,7 @@ class RemoteInference(Inference):
                 remote = self._episodes[name]
                 answer, payload = answers[remote.key]
                 if isinstance(answer, Denial):
-                    self._begin_anew_or_raise(remote, answer)
+                    self._start_over_or_raise(remote, answer)
                     continue
                 actions[name] = decode_payload(payload)
                 remote.turn += 1
@@ -177,7 +177,7 @@ class RemoteInference(Inference):
             if not numbers:
                 continue
             if agent not in remote.acting:
-                raise LocalProtocolError(f"an info of agent {agent!r} before its first action")
+                raise LocalProtocolError(f"an info for agent {agent!r} before its first action")
             remote.infos.setdefault(agent, {}).update(numbers)
 
     def leave(self, name: str, agent: str) -> None:
@@ -190,17 +190,17 @@ class RemoteInference(Inference):
     def end(self, name: str, seen: Seen, ending: Ending) -> None:
         remote = self._episodes.pop(name)
         if not remote.turn:
-            return  # the server has not heard of it
+            return  # the server does not know it
         message = End(episode=remote.episode, turn=remote.turn, truncated=ending.truncated)
         asked = [encode_header(message), encode_payload(self._turns(remote, seen))]
         answer, _ = self._ask({remote.key: asked})[remote.key]
         if isinstance(answer, Denial):
-            self._begin_anew_or_raise(remote, answer)
+            self._start_over_or_raise(remote, answer)
         elif isinstance(answer, Ended):
             self._assignment = answer.assignment or None
 
     def use_newest_weights(self) -> None:
-        """The server has the newest ones anyway."""
+        """Does nothing: the server always uses the newest weights."""
 
     def interrupt(self) -> None:
         self._closing.set()
@@ -235,20 +235,20 @@ class RemoteInference(Inference):
             turns.setdefault(agent, {})["terminated"] = True
         return turns
 
-    def _begin_anew_or_raise(self, remote: _Remote, denial: Denial) -> None:
+    def _start_over_or_raise(self, remote: _Remote, denial: Denial) -> None:
         if denial.code is not RejectCode.UNKNOWN_EPISODE:
             raise RefusedError(denial.code, denial.reason)
-        _LOG.warning("the policy server does not know an episode any more: it goes on as another")
-        remote.begin_anew()
+        _LOG.warning("the policy server no longer knows an episode: it continues as a new one")
+        remote.start_over()
 
     def _ask(
         self, asked: Mapping[Key, list[bytes]], timeout_s: float = math.inf
     ) -> dict[Key, tuple[Answer, bytes]]:
-        """Sends requests, again where no answer comes, and returns the answers that came in time.
+        """Sends requests, repeats unanswered ones, and returns the answers that came in time.
 
         Raises:
             LocalProtocolError: the client was closed.
-            RefusedError: a request cannot be read there.
+            RefusedError: the server cannot read a request, or this side an answer.
         """
         answers: dict[Key, tuple[Answer, bytes]] = {}
         resend_at_s = float("-inf")
@@ -259,7 +259,7 @@ class RemoteInference(Inference):
             now_s = self._clock()
             if self._silence is None:
                 self._silence = SilenceWatch(now_s, _RESEND_S, _LONGEST_SILENCE_S)
-            if self._silence.is_overdue(now_s):
+            if self._silence.restart_if_overdue(now_s):
                 self._reconnect()
                 resend_at_s = now_s
             if now_s >= resend_at_s:
@@ -269,7 +269,7 @@ class RemoteInference(Inference):
             self._socket.poll(math.ceil(min(_LOOK_FOR_CLOSE_MS, left_ms)))
             for frames in drain(self._socket):
                 key, answer = self._read(frames)
-                if key in asked:  # else it answers what was asked twice
+                if key in asked:  # else it answers a repeated request
                     answers[key] = answer
             if len(answers) == len(asked):
                 self._silence = None
@@ -278,9 +278,9 @@ class RemoteInference(Inference):
                 return answers
 
     def _reconnect(self) -> None:
-        """Makes another connection: libzmq gives up on one that was refused once.
+        """Connects again: libzmq gives up on a connection that was refused once.
 
-        Who was invited a moment ago may be known by now.
+        A peer that was only just invited may be accepted by now.
         """
         self._socket.disconnect(self._endpoint)
         self._socket.connect(self._endpoint)
@@ -290,13 +290,13 @@ class RemoteInference(Inference):
             try:
                 self._socket.send_multipart(frames, zmq.NOBLOCK)
             except zmq.Again:
-                return  # nobody is there: they go out with the next attempt
+                return  # no server is connected: the next attempt sends them
 
     def _read(self, frames: Sequence[Frame]) -> tuple[Key, tuple[Answer, bytes]]:
         try:
             answer, payloads = self._decode(frames)
         except RemoteProtocolError as error:
-            raise RefusedError(error.code, f"an answer that is none: {error.reason}") from error
+            raise RefusedError(error.code, f"an invalid answer: {error.reason}") from error
         payload = bytes(payloads[0]) if payloads else b""
         if isinstance(answer, Description):
             return _DESCRIPTION, (answer, payload)
@@ -306,10 +306,10 @@ class RemoteInference(Inference):
 
 
 def _dealer(context: Context, endpoint: str, invitation: Invitation | None) -> zmq.Socket[bytes]:
-    """Returns a DEALER that is connected to a policy server, or will be once there is one.
+    """Returns a DEALER that connects to a policy server, as soon as there is one.
 
     Raises:
-        ConfigError: that is no endpoint.
+        ConfigError: the endpoint is invalid.
     """
     made = make_client_socket(context, zmq.DEALER, endpoint, {"LINGER": 0}, invitation)
     try:

@@ -1,9 +1,8 @@
-"""A policy server without its socket: requests of thin simulators in, answers out."""
+"""The policy server without its socket: requests of thin simulators in, answers out."""
 
 from __future__ import annotations
 
 import logging
-from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,8 +11,9 @@ import numpy as np
 from msgspec import UNSET, UnsetType
 
 from headrace.actors.agents.episode_agent import EpisodeAgent, GivenAction
-from headrace.actors.recording.step_result import Ending
-from headrace.actors.recording.tracks import Columns, Episode
+from headrace.actors.inference.request_order import Fault, Key, RequestOrder
+from headrace.actors.recording.step_result import Columns, Ending
+from headrace.actors.recording.tracks import Episode
 from headrace.protocol.errors import ConfigError, RejectCode, RemoteProtocolError
 from headrace.protocol.limits import DEFAULT_LIMITS, DecodeLimits
 from headrace.protocol.messages.headers import Frame, encode_header
@@ -35,11 +35,6 @@ from headrace.protocol.messages.inference import (
 )
 
 _LOG = logging.getLogger("headrace.policy_server")
-_REMEMBERED_ENDS = 20_000
-
-Fault = tuple[RejectCode, str]
-Key = tuple[str, str]
-"""Who speaks, and the episode; names of different peers are different episodes."""
 
 
 @dataclass(frozen=True)
@@ -47,10 +42,10 @@ class InferenceConfig:
     """How requests are served.
 
     Attributes:
-        max_batch: requests that the policy is run for at once.
-        max_wait_s: for so long a request waits for others to come.
-        episode_timeout_s: an episode of which nothing was heard for so long is truncated.
-        max_episodes: that may be open at once.
+        max_batch: most requests for which the policy is run at once.
+        max_wait_s: how long a request waits for others to join its batch.
+        episode_timeout_s: an episode without requests for this long is truncated.
+        max_episodes: most episodes that may be open at once.
     """
 
     max_batch: int = 64
@@ -61,7 +56,7 @@ class InferenceConfig:
 
 @dataclass(frozen=True)
 class _Asked:
-    """A request that waits for its answer."""
+    """A request without an answer."""
 
     key: Key
     message: Request
@@ -69,23 +64,22 @@ class _Asked:
 
 
 @dataclass
-class _Open:
-    """An episode between its first request and its end."""
+class _Served:
+    """An open episode being served.
+
+    Attributes:
+        rows, given: those of the request that is ready for the policy.
+    """
 
     episode: Episode
-    route: bytes
-    heard_at_s: float
-    next_turn: int = 0
-    answered_turn: int = -1
-    answer: list[bytes] = field(default_factory=list[bytes])
     rows: Mapping[str, Columns] = field(default_factory=dict[str, Columns])
     given: Mapping[str, GivenAction] = field(default_factory=dict[str, GivenAction])
 
 
-class InferenceDesk:
-    """Takes requests with `take`, serves them with `serve`, and gives `take_answers`.
+class RequestHandler:
+    """Queues requests with `take`, answers them with `serve`, and returns `take_answers`.
 
-    Nothing here opens a socket, reads a clock or raises because of what a peer sent.
+    It opens no socket, reads no clock, and never raises because of a peer's message.
     """
 
     def __init__(
@@ -98,60 +92,59 @@ class InferenceDesk:
         self._config = config
         self._limits = limits
         self._decode = request_decoder(limits).decode
-        self._open: dict[Key, _Open] = {}
-        self._ended: OrderedDict[Key, list[bytes]] = OrderedDict()
+        self._order: RequestOrder[_Served] = RequestOrder(config.max_episodes)
         self._arrived: list[_Asked] = []
-        self._ready: dict[Key, _Open] = {}
-        self._curious: dict[bytes, None] = {}
+        self._ready: dict[Key, _Served] = {}
+        self._describing: dict[bytes, None] = {}
         self._answers: list[tuple[bytes, list[bytes]]] = []
 
     @property
     def waiting(self) -> int:
         """Requests without an answer."""
-        return len(self._arrived) + len(self._ready) + len(self._curious)
+        return len(self._arrived) + len(self._ready) + len(self._describing)
 
     def take(self, route: bytes, name: str, frames: Sequence[Frame], now_s: float) -> None:
-        """Takes one message.
+        """Queues one request, or answers it at once if it is repeated or denied.
 
         Args:
-            route: where the answer goes.
-            name: what the peer was authenticated as; empty without keys.
+            route: the peer to answer.
+            name: the peer's authenticated name; empty without keys.
         """
         if not frames:
             return
         try:
             message, payloads = self._decode(frames)
             if isinstance(message, Describe):
-                self._curious[route] = None
+                self._describing[route] = None
                 return
             turns = decode_turns(payloads[0], self._limits)
         except RemoteProtocolError as error:
             self._deny(route, (error.code, error.reason), peek_request(frames[0]))
             return
-        key = (name, message.episode)
-        known = self._open.get(key)
-        if known is not None:
-            known.route, known.heard_at_s = route, now_s
-        if self._is_repeated(key, known, message, route):
+        key, order = (name, message.episode), self._order
+        order.note_contact(key, route, now_s)
+        if order.is_repeated(key, message.turn):
+            answer = order.answer_to(key, message.turn)
+            if answer is not None:  # else it is in progress
+                self._answers.append((route, answer))
             return
-        fault = self._order_fault(known, message)
+        fault = order.fault_of(key, message.turn)
         if fault is not None:
             self._deny(route, fault, message)
             return
-        if known is None:
-            known = _Open(self._start(message), route, now_s)
-            self._open[key] = known
-        known.next_turn = message.turn + 1
+        if order.get(key) is None:
+            order.open(key, _Served(self._start(message)), route, now_s)
+        order.advance(key)
         self._arrived.append(_Asked(key, message, turns))
 
     def serve(self, timeout_s: float) -> None:
-        """Answers what can be answered; waits for the learner and for credit for a while.
+        """Answers the requests that it can; waits for the learner and credit up to the timeout.
 
         Raises:
             RefusedError: the broker will not serve this actor.
         """
-        if (self._arrived or self._curious) and self._agent.manifest(timeout_s) is not None:
-            if self._curious:
+        if (self._arrived or self._describing) and self._agent.manifest(timeout_s) is not None:
+            if self._describing:
                 self._describe()
             arrived, self._arrived = self._arrived, []
             for asked in arrived:
@@ -161,68 +154,40 @@ class InferenceDesk:
             return
         try:
             acted = self._agent.act_upon(
-                {known.episode: known.rows for known in chosen.values()},
+                {served.episode: served.rows for served in chosen.values()},
                 timeout_s,
                 {
-                    (known.episode, agent): action
-                    for known in chosen.values()
-                    for agent, action in known.given.items()
+                    (served.episode, agent): action
+                    for served in chosen.values()
+                    for agent, action in served.given.items()
                 },
             )
-        except ConfigError as error:  # the learner's policy is another one now
+        except ConfigError as error:  # the learner's policy has changed
             for key in chosen:
                 self._give_up(key, str(error))
             return
         if acted is None:
             return
-        for key, known in chosen.items():
+        for key, served in chosen.items():
             del self._ready[key]
-            actions = {agent: _plain(action) for agent, action in acted[known.episode].items()}
-            self._answer(key, known, actions)
+            actions = {agent: _plain(action) for agent, action in acted[served.episode].items()}
+            self._answer(key, actions)
 
     def end_overdue(self, now_s: float) -> None:
-        """Truncates the episodes of those who have vanished, and delivers what is due."""
+        """Truncates episodes whose simulator has vanished, and delivers a batch if due."""
         limit_s = now_s - self._config.episode_timeout_s
         waiting = {asked.key for asked in self._arrived} | self._ready.keys()
-        for key, known in list(self._open.items()):
-            if known.heard_at_s < limit_s and key not in waiting:
-                _LOG.warning("episode %s is truncated: nothing was heard of it", key[1])
-                self._agent.cut_off(known.episode)
-                del self._open[key]
-        self._agent.deliver_if_due()
+        for key, known in self._order.silent_since(limit_s):
+            if key not in waiting:
+                _LOG.warning("episode %s is truncated: its simulator has gone silent", key[1])
+                self._agent.cut_off(known.content.episode)
+                self._order.forget(key)
+        self._agent.batches.deliver_if_due()
 
     def take_answers(self) -> list[tuple[bytes, list[bytes]]]:
-        """Returns the answers since the last call, each with where it goes."""
+        """Returns the answers since the last call, each with its route."""
         answers, self._answers = self._answers, []
         return answers
-
-    # ---------------------------------------------------------------- order
-
-    def _is_repeated(self, key: Key, known: _Open | None, message: Request, route: bytes) -> bool:
-        """Whether a request was made before; the answer, if there is one, is given again."""
-        if known is None:
-            answer = self._ended.get(key)
-        elif message.turn == known.answered_turn:
-            answer = known.answer
-        else:
-            return message.turn == known.next_turn - 1  # its answer is under way
-        if answer is not None:
-            self._answers.append((route, answer))
-        return answer is not None
-
-    def _order_fault(self, known: _Open | None, message: Request) -> Fault | None:
-        if known is None and message.turn:
-            return (
-                RejectCode.UNKNOWN_EPISODE,
-                "this server does not know the episode (any more): begin another one",
-            )
-        if known is None and len(self._open) >= self._config.max_episodes:
-            return RejectCode.TOO_MUCH, "too many episodes are open"
-        if known is not None and message.turn != known.next_turn:
-            return RejectCode.INVALID_TURN, f"turn {known.next_turn} comes next"
-        if known is not None and known.answered_turn != known.next_turn - 1:
-            return RejectCode.INVALID_TURN, f"turn {known.answered_turn + 1} is not answered yet"
-        return None
 
     # ---------------------------------------------------------------- serving
 
@@ -243,63 +208,69 @@ class InferenceDesk:
             infos=manifest.infos or UNSET,
             assignment=self._agent.assignment or UNSET,
         )
-        self._answers += [(route, [encode_header(description)]) for route in self._curious]
-        self._curious.clear()
+        self._answers += [(route, [encode_header(description)]) for route in self._describing]
+        self._describing.clear()
 
     def _apply(self, asked: _Asked) -> None:
-        """Notes what came of the last actions; an `act` is then ready for the policy."""
-        known = self._open[asked.key]
+        """Records the results of the last actions; an `act` is then ready for the policy."""
+        served = self._order[asked.key].content
+        episode = served.episode
         try:
-            rows = self._rows(known, asked)
+            rows = self._rows(episode, asked)
             given = {
                 agent: self._agent.given_action(agent, turn.action)
                 for agent, turn in asked.turns.items()
                 if turn.action is not None and agent in rows
             }
         except (ConfigError, RemoteProtocolError) as error:
-            known.next_turn -= 1
             reason = error.reason if isinstance(error, RemoteProtocolError) else str(error)
-            self._deny(known.route, (RejectCode.INVALID_TURN, reason), asked.message)
-            if not known.next_turn:
-                self._agent.cut_off(known.episode)
-                del self._open[asked.key]
+            self._take_back(asked, reason)
             return
         rewards = {agent: turn.reward for agent, turn in asked.turns.items() if turn.reward}
-        self._agent.reward(known.episode, rewards)
+        self._agent.episodes.reward(episode, rewards)
         infos = {agent: turn.info for agent, turn in asked.turns.items() if turn.info}
         if infos:
-            self._agent.inform(known.episode, infos)
+            self._agent.episodes.inform(episode, infos)
         if isinstance(asked.message, End):
             last = {agent: turn.observation for agent, turn in asked.turns.items()}
             cut_off = asked.message.truncated
-            self._agent.end(known.episode, last, Ending(not cut_off, cut_off))
-            self._end(asked.key, known)
+            self._agent.end(episode, last, Ending(not cut_off, cut_off))
+            self._end(asked.key)
             return
         for agent, turn in asked.turns.items():
-            if turn.has_left and self._agent.has_acted(known.episode, agent):
+            if turn.has_left and self._agent.episodes.has_acted(episode, agent):
                 ending = Ending(turn.terminated, turn.truncated)
-                self._agent.end_agent(known.episode, agent, turn.observation, ending)
-        known.rows, known.given = rows, given
+                self._agent.end_agent(episode, agent, turn.observation, ending)
+        served.rows, served.given = rows, given
         if rows:
-            self._ready[asked.key] = known
+            self._ready[asked.key] = served
         else:
-            self._answer(asked.key, known, {})
+            self._answer(asked.key, {})
 
-    def _rows(self, known: _Open, asked: _Asked) -> dict[str, Columns]:
-        """Returns the rows to act upon, once everything in the request was checked.
+    def _take_back(self, asked: _Asked, reason: str) -> None:
+        """Denies a request that changed nothing; its turn may be requested again."""
+        self._order.take_back(asked.key)
+        known = self._order[asked.key]
+        self._deny(known.route, (RejectCode.INVALID_TURN, reason), asked.message)
+        if not known.next_turn:
+            self._agent.cut_off(known.content.episode)
+            self._order.forget(asked.key)
+
+    def _rows(self, episode: Episode, asked: _Asked) -> dict[str, Columns]:
+        """Checks the whole request, and returns the rows to act on.
 
         Raises:
-            ConfigError: an observation does not fit.
-            RemoteProtocolError: something else does not.
+            ConfigError: an observation does not match the policy.
+            RemoteProtocolError: another part of the request is invalid.
         """
         rows: dict[str, Columns] = {}
         cut_off = isinstance(asked.message, End) and asked.message.truncated
         for agent, turn in asked.turns.items():
-            acted = self._agent.has_acted(known.episode, agent)
+            acted = self._agent.episodes.has_acted(episode, agent)
             if (turn.reward or turn.info) and not acted:
                 raise _invalid(f"a reward or an info for agent {agent!r} before its first action")
             if turn.info:
-                self._agent.check_info(turn.info)
+                self._agent.episodes.check_info(turn.info)
             is_needed = isinstance(asked.message, Act) and not turn.has_left
             if turn.observation is None:
                 if is_needed or (acted and (cut_off or turn.truncated)):
@@ -309,32 +280,29 @@ class InferenceDesk:
             if is_needed:
                 rows[agent] = own
         if cut_off:
-            missing = [a for a in self._agent.agents_of(known.episode) if a not in asked.turns]
+            missing = [a for a in self._agent.episodes.agents_of(episode) if a not in asked.turns]
             if missing:
                 raise _invalid(f"agent {missing[0]!r} is truncated without its last observation")
         return rows
 
-    def _answer(self, key: Key, known: _Open, actions: Mapping[str, Any]) -> None:
-        message = Actions(episode=key[1], turn=known.next_turn - 1)
-        known.answered_turn = message.turn
-        known.answer = [encode_header(message), encode_actions(actions)]
-        self._answers.append((known.route, known.answer))
+    def _answer(self, key: Key, actions: Mapping[str, Any]) -> None:
+        message = Actions(episode=key[1], turn=self._order[key].turn)
+        answer = [encode_header(message), encode_actions(actions)]
+        known = self._order.answer(key, answer)
+        self._answers.append((known.route, answer))
 
-    def _end(self, key: Key, known: _Open) -> None:
+    def _end(self, key: Key) -> None:
         assignment = self._agent.assignment or UNSET
-        ended = Ended(episode=key[1], turn=known.next_turn - 1, assignment=assignment)
+        ended = Ended(episode=key[1], turn=self._order[key].turn, assignment=assignment)
         answer = [encode_header(ended)]
-        del self._open[key]
-        self._ended[key] = answer
-        if len(self._ended) > _REMEMBERED_ENDS:
-            self._ended.popitem(last=False)
+        known = self._order.end(key, answer)
         self._answers.append((known.route, answer))
 
     def _give_up(self, key: Key, reason: str) -> None:
-        known = self._open.pop(key)
+        known = self._order.forget(key)
         del self._ready[key]
-        self._agent.cut_off(known.episode)
-        asked = RequestName(key[1], known.next_turn - 1)
+        self._agent.cut_off(known.content.episode)
+        asked = RequestName(key[1], known.turn)
         self._deny(known.route, (RejectCode.INVALID_TURN, reason), asked)
 
     def _deny(self, route: bytes, fault: Fault, asked: Request | RequestName | None) -> None:
@@ -349,7 +317,7 @@ class InferenceDesk:
 
 
 def _plain(action: Any) -> Any:
-    """Returns an action as numbers and lists of them, which every language has."""
+    """Returns an action as a number or a list of numbers, which every language has."""
     return action.tolist() if isinstance(action, np.ndarray) else action
 
 

@@ -1,4 +1,4 @@
 """The learner's policy on an actor: ONNX sessions, and actions from observations.
 
-May import `connection` for what a policy update is, and `protocol`.
+May import `connection`, for `PolicyUpdate`, and `protocol`.
 """

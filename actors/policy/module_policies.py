@@ -17,7 +17,7 @@ _LOG = logging.getLogger("headrace.actor")
 
 
 class ModulePolicies(Mapping[str, OnnxPolicy]):
-    """By module id; empty before the first `use`."""
+    """Policies by module id; empty before the first `use`."""
 
     def __init__(self, rng: np.random.Generator) -> None:
         self._rng = rng
@@ -35,11 +35,11 @@ class ModulePolicies(Mapping[str, OnnxPolicy]):
         return len(self._policies)
 
     def use(self, update: PolicyUpdate) -> bool:
-        """Acts with an update from now on; returns whether its graphs are other ones.
+        """Switches to an update; returns whether its graphs are new.
 
         Raises:
             ConfigError: the learner exports no graphs.
-            RemoteProtocolError: the update cannot be used; the one before it still can.
+            RemoteProtocolError: the update is unusable; the previous one stays in use.
         """
         is_new = update.digest != self._digest
         if not is_new and update.version == self.version:

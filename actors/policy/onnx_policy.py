@@ -29,13 +29,13 @@ _NOTHING: Mapping[str, Array] = {}
 
 @dataclass(frozen=True)
 class Acted:
-    """What a policy gave for n observations.
+    """A policy's outputs for n observations.
 
     Attributes:
         env_actions: [n, …], as the simulator expects them.
         recorded: columns to record besides observations and rewards, [n, …] each.
         observations: observations to record, [n, …] each.
-        state: what the next `act` takes, [n, …] by input name; empty for most policies.
+        state: input of the next `act`, [n, …] by input name; empty for most policies.
     """
 
     env_actions: Array
@@ -45,7 +45,7 @@ class Acted:
 
 
 class OnnxPolicy:
-    """One module's graph in a session of its own; `set_weights` before the first `act`."""
+    """One module's graph in its own session; call `set_weights` before the first `act`."""
 
     def __init__(
         self,
@@ -79,10 +79,10 @@ class OnnxPolicy:
         self._initial_state: dict[str, Array] = {}
 
     def set_weights(self, weights: Mapping[str, Array]) -> None:
-        """Acts with these tensors from now on.
+        """Uses these tensors from now on.
 
         Raises:
-            RemoteProtocolError: one that the graph needs is missing.
+            RemoteProtocolError: a tensor that the graph needs is missing.
         """
         missing = [spec.name for spec in self._spec.weights if spec.name not in weights]
         if missing:
@@ -96,7 +96,7 @@ class OnnxPolicy:
         }
 
     @property
-    def records_what_it_sees(self) -> bool:
+    def records_raw_observations(self) -> bool:
         """Whether observations are recorded as the simulator gives them."""
         return not self._observation_outputs
 
@@ -118,9 +118,9 @@ class OnnxPolicy:
         """Returns actions for n observations, sampled, or the most likely ones.
 
         Args:
-            explore: whether to sample; None for what the learner says.
-            state: what the `act` before gave; without it, n episodes begin.
-            rewards: [n] what the last step gave; without them, n episodes begin.
+            explore: whether to sample; None leaves it to the learner's setting.
+            state: from the previous `act`; without it, n episodes begin.
+            rewards: [n] of the last step; without them, n episodes begin.
         """
         rows = len(next(iter(observations.values())))
         feed = {**self._scalars, **observations}
@@ -153,10 +153,10 @@ class OnnxPolicy:
         return self.act(observations, state, rewards, explore=False).observations
 
     def rows_of(self, observation: Any) -> dict[str, Array]:
-        """Returns one observation, which may be of lists and numbers, as a row by path.
+        """Returns one observation, which may consist of lists and numbers, as a row by path.
 
         Raises:
-            ConfigError: it is not what the graph expects.
+            ConfigError: the observation does not match the graph.
         """
         leaves = flatten_paths(observation, OBSERVATIONS)
         wanted = self._leaves
@@ -165,13 +165,14 @@ class OnnxPolicy:
         return {name: _row_of(name, leaf, wanted[name]) for name, leaf in leaves.items()}
 
     def recorded_action(self, action: Any) -> Array:
-        """Returns an action that the simulator took, as it is recorded, in one row.
+        """Returns the simulator's own action in recorded form, as one row.
 
         Raises:
-            ConfigError: it is no such action, or the policy goes on from its own last one.
+            ConfigError: the action does not match the graph, or the policy takes its own last
+                action as input.
         """
         if any(state.name.startswith(CONNECTOR_STATE) for state in self._spec.states):
-            raise ConfigError("this policy remembers its own last action: another one cannot be")
+            raise ConfigError("this policy needs its own last action: no other can be recorded")
         row = _row_of("action", action, self._spec.env_action)
         scale = self._spec.action_range
         if isinstance(scale, UnsetType):
@@ -185,7 +186,7 @@ class OnnxPolicy:
         """Compares a simulator's observations with what the graph expects.
 
         Raises:
-            ConfigError: they differ; the sentence names the first difference.
+            ConfigError: they differ; the message names the first difference.
         """
         wanted = self._leaves
         if observations.keys() != wanted.keys():
@@ -200,7 +201,7 @@ _FLAGS = {flag: np.array([float(flag)], np.float32) for flag in (False, True)}
 def _names_differ(found: Iterable[str], wanted: Iterable[str]) -> str:
     return (
         f"the simulator's observation has {sorted(found)}, the learner's policy "
-        f"wants {sorted(wanted)}: do both use the same environment?"
+        f"expects {sorted(wanted)}: do both use the same environment?"
     )
 
 
@@ -208,10 +209,10 @@ def _row_of(name: str, leaf: Any, spec: TensorSpec) -> Array:
     try:
         row = np.array(leaf, numpy_dtype(spec))[None]
     except (TypeError, ValueError, OverflowError) as error:
-        raise ConfigError(f"the simulator's {name!r} is no {spec.dtype}: {error}") from error
+        raise ConfigError(f"the simulator's {name!r} is not {spec.dtype}: {error}") from error
     _check_rows(name, row, spec)
     if row.dtype.kind == "f" and not np.logical_and.reduce(np.isfinite(row), None):
-        raise ConfigError(f"the simulator's {name!r} holds a value that is not finite")
+        raise ConfigError(f"the simulator's {name!r} contains a value that is not finite")
     return row
 
 
@@ -219,5 +220,5 @@ def _check_rows(name: str, rows: Array, spec: TensorSpec) -> None:
     if rows.shape[1:] != spec.shape or rows.dtype != numpy_dtype(spec):
         raise ConfigError(
             f"the simulator's {name!r} is {rows.dtype} of shape {rows.shape[1:]}, the learner's "
-            f"policy wants {spec.dtype} of shape {spec.shape}: do both use the same environment?"
+            f"policy expects {spec.dtype} of shape {spec.shape}: do both use the same environment?"
         )

@@ -1,4 +1,4 @@
-"""A policy graph in ONNX Runtime: its weights are fed at each call, or built into the session."""
+"""Runs a policy graph in ONNX Runtime, with weights fed at each call or baked into the session."""
 
 from __future__ import annotations
 
@@ -20,24 +20,24 @@ class GraphSession(abc.ABC):
     """Runs one graph; call `set_weights` before the first `run`.
 
     Attributes:
-        inputs: names of what the graph takes, its weights included.
+        inputs: names of the graph's inputs, weights included.
     """
 
     inputs: frozenset[str]
 
     @abc.abstractmethod
     def set_weights(self, weights: Mapping[str, Array]) -> None:
-        """Computes with these tensors from now on; names that are no inputs are ignored."""
+        """Uses these tensors from now on; ignores names that are not inputs."""
 
     @abc.abstractmethod
     def run(self, outputs: list[str], feed: Mapping[str, Array]) -> list[Array]:
-        """Returns the named outputs; what is fed and is no input is ignored."""
+        """Returns the named outputs; ignores fed names that are not inputs."""
 
 
 class FedSession(GraphSession):
-    """Feeds the weights at each call: a new version costs nothing.
+    """Feeds the weights at each call, so that a new version costs nothing.
 
-    For small networks that is as fast as the other way.
+    For small networks this is as fast as baking.
     """
 
     def __init__(self, graph: bytes) -> None:
@@ -54,9 +54,9 @@ class FedSession(GraphSession):
 
 
 class BakedSession(GraphSession):
-    """Builds each version of the weights into a session, where ONNX Runtime can lay them out.
+    """Bakes each version of the weights into a session, where ONNX Runtime can lay them out.
 
-    A version costs 1 to 20 ms; every call of a network with convolutions is up to twice as fast.
+    A new version costs 1 to 20 ms; with convolutions, every call is up to twice as fast.
     """
 
     def __init__(self, graph: bytes, weights: Iterable[str]) -> None:
@@ -68,7 +68,7 @@ class BakedSession(GraphSession):
         self._values: dict[str, Any] = {}
 
     def set_weights(self, weights: Mapping[str, Array]) -> None:
-        # ONNX Runtime does not copy them: they have to live as long as the session.
+        # ONNX Runtime does not copy them: they must live as long as the session.
         self._values = {
             name: onnxruntime.OrtValue.ortvalue_from_numpy(np.ascontiguousarray(weights[name]))
             for name in self._baked
@@ -84,14 +84,14 @@ class BakedSession(GraphSession):
 
 
 def open_session(graph: bytes, spec: PolicyGraph, *, bakes: bool | None = None) -> GraphSession:
-    """Returns a session.
+    """Returns a session for a graph.
 
     Args:
-        bakes: whether to build weights in; None does so for networks with convolutions.
+        bakes: whether to bake the weights in; None does so for networks with convolutions.
 
     Raises:
         RemoteProtocolError: ONNX Runtime cannot load the graph.
-        ConfigError: weights are to be built in, and the package onnx is not installed.
+        ConfigError: baking was chosen, and the package onnx is not installed.
     """
     if bakes is None:
         bakes = any(len(weight.shape) == _CONVOLUTION_DIMENSIONS for weight in spec.weights)
@@ -116,12 +116,12 @@ def _load(graph: bytes, options: onnxruntime.SessionOptions) -> onnxruntime.Infe
 
 
 def _with_external_weights(graph: bytes, names: frozenset[str]) -> bytes:
-    """Returns a graph in which the named inputs are constants that the options of a load bring."""
+    """Returns a graph whose named inputs are constants supplied by the session options."""
     try:
         import onnx
     except ImportError as error:
         raise ConfigError(
-            "building weights into the policy graph needs the package onnx: "
+            "baking weights into the policy graph needs the package onnx: "
             "pip install 'headrace[actor]'"
         ) from error
     model = onnx.load_from_string(graph)

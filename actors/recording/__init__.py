@@ -1,4 +1,4 @@
-"""Steps become trajectory batches: recorders, tracks of agents, and the life of a batch.
+"""Turns steps into trajectory batches: recorders, agent tracks, and the batch lifecycle.
 
-May import `connection` and `protocol`; opens no socket and reads no clock of its own.
+May import `connection` and `protocol`; opens no socket, and is given its clock.
 """

@@ -1,80 +1,163 @@
-"""When a batch ends, and whether it is worth sending."""
+"""The lifecycle of a training batch: begun with credit, full, stale or delivered."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
-from headrace.actors.connection.client import BatchPermit, Client
-from headrace.protocol.identity import PolicyVersion
-from headrace.protocol.messages import Purpose
+from headrace.actors.connection.broker_client import BatchPermit, BrokerClient
+from headrace.actors.connection.session import PolicyUpdate
+from headrace.protocol.errors import RemoteProtocolError
 from headrace.protocol.trajectory import TrajectoryBatch
+
+_LOG = logging.getLogger("headrace.actor")
+
+Clock = Callable[[], float]
+UsePolicy = Callable[[PolicyUpdate], None]
+"""Switches to an update.
+
+Raises RemoteProtocolError if the update is unusable: then the previous one stays in use, and the
+caller waits for a later one.
+"""
+
+
+class BatchSource(Protocol):
+    """The part of a recorder that ends a batch."""
+
+    @property
+    def env_steps(self) -> int:
+        """Env steps recorded since the last batch."""
+        ...
+
+    def take_batch(self) -> tuple[TrajectoryBatch, int]:
+        """Returns what was recorded since the last batch, and its env steps."""
+        ...
+
+    def discard_batch(self) -> int:
+        """Forgets what was recorded since the last batch, and returns its env steps."""
+        ...
 
 
 @dataclass(frozen=True)
-class OpenBatch:
-    """A batch in the making: one policy version, within one grant.
-
-    Attributes:
-        is_recorded: False for what is stepped only to get to the end of an episode.
-    """
+class _OpenBatch:
+    """One policy version, within one grant."""
 
     permit: BatchPermit
     deadline_s: float
-    is_recorded: bool = True
-
-    @classmethod
-    def begin(cls, permit: BatchPermit, now_s: float, *, is_recorded: bool = True) -> OpenBatch:
-        """Begins one; without credit it has no deadline."""
-        lasts_s = permit.credit.fragment_s if permit.credit is not None else float("inf")
-        return cls(permit, now_s + lasts_s, is_recorded)
-
-    def is_full(self, env_steps: int, now_s: float, newest: PolicyVersion | None) -> bool:
-        """Returns whether a batch with credit ends now, with so many steps."""
-        update, credit = self.permit.update, self.permit.credit
-        if credit is None or not env_steps:
-            return False
-        cuts = update.policy.manifest.flow.cut_on_new_weights
-        return (
-            env_steps >= credit.fragment_steps
-            or now_s >= self.deadline_s
-            or (cuts and newest != update.version)
-        )
 
 
-class BatchDelivery:
-    """Pushes finished batches, unless the broker says already that one would be stale.
+class BatchLifecycle:
+    """One batch after another: `begin`, record until it `is_full`, `deliver`.
 
-    It never discards two in a row: all batches of a simulator that is slower than the learner's
-    updates are stale, and that is to be seen at the broker.
+    A batch that would be stale on arrival is discarded, but never two in a row: a simulator slower
+    than the learner's updates has only stale batches, and the broker must see that.
     """
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: BrokerClient, clock: Clock) -> None:
         self._client = client
+        self._clock = clock
+        self._open: _OpenBatch | None = None
         self._has_discarded = False
 
-    def deliver(
-        self,
-        permit: BatchPermit,
-        take: Callable[[], tuple[TrajectoryBatch, int]],
-        discard: Callable[[], int],
-        assigned: str | None,
-    ) -> None:
-        """Pushes what `take` returns, a batch and its env steps, or discards it.
+    @property
+    def is_open(self) -> bool:
+        """Whether a batch is open."""
+        return self._open is not None
+
+    @property
+    def permit(self) -> BatchPermit | None:
+        """The permit of the open batch, None without one."""
+        return self._open.permit if self._open is not None else None
+
+    def begin(
+        self, use: UsePolicy, timeout_s: float | None, *, until_evaluation: bool = False
+    ) -> bool:
+        """Waits for credit and a usable policy; returns whether a batch was begun.
 
         Args:
-            assigned: the task that all of its episodes began under, None without one.
+            until_evaluation: also return as soon as an evaluation episode is wanted.
+
+        Raises:
+            ConfigError: raised by `use`.
+            RefusedError: the broker will not serve this actor.
+        """
+        client = self._client
+        while (permit := client.begin(timeout_s, until_evaluation=until_evaluation)) is not None:
+            if can_use(permit.update, use):
+                self._open = _OpenBatch(permit, self._clock() + permit.credit.fragment_s)
+                return True
+            if client.policy_update_after(permit.update.version, timeout_s) is None:
+                return False
+        return False
+
+    def wait_for_policy(self, use: UsePolicy, timeout_s: float | None) -> bool:
+        """Waits for a usable policy, to act without a batch; returns whether there is one.
+
+        Raises:
+            ConfigError: raised by `use`.
+            RefusedError: the broker will not serve this actor.
+        """
+        update = self._client.policy_update(timeout_s)
+        while update is not None and not can_use(update, use):
+            update = self._client.policy_update_after(update.version, timeout_s)
+        return update is not None
+
+    def is_full(self, env_steps: int) -> bool:
+        """Returns whether the open batch ends now, given the env steps recorded."""
+        if self._open is None or not env_steps:
+            return False
+        credit = self._open.permit.credit
+        return (
+            env_steps >= credit.fragment_steps
+            or self._clock() >= self._open.deadline_s
+            or (self._cuts_on_new_weights and self.is_outdated)
+        )
+
+    @property
+    def is_outdated(self) -> bool:
+        """Whether a newer policy version than the open batch's has arrived."""
+        if self._open is None:
+            return False
+        return self._client.newest_version != self._open.permit.update.version
+
+    def deliver(
+        self, source: BatchSource, task: str | None, acted: PolicyUpdate | None = None
+    ) -> None:
+        """Ends the open batch, if anything was recorded: pushes it, or discards it as stale.
+
+        Args:
+            task: that of the assignment under which all of its episodes began, None without one.
+            acted: the policy that acted, if not the one that the batch was begun with.
 
         Raises:
             RefusedError: the broker will not serve this actor.
         """
-        purpose: Purpose = "train" if permit.task is None else "evaluate"
-        if purpose == "train":
-            is_outdated = self._client.is_outdated(permit.update.version)
-            self._has_discarded = is_outdated and not self._has_discarded
-            if self._has_discarded:
-                self._client.count_unrecorded(discard())
-                return
-        trajectories, env_steps = take()
-        task = permit.task or assigned
-        self._client.push(trajectories, permit.update, env_steps, task=task, purpose=purpose)
+        ended, self._open = self._open, None
+        if ended is None or not source.env_steps:
+            return
+        update = acted or ended.permit.update
+        is_stale = self._client.is_outdated(update.version)
+        self._has_discarded = is_stale and not self._has_discarded
+        if self._has_discarded:
+            self._client.count_unrecorded(source.discard_batch())
+            return
+        trajectories, env_steps = source.take_batch()
+        self._client.push(trajectories, update, env_steps, task=task)
+
+    @property
+    def _cuts_on_new_weights(self) -> bool:
+        return self._open is not None and (
+            self._open.permit.update.policy.manifest.flow.cut_on_new_weights
+        )
+
+
+def can_use(update: PolicyUpdate, use: UsePolicy) -> bool:
+    """Switches to an update if it is usable; returns whether it is."""
+    try:
+        use(update)
+    except RemoteProtocolError as error:
+        _LOG.error("cannot act with policy version %s: %s", update.version, error)
+        return False
+    return True

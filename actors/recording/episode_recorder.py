@@ -1,25 +1,23 @@
-"""Assembles columnar trajectory batches from episodes that go their own ways."""
+"""Assembles columnar trajectory batches from episodes that step independently."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import msgspec
 import numpy as np
 
-from headrace.actors.recording.step_result import Ending
-from headrace.actors.recording.tracks import Columns, Episode, Step, Track
+from headrace.actors.recording.chunk_tables import ChunkRow, WholeEpisode, make_chunk_table
+from headrace.actors.recording.step_result import Columns, Ending
+from headrace.actors.recording.tracks import Episode, Step, Track
 from headrace.protocol.arrays import Array
 from headrace.protocol.ended_episodes import EndedEpisode
 from headrace.protocol.errors import LocalProtocolError
 from headrace.protocol.manifest import Manifest
 from headrace.protocol.trajectory import (
     ENV_T,
-    EPISODE_ID_BYTES,
     REWARDS,
-    ChunkTable,
     ModuleTrajectories,
     TrajectoryBatch,
 )
@@ -29,7 +27,7 @@ Clock = Callable[[], float]
 
 @dataclass(frozen=True)
 class _Segment:
-    """A chunk in the making: consecutive steps of one agent, and what it saw after the last."""
+    """A chunk in the making: consecutive steps of one agent, and its observation after them."""
 
     track: Track
     steps: list[Step]
@@ -41,10 +39,10 @@ class _Segment:
 
 
 class EpisodeRecorder:
-    """Records steps as they are completed, and cuts them into batches of chunks.
+    """Records completed steps, and cuts them into batches of chunks.
 
-    A step that is under way when a batch is taken goes into the next one. Arrays are kept until
-    their batch is taken: pass ones that nobody reuses.
+    A step in progress when a batch is taken goes into the next one. Arrays are kept, not copied:
+    do not reuse them before their batch is taken.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -53,7 +51,7 @@ class EpisodeRecorder:
         self._tracks: dict[Track, None] = {}
         self._is_multi_agent = False
         self._timed: set[str] = set()
-        """Modules whose agents record when they saw what."""
+        """Modules that record the env step of each observation."""
         self._segments: list[_Segment] = []
         self._ended: dict[int, EndedEpisode] = {}
         """By index in `_segments`."""
@@ -62,18 +60,18 @@ class EpisodeRecorder:
 
     @property
     def env_steps(self) -> int:
-        """Env steps in the batch so far: of several agents' steps at one time, one."""
+        """Env steps in the batch so far; simultaneous steps of several agents count once."""
         return len(self._env_steps)
 
     @property
     def task(self) -> str | None:
-        """What all episodes in the batch so far began under; None for nothing, or for several."""
+        """The task under which all episodes in the batch began; None for none or several."""
         tasks = {part.track.episode.task for part in self._segments}
         tasks.update(track.episode.task for track in self._tracks if len(track.steps) > track.kept)
         return tasks.pop() if len(tasks) == 1 else None
 
     def adopt(self, manifest: Manifest) -> None:
-        """Records for another manifest from now on; what was recorded so far is forgotten."""
+        """Switches to another manifest, and forgets what was recorded so far."""
         self._generation += 1
         self._lookbacks = {name: module.lookback for name, module in manifest.modules.items()}
         self._is_multi_agent = manifest.multi_agent
@@ -88,10 +86,10 @@ class EpisodeRecorder:
             track.steps, track.kept = [], 0
 
     def observe(self, track: Track, observations: Columns) -> bool:
-        """Completes the step under way, if there is one, with what the agent sees after it.
+        """Completes the step in progress, if any, with the agent's next observation.
 
         Returns:
-            Whether a step was completed that is not recorded, though its episode is.
+            Whether it completed an unrecorded step of a recorded episode.
         """
         step = track.complete()
         former_observations = track.last_observations
@@ -114,17 +112,17 @@ class EpisodeRecorder:
         """Begins a step.
 
         Args:
-            observations: what was acted on, as it is recorded.
+            observations: the input of the action, in recorded form.
             outputs: recorded outputs of the policy: `actions`, `action_logp`, ….
         """
         track.last_observations = self._with_time(track, observations)
         recorded = is_recorded and track.episode.is_recorded
-        track.under_way = Step(
+        track.in_progress = Step(
             track.last_observations, outputs, track.episode.env_t, recorded, self._generation
         )
 
     def end(self, track: Track, observations: Columns, ending: Ending) -> bool:
-        """Ends an agent's episode with what it saw last; returns what `observe` does."""
+        """Ends an agent's episode with its last observation; returns what `observe` does."""
         is_missed = self.observe(track, observations)
         if len(track.steps) > track.kept:
             self._cut(track, track.last_observations, ending, t_stop=track.t)
@@ -132,18 +130,18 @@ class EpisodeRecorder:
         return is_missed
 
     def cut_off(self, track: Track) -> None:
-        """Ends an agent's episode as truncated where it was seen last, without its last action."""
-        track.under_way = None
+        """Truncates an agent's episode at its last observation, without its last action."""
+        track.in_progress = None
         self.end(track, track.last_observations, Ending(terminated=False, truncated=True))
 
     def forget(self, track: Track) -> None:
-        """Leaves an agent's episode without an end; what was recorded of it is kept."""
+        """Leaves an agent's episode unended; keeps what was recorded of it."""
         if len(track.steps) > track.kept:
             self._cut(track, track.last_observations, None, t_stop=track.t)
         self._leave(track)
 
     def drop_episode(self, episode: Episode) -> int:
-        """Forgets what an episode holds since the last batch, and returns its env steps."""
+        """Forgets an episode's steps since the last batch, and returns their env steps."""
         self._tracks = {track: None for track in self._tracks if track.episode is not episode}
         kept = [n for n, part in enumerate(self._segments) if part.track.episode is not episode]
         self._ended = {new: self._ended[n] for new, n in enumerate(kept) if n in self._ended}
@@ -153,11 +151,11 @@ class EpisodeRecorder:
         return len(dropped)
 
     def end_episode(self, episode: Episode, *, truncated: bool) -> None:
-        """Tells what became of an episode that all of its agents have left."""
+        """Records the end of an episode that all of its agents have left."""
         own = [n for n, part in enumerate(self._segments) if part.track.episode is episode]
         if own and self._is_multi_agent:
             self._ended[own[-1]] = EndedEpisode(
-                chunk=0,  # known when the batch is taken
+                chunk=0,  # set when the batch is taken
                 truncated=truncated,
                 env_steps=episode.env_t,
                 episode_s=self._clock() - episode.started_at_s,
@@ -184,7 +182,8 @@ class EpisodeRecorder:
         batch = TrajectoryBatch(
             {
                 module: ModuleTrajectories(
-                    _chunk_table(segments, ended.get(module, ())), _columns(segments)
+                    make_chunk_table(list(map(_chunk_row, segments)), ended.get(module, ())),
+                    _columns(segments),
                 )
                 for module, segments in by_module.items()
             }
@@ -256,35 +255,18 @@ def _columns(segments: list[_Segment]) -> dict[str, Array]:
     return columns
 
 
-def _chunk_table(segments: list[_Segment], ended: Iterable[EndedEpisode]) -> ChunkTable:
-    agents = list(dict.fromkeys(segment.track.agent for segment in segments))
-    numbers = {agent: number for number, agent in enumerate(agents)}
-    return ChunkTable(
-        agents=tuple(agents),
-        episode_id=np.frombuffer(
-            b"".join(segment.track.episode.episode_id for segment in segments), np.uint8
-        ).reshape(-1, EPISODE_ID_BYTES),
-        integers=np.array([_integers(part, numbers) for part in segments], np.int64),
-        floats=np.array([_floats(part) for part in segments], np.float64),
-        ended=tuple(ended),
+def _chunk_row(part: _Segment) -> ChunkRow:
+    track, ending, trained = part.track, part.ending, part.steps[part.lookback :]
+    return ChunkRow(
+        episode_id=track.episode.episode_id,
+        agent=track.agent,
+        env_t_started=trained[0].env_t,
+        t_started=part.t_started,
+        length=len(trained),
+        lookback=part.lookback,
+        terminated=ending is not None and ending.terminated,
+        truncated=ending is not None and ending.truncated,
+        whole=(
+            WholeEpisode(track.t, track.total_reward, part.seconds) if ending is not None else None
+        ),
     )
-
-
-def _integers(part: _Segment, numbers: Mapping[str, int]) -> tuple[int, ...]:
-    ending, trained = part.ending, part.steps[part.lookback :]
-    return (
-        numbers[part.track.agent],
-        trained[0].env_t,
-        part.t_started,
-        len(trained),
-        part.lookback,
-        ending is not None and ending.terminated,
-        ending is not None and ending.truncated,
-        part.track.t if ending is not None else 0,
-    )
-
-
-def _floats(part: _Segment) -> Iterable[float]:
-    if part.ending is None:
-        return (math.nan, math.nan)
-    return (part.track.total_reward, part.seconds)

@@ -1,4 +1,4 @@
-"""What a learner asks for of a simulator's info dict, as columns."""
+"""The entries of a simulator's info dict that the learner asks for, as columns."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from headrace.protocol.errors import ConfigError
 from headrace.protocol.trajectory import INFOS
 
 _FINAL = "final_info"
-"""Gymnasium's key for the infos of episodes that ended, beside those of the resets."""
+"""Gymnasium's key for the infos of episodes that ended; the other infos are of the resets."""
 
 
 def info_columns(keys: Sequence[str], step: StepResult) -> dict[str, Array]:
-    """Returns a float64 column [n] for each key; NaN where the simulator said nothing.
+    """Returns a float64 column [n] for each key; NaN where the simulator gave no value.
 
     Raises:
-        ConfigError: it said something that is no number.
+        ConfigError: a value is not a number.
     """
     columns: dict[str, Array] = {}
     ended = step.terminated | step.truncated
@@ -35,15 +35,15 @@ def info_columns(keys: Sequence[str], step: StepResult) -> dict[str, Array]:
 
 
 def blank_infos(keys: Sequence[str]) -> dict[str, Array]:
-    """Returns the columns of one step of which nothing is known yet."""
+    """Returns the columns of one step whose infos are not known yet."""
     return {f"{INFOS}/{key}": np.full(1, np.nan) for key in keys}
 
 
 def info_numbers(keys: Sequence[str], info: Mapping[str, Any]) -> dict[str, float]:
-    """Returns what a simulator's info dict says of these keys, as far as it does.
+    """Returns the values of these keys that a simulator's info dict contains.
 
     Raises:
-        ConfigError: it says something that is no number.
+        ConfigError: a value is not a number.
     """
     numbers: dict[str, float] = {}
     for key in keys:
@@ -68,6 +68,6 @@ def _fill(values: Array, where: Array, key: str, infos: Mapping[str, Any]) -> No
 
 def _no_number(key: str, value: Any) -> ConfigError:
     return ConfigError(
-        f"the learner asks for the info {key!r}, which is no number here: "
-        f"{value!r:.80}; take it out of infos"
+        f"the learner asks for the info {key!r}, which is not a number here: "
+        f"{value!r:.80}; remove it from infos"
     )

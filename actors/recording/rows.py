@@ -1,4 +1,4 @@
-"""Between the single observations and actions of one simulator and the rows of many."""
+"""Converts between one simulator's observations and actions and rows of many."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from headrace.protocol.trajectory import OBSERVATIONS
 
 
 def observation_leaves(observation: Any) -> dict[str, Array]:
-    """Returns the leaves of an observation, or of rows of them, by path.
+    """Returns the leaves of an observation, or of rows of observations, by path.
 
-    They are copies: simulators reuse their buffers, and what is recorded must not change.
+    They are copies: simulators reuse their buffers, and recorded data must not change.
     """
     leaves = flatten_paths(observation, OBSERVATIONS)
     return {path: np.array(leaf) for path, leaf in leaves.items()}
@@ -26,6 +26,6 @@ def rows_of_one(observation: Any) -> dict[str, Array]:
 
 
 def action_of_one(actions: Array) -> Any:
-    """Returns the only row of actions: a Python number where actions are scalars."""
+    """Returns the only row of actions, as a Python number if actions are scalars."""
     action = actions[0]
     return action if action.ndim else action.item()

@@ -1,4 +1,4 @@
-"""What one step gave: of n environments, or to one agent."""
+"""The result of one step, of n environments or for one agent."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ from typing import Any
 from headrace.protocol.arrays import Array
 
 Columns = Mapping[str, Array]
-"""Arrays with one row per environment, by column name."""
+"""Arrays with one row per environment, or one row for one agent, by column name."""
 
 
 @dataclass(frozen=True)
 class StepResult:
-    """What one step of n environments gave.
+    """The result of one step of n environments.
 
     Attributes:
-        observations: what the next step begins with, [n, …] by column name.
+        observations: the ones that the next step acts on, [n, …] by column name.
         rewards: [n].
         terminated, truncated: [n].
-        final_observations: for environments that were reset in this very step, by index, the last
-            observation of the episode that ended, without the leading n.
+        final_observations: the last observation of each episode that ended, without the leading
+            n, by index of the environment; only for environments that were reset in this step.
         is_reset_step: [n] whether an environment ignored its action and was reset instead;
-            such a step is not part of any episode. None means no environment.
-        infos: as Gymnasium's vector environments give them: [n] values by key, and under `_key` for
-            which environments there is one; without that for all.
+            such a step belongs to no episode. None means that none was.
+        infos: in the format of Gymnasium's vector environments: [n] values by key, and under
+            `_key` a mask of the environments that have one; without the mask, all have one.
     """
 
     observations: Columns

@@ -1,4 +1,4 @@
-"""Episodes, and each agent's way through one."""
+"""Episodes, and each agent's track through one."""
 
 from __future__ import annotations
 
@@ -6,18 +6,15 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from headrace.protocol.arrays import Array
+from headrace.actors.recording.step_result import Columns
 from headrace.protocol.ended_episodes import AgentTotals
 from headrace.protocol.errors import LocalProtocolError
 from headrace.protocol.trajectory import EPISODE_ID_BYTES, INFOS
 
-Columns = Mapping[str, Array]
-"""Arrays with one row, by column name."""
-
 
 @dataclass
 class Step:
-    """What was acted on and with, and since then came of it."""
+    """One step of an agent: observations, outputs of the policy, and the reward so far."""
 
     observations: Columns
     outputs: Columns
@@ -32,14 +29,14 @@ class Episode:
 
     Attributes:
         is_recorded: whether its steps may be trained on.
-        task: of the assignment that it began under, None without one.
-        env_t: env steps that it has begun.
+        task: that of the assignment under which it began, None without one.
+        env_t: number of env steps begun.
     """
 
     def __init__(
         self, started_at_s: float, *, is_recorded: bool = True, task: str | None = None
     ) -> None:
-        # Not from a seeded generator: two actors of one seed would share their episodes' names.
+        # Not from a seeded generator: two actors with the same seed would share episode ids.
         self.episode_id = secrets.token_bytes(EPISODE_ID_BYTES)
         self.started_at_s = started_at_s
         self.is_recorded = is_recorded
@@ -48,7 +45,7 @@ class Episode:
         self._left: dict[tuple[str, str], AgentTotals] = {}
 
     def leave(self, track: Track) -> None:
-        """Notes what an agent did that leaves; one that comes back is counted as the same."""
+        """Adds to the totals of an agent that leaves; if it returns, it is the same agent."""
         key = (track.agent, track.module)
         before = self._left.get(key, AgentTotals(*key, 0, 0.0))
         self._left[key] = AgentTotals(
@@ -57,15 +54,15 @@ class Episode:
 
     @property
     def totals(self) -> tuple[AgentTotals, ...]:
-        """What all did that have left."""
+        """The totals of all agents that have left."""
         return tuple(self._left.values())
 
 
 class Track:
-    """One agent's way through an episode: `observe`, `act`, `reward`, and `observe` again.
+    """One agent's track through an episode: `observe`, `act`, `reward`, and `observe` again.
 
     Attributes:
-        state: what the policy's last action left for the next one; empty at the start.
+        state: the policy's state after its last action; empty at the start.
     """
 
     def __init__(self, episode: Episode, agent: str, module: str) -> None:
@@ -77,18 +74,18 @@ class Track:
         self.t = 0
         self.steps: list[Step] = []
         self.kept = 0
-        self.under_way: Step | None = None
+        self.in_progress: Step | None = None
         self.last_observations: Columns = {}
         self.state: Columns = {}
 
     @property
     def last_reward(self) -> float:
-        """What the last action has brought; an episode begins with 0."""
-        return self._completed_reward if self.under_way is None else self.under_way.reward
+        """The reward of the last action so far; 0 at the start of an episode."""
+        return self._completed_reward if self.in_progress is None else self.in_progress.reward
 
     def complete(self) -> Step | None:
-        """Ends the step under way, if there is one, and returns it."""
-        step, self.under_way = self.under_way, None
+        """Ends the step in progress, if any, and returns it."""
+        step, self.in_progress = self.in_progress, None
         if step is not None:
             self.t += 1
             self._completed_reward = step.reward
@@ -96,24 +93,24 @@ class Track:
         return step
 
     def reward(self, reward: float) -> None:
-        """Adds to what the step under way gave.
+        """Adds to the reward of the step in progress.
 
         Raises:
-            LocalProtocolError: there is none.
+            LocalProtocolError: no step is in progress.
         """
-        if self.under_way is None:
+        if self.in_progress is None:
             raise LocalProtocolError(f"a reward for agent {self.agent!r} before its first action")
-        self.under_way.reward += reward
+        self.in_progress.reward += reward
 
     def inform(self, infos: Mapping[str, float]) -> None:
-        """Notes infos of the step under way.
+        """Records infos of the step in progress.
 
         Raises:
-            LocalProtocolError: there is none.
+            LocalProtocolError: no step is in progress.
         """
-        if self.under_way is None:
-            raise LocalProtocolError(f"an info of agent {self.agent!r} before its first action")
+        if self.in_progress is None:
+            raise LocalProtocolError(f"an info for agent {self.agent!r} before its first action")
         for key, number in infos.items():
-            column = self.under_way.outputs.get(f"{INFOS}/{key}")
-            if column is not None:  # else it was begun before this was wanted
+            column = self.in_progress.outputs.get(f"{INFOS}/{key}")
+            if column is not None:  # else the step began before this key was wanted
                 column[0] = number

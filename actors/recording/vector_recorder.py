@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
+from headrace.actors.recording.chunk_tables import ChunkRow, WholeEpisode, make_chunk_table
 from headrace.actors.recording.step_result import Columns, StepResult
 from headrace.protocol.arrays import Array
 from headrace.protocol.errors import LocalProtocolError
@@ -17,7 +17,6 @@ from headrace.protocol.trajectory import (
     DEFAULT_AGENT,
     EPISODE_ID_BYTES,
     REWARDS,
-    ChunkTable,
     ModuleTrajectories,
     TrajectoryBatch,
 )
@@ -27,7 +26,7 @@ Clock = Callable[[], float]
 
 @dataclass(frozen=True)
 class _Row:
-    """What the recorder keeps of one step."""
+    """One step as the recorder keeps it."""
 
     observations: Columns
     outputs: Columns
@@ -44,7 +43,7 @@ class _Episode:
 
 @dataclass(frozen=True)
 class _Segment:
-    """Rows [start, stop) of one environment, and some before: a chunk in the making."""
+    """A chunk in the making: rows [start, stop) of one environment, and its lookback."""
 
     environment: int
     start: int
@@ -57,18 +56,14 @@ class _Segment:
     seconds: float
     final: Mapping[str, Array] | None
 
-    @property
-    def is_over(self) -> bool:
-        return self.terminated or self.truncated
 
-
-class BatchRecorder:
+class VectorRecorder:
     """Records steps of n environments and cuts them into batches of chunks.
 
-    It keeps the arrays that it is given until the batch is taken: pass ones that nobody reuses.
+    Arrays are kept, not copied: do not reuse them before their batch is taken.
 
-    Call `record` after each step, and `take_batch` whenever a batch should end; episodes go on
-    across batches. Every chunk brings up to `lookback` steps of its episode from before.
+    Call `record` after each step, and `take_batch` whenever a batch should end; episodes continue
+    across batches. Every chunk includes up to `lookback` earlier steps of its episode.
     """
 
     def __init__(self, environments: int, clock: Clock, lookback: int = 0) -> None:
@@ -76,20 +71,20 @@ class BatchRecorder:
         self._lookback = lookback
         self._rows: list[_Row] = []
         self._segments: list[_Segment] = []
-        # Rows at which each environment's next chunk, and its episode, begin; the latter may be
-        # gone already.
+        # Rows at which each environment's next chunk, and its episode, begin; the latter row may
+        # already be gone.
         self._starts = [0] * environments
         self._episode_starts = [0] * environments
         self._episodes = [self._new_episode() for _ in range(environments)]
         self.env_steps = 0
 
     def record(self, acted_on: Columns, outputs: Columns, step: StepResult) -> None:
-        """Takes one step of all environments.
+        """Records one step of all environments.
 
         Args:
-            acted_on: the observations that were acted on, as they are recorded, [n, …] each.
-            outputs: what else is recorded, [n, …] each: `actions`, `action_logp`, ….
-            step: what came of it; its final observations as they are recorded.
+            acted_on: the observations that were acted on, in recorded form, [n, …] each.
+            outputs: the other recorded columns, [n, …] each: `actions`, `action_logp`, ….
+            step: the result; its final observations in recorded form.
         """
         row = len(self._rows)
         self._rows.append(_Row(acted_on, outputs, step.rewards))
@@ -106,20 +101,24 @@ class BatchRecorder:
                 self._end_episode(index, row + 1, step)
 
     def is_at_start(self, index: int) -> bool:
-        """Returns whether the next step of an environment is the first one of its episode."""
+        """Returns whether an environment's next step is the first of its episode."""
         return self._episodes[index].t == 0
 
+    def begin_episode(self, index: int) -> None:
+        """Begins an episode, with its clock, in an environment that is at the start of one."""
+        self._episodes[index] = self._new_episode()
+
     def abandon(self) -> None:
-        """Forgets all episodes: what comes next is the start of others."""
+        """Forgets all episodes and the batch; the next step starts new episodes."""
         count = len(self._episodes)
         self._rows, self._segments, self.env_steps = [], [], 0
         self._starts, self._episode_starts = [0] * count, [0] * count
         self._episodes = [self._new_episode() for _ in range(count)]
 
     def drop_episodes(self) -> int:
-        """Forgets what the present episodes hold since the last batch, and returns its env steps.
+        """Forgets the open episodes' steps since the last batch, and returns their env steps.
 
-        What comes next is the start of others; those that ended stay in the batch.
+        The next step starts new episodes; episodes that ended stay in the batch.
         """
         row, count = len(self._rows), len(self._episodes)
         dropped = sum(row - start for start in self._starts)
@@ -132,7 +131,7 @@ class BatchRecorder:
         """Returns what was recorded since the last batch, and its env steps.
 
         Args:
-            observations: what the next step will act on, as it is recorded, [n, …] each.
+            observations: the ones that the next step acts on, in recorded form, [n, …] each.
 
         Raises:
             LocalProtocolError: nothing was recorded.
@@ -147,16 +146,21 @@ class BatchRecorder:
         batch = TrajectoryBatch(
             {
                 DEFAULT_MODULE: ModuleTrajectories(
-                    _chunk_table(segments), self._columns(segments, observations)
+                    make_chunk_table([_chunk_row(segment) for segment in segments]),
+                    self._columns(segments, observations),
                 )
             }
         )
         return batch, self.discard_batch()
 
+    def ending_with(self, observations: Columns) -> EndingBatch:
+        """Returns the batch as a source for `BatchLifecycle.deliver`; see `take_batch`."""
+        return EndingBatch(self, observations)
+
     def discard_batch(self) -> int:
         """Forgets what was recorded since the last batch, and returns its env steps.
 
-        Episodes go on: their next chunk begins later than the last one ended.
+        Episodes continue: their next chunk begins later than the last one ended.
         """
         row, env_steps = len(self._rows), self.env_steps
         self._segments = []
@@ -224,8 +228,29 @@ class BatchRecorder:
         return columns
 
     def _new_episode(self) -> _Episode:
-        # Not from a seeded generator: two actors of one seed would share their episodes' names.
+        # Not from a seeded generator: two actors with the same seed would share episode ids.
         return _Episode(secrets.token_bytes(EPISODE_ID_BYTES), self._clock())
+
+
+@dataclass(frozen=True)
+class EndingBatch:
+    """A recorder's batch, with the observations after its last step."""
+
+    recorder: VectorRecorder
+    observations: Columns
+
+    @property
+    def env_steps(self) -> int:
+        """Env steps recorded since the last batch."""
+        return self.recorder.env_steps
+
+    def take_batch(self) -> tuple[TrajectoryBatch, int]:
+        """Returns the batch, and its env steps."""
+        return self.recorder.take_batch(self.observations)
+
+    def discard_batch(self) -> int:
+        """Forgets the batch, and returns its env steps."""
+        return self.recorder.discard_batch()
 
 
 def _cut(values: Array, segments: list[_Segment]) -> Array:
@@ -234,29 +259,20 @@ def _cut(values: Array, segments: list[_Segment]) -> Array:
     return cut
 
 
-def _chunk_table(segments: list[_Segment]) -> ChunkTable:
-    return ChunkTable(
-        agents=(DEFAULT_AGENT,),
-        episode_id=np.frombuffer(
-            b"".join(part.episode.episode_id for part in segments), np.uint8
-        ).reshape(-1, EPISODE_ID_BYTES),
-        integers=np.array([_integers(part) for part in segments], np.int64),
-        floats=np.array([_floats(part) for part in segments], np.float64),
+def _chunk_row(part: _Segment) -> ChunkRow:
+    episode = part.episode
+    return ChunkRow(
+        episode_id=episode.episode_id,
+        agent=DEFAULT_AGENT,
+        env_t_started=part.t_started,
+        t_started=part.t_started,
+        length=part.stop - part.start,
+        lookback=part.lookback,
+        terminated=part.terminated,
+        truncated=part.truncated,
+        whole=(
+            WholeEpisode(episode.t, episode.total_reward, part.seconds)
+            if part.terminated or part.truncated
+            else None
+        ),
     )
-
-
-def _integers(part: _Segment) -> tuple[int, ...]:
-    return (
-        0,  # the only agent
-        part.t_started,
-        part.t_started,
-        part.stop - part.start,
-        part.lookback,
-        part.terminated,
-        part.truncated,
-        part.episode.t if part.is_over else 0,
-    )
-
-
-def _floats(part: _Segment) -> tuple[float, float]:
-    return (part.episode.total_reward, part.seconds) if part.is_over else (math.nan, math.nan)

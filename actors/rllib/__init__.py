@@ -1,4 +1,4 @@
-"""RLlib's own runner and RLlib's own external clients as actors. Needs Ray.
+"""RLlib's own env runner and external clients as actors. Needs Ray.
 
-May import `connection`, `recording` and `protocol`.
+May import `connection`, `recording`, `simulators` and `protocol`.
 """

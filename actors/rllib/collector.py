@@ -1,6 +1,6 @@
-"""Collecting with RLlib's own runner, connectors and module, for policies that are no graph.
+"""Collects with RLlib's own runner, connectors and module, for policies without a graph.
 
-Needs Ray and torch on the simulator's host. Connectors keep their state on each actor.
+Needs Ray and torch on the simulator's host. Each actor's connectors keep their own state.
 """
 
 from __future__ import annotations
@@ -12,45 +12,54 @@ from typing import Any
 
 from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
 from ray.rllib.core import COMPONENT_RL_MODULE, DEFAULT_MODULE_ID
-from ray.rllib.env.single_agent_env_runner import SingleAgentEnvRunner
 from ray.rllib.utils.metrics import NUM_ENV_STEPS_SAMPLED_LIFETIME, WEIGHTS_SEQ_NO
 
-from headrace.actors.connection.client import BatchPermit, Client
+from headrace.actors.connection.assignments import AssignmentWatch, Reset
+from headrace.actors.connection.broker_client import BrokerClient
 from headrace.actors.connection.session import PolicyUpdate
+from headrace.actors.recording.batch_lifecycle import BatchLifecycle
+from headrace.actors.recording.evaluation import Evaluation
+from headrace.actors.rllib.assigned_runner import AssignedEnvRunner, runner_config
 from headrace.actors.rllib.episode_batch import EpisodeBatch
 from headrace.protocol.errors import ConfigError
-from headrace.protocol.identity import PolicyVersion
-from headrace.protocol.manifest import DEFAULT_MODULE
+from headrace.protocol.manifest import DEFAULT_MODULE, ModuleManifest
 from headrace.protocol.policy_graph import ENV_STEPS, EXPLORE
 
 _LOOK_FOR_STOP_S = 0.2
-_LEARNERS_KEY = "headrace"
-"""The part of `env_config` that is for the learner's runner."""
 
 Clock = Callable[[], float]
 
 
 class RLlibCollector:
-    """Steps an environment as RLlib does, within credit."""
+    """Steps environments as RLlib does, within credit; evaluates in a separate environment."""
 
     def __init__(
         self,
-        client: Client,
+        client: BrokerClient,
         config: AlgorithmConfig,
         *,
         environments: int = 1,
         clock: Clock = time.monotonic,
     ) -> None:
-        """Makes the environment.
+        """Makes the environments.
 
         Args:
-            config: the learner's; its runner class is replaced by RLlib's own.
+            config: the learner's config; its runner class is replaced by RLlib's own.
         """
         self._client = client
+        self._config = config
         self._clock = clock
         self._environments = environments
-        self._runner = SingleAgentEnvRunner(config=_own_config(config, environments))
-        self._version: PolicyVersion | None = None
+        self._runner = AssignedEnvRunner(config=runner_config(config, environments))
+        self._evaluator: AssignedEnvRunner | None = None
+        self._batches = BatchLifecycle(client, clock)
+        self._episodes = EpisodeBatch(clock)
+        self._assignments = AssignmentWatch(client)
+        self._assignments.watch()
+        self._task: str | None = None
+        self._is_reset_due = False
+        self._update: PolicyUpdate | None = None
+        client.offer_evaluation()
 
     def run(self, stop: threading.Event) -> None:
         """Collects until `stop` is set.
@@ -59,74 +68,98 @@ class RLlibCollector:
             ConfigError: the learner's policy is not the configured one.
             RefusedError: the broker will not serve this actor.
         """
-        batch = EpisodeBatch(self._clock)
         while not stop.is_set():
-            permit = self._client.begin(_LOOK_FOR_STOP_S)
-            if permit is not None and permit.credit is not None:
-                self._collect(permit, batch)
+            self._adopt_assignment()
+            if self._client.evaluation_is_wanted:
+                self._evaluate()
+            elif self._batches.is_open or self._batches.begin(
+                self._use, _LOOK_FOR_STOP_S, until_evaluation=True
+            ):
+                self._collect()
 
     def close(self) -> None:
-        """Closes the environment."""
+        """Closes the environments."""
         self._runner.stop()
+        if self._evaluator is not None:
+            self._evaluator.stop()
 
-    def _collect(self, permit: BatchPermit, batch: EpisodeBatch) -> None:
-        update, credit = permit.update, permit.credit
-        if credit is None:
+    @property
+    def _module(self) -> ModuleManifest:
+        if self._update is None:
+            raise ConfigError("there is no policy yet")
+        return self._update.policy.manifest.modules[DEFAULT_MODULE]
+
+    def _collect(self) -> None:
+        """Steps each environment once, and delivers the batch if it is full."""
+        explores = bool(self._module.graph.scalars.get(EXPLORE, 1.0))
+        force_reset, self._is_reset_due = self._is_reset_due, False
+        pieces = self._runner.sample(
+            num_timesteps=self._environments, explore=explores, force_reset=force_reset
+        )
+        for piece in pieces:
+            self._episodes.add(piece)
+        if self._batches.is_full(self._episodes.env_steps):
+            self._runner.get_metrics()  # RLlib's store of them grows until it is read
+            self._batches.deliver(self._episodes, self._task)
+
+    def _adopt_assignment(self) -> None:
+        """Resets the environments if there is a new assignment.
+
+        A single environment ends its episode first; several are reset together, wherever they are.
+        """
+        is_between = not self._episodes.has_open or self._environments > 1
+        if not self._assignments.is_behind or not is_between:
             return
-        self._use(update)
-        manifest = update.policy.manifest
-        module = manifest.modules[DEFAULT_MODULE]
-        deadline_s = self._clock() + credit.fragment_s
-        explores = bool(module.graph.scalars.get(EXPLORE, 1.0))
-        while True:
-            pieces = self._runner.sample(num_timesteps=self._environments, explore=explores)
-            for piece in pieces:
-                batch.add(piece)
-            is_cut = manifest.flow.cut_on_new_weights and (
-                self._client.newest_version != update.version
-            )
-            if batch.env_steps and (
-                is_cut or batch.env_steps >= credit.fragment_steps or self._clock() >= deadline_s
-            ):
-                break
-        self._runner.get_metrics()  # what it keeps for them grows until somebody asks
-        env_steps = batch.env_steps
-        self._client.push(batch.take(module), update, env_steps)
+        self._batches.deliver(self._episodes, self._task)
+        self._episodes.abandon()
+        reset = self._assignments.adopt()
+        self._task = reset.task
+        self._runner.assign(reset)
+        self._is_reset_due = True
+
+    def _evaluate(self) -> None:
+        """Runs one whole greedy episode in the evaluation environment."""
+        if self._evaluator is None:
+            self._evaluator = AssignedEnvRunner(config=runner_config(self._config, 1))
+        evaluator = self._evaluator
+        self._batches.deliver(self._episodes, self._task)  # the evaluation may need newer weights
+        evaluation = Evaluation.begin(self._client, self._batches, self._use)
+        if evaluation is None:
+            return
+        evaluator.set_state(_state_of(self._update) if self._update is not None else {})
+        assignment = self._client.assignment
+        evaluator.assign(Reset() if assignment is None else Reset(options=assignment.options))
+        episodes = EpisodeBatch(self._clock)
+        episodes.adopt(self._module)
+        for piece in evaluator.sample(num_episodes=1, explore=False, force_reset=True):
+            episodes.add(piece)
+        evaluator.get_metrics()
+        evaluation.deliver(episodes)
 
     def _use(self, update: PolicyUpdate) -> None:
-        if update.version == self._version:
+        if self._update is not None and update.version == self._update.version:
             return
         if update.policy.graphs.get(DEFAULT_MODULE) != b"":
             raise ConfigError(
-                "this learner's policy is a graph: leave out --policy rllib, or say "
-                'policy = "rllib" to the learner'
+                "this learner's policy is a graph: leave out --policy rllib, or set "
+                'policy = "rllib" at the learner'
             )
-        weights: dict[str, Any] = dict(update.weights[DEFAULT_MODULE])
-        env_steps = int(weights.pop(ENV_STEPS)[0])
         try:
-            self._runner.set_state(
-                {
-                    COMPONENT_RL_MODULE: {DEFAULT_MODULE_ID: weights},
-                    WEIGHTS_SEQ_NO: 0,  # to be set whatever was before
-                    NUM_ENV_STEPS_SAMPLED_LIFETIME: env_steps,
-                }
-            )
+            self._runner.set_state(_state_of(update))
         except (RuntimeError, ValueError) as error:
             raise ConfigError(
                 f"the learner's weights do not fit the configured module: {error}"
             ) from error
-        self._version = update.version
+        self._update = update
+        self._episodes.adopt(self._module)
 
 
-def _own_config(config: AlgorithmConfig, environments: int) -> AlgorithmConfig:
-    own = config.copy(copy_frozen=False)
-    env_config = {key: value for key, value in own.env_config.items() if key != _LEARNERS_KEY}
-    own.environment(env_config=env_config)
-    own.env_config = env_config  # `environment` merges, and would keep the learner's part
-    return own.env_runners(
-        env_runner_cls=SingleAgentEnvRunner,
-        num_env_runners=0,
-        num_envs_per_env_runner=environments,
-        batch_mode="truncate_episodes",
-        episodes_to_numpy=False,
-    )
+def _state_of(update: PolicyUpdate) -> dict[str, Any]:
+    """Returns an update as a state of RLlib's runner."""
+    weights: dict[str, Any] = dict(update.weights[DEFAULT_MODULE])
+    env_steps = int(weights.pop(ENV_STEPS)[0])
+    return {
+        COMPONENT_RL_MODULE: {DEFAULT_MODULE_ID: weights},
+        WEIGHTS_SEQ_NO: 0,  # 0 makes the runner set them in any case
+        NUM_ENV_STEPS_SAMPLED_LIFETIME: env_steps,
+    }

@@ -1,8 +1,7 @@
-"""RLlib's episode pieces as one batch of the wire."""
+"""Converts the episode chunks of RLlib's runner into one batch of the wire."""
 
 from __future__ import annotations
 
-import math
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,8 +10,9 @@ from typing import Any
 import numpy as np
 from ray.rllib.env.single_agent_episode import SingleAgentEpisode
 
+from headrace.actors.recording.chunk_tables import ChunkRow, WholeEpisode, make_chunk_table
 from headrace.protocol.arrays import Array
-from headrace.protocol.errors import ConfigError
+from headrace.protocol.errors import ConfigError, LocalProtocolError
 from headrace.protocol.manifest import DEFAULT_MODULE, ColumnSpec, ModuleManifest, numpy_dtype
 from headrace.protocol.paths import flatten_paths
 from headrace.protocol.trajectory import (
@@ -21,7 +21,6 @@ from headrace.protocol.trajectory import (
     EPISODE_ID_BYTES,
     OBSERVATIONS,
     REWARDS,
-    ChunkTable,
     ModuleTrajectories,
     TrajectoryBatch,
     is_column,
@@ -31,8 +30,8 @@ Clock = Callable[[], float]
 
 
 @dataclass
-class _Whole:
-    """What is known of an episode of which pieces have come."""
+class _EpisodeTotals:
+    """The running totals of an episode whose chunks have been added."""
 
     episode_id: bytes
     started_at_s: float
@@ -40,22 +39,35 @@ class _Whole:
 
 
 class EpisodeBatch:
-    """Joins the pieces of each episode that come one after the other, until `take`."""
+    """Joins the successive chunks of each episode until the batch is taken.
+
+    First `adopt` the module of the learner's manifest.
+    """
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._whole: dict[str, _Whole] = {}
+        self._module: ModuleManifest | None = None
+        self._known: dict[str, _EpisodeTotals] = {}
         self._chunks: dict[str, SingleAgentEpisode] = {}
         self.env_steps = 0
 
+    @property
+    def has_open(self) -> bool:
+        """Whether an episode whose chunks have been added has not ended."""
+        return any(id_ not in self._chunks or not self._chunks[id_].is_done for id_ in self._known)
+
+    def adopt(self, module: ModuleManifest) -> None:
+        """Sets the columns of the next batches."""
+        self._module = module
+
     def add(self, piece: SingleAgentEpisode) -> None:
-        """Takes what `sample()` of RLlib's runner returned; not in numpy form."""
+        """Adds a chunk from `sample()` of RLlib's runner; not in numpy form."""
         if not len(piece):
             return
-        whole = self._whole.setdefault(
-            piece.id_, _Whole(secrets.token_bytes(EPISODE_ID_BYTES), self._clock())
+        known = self._known.setdefault(
+            piece.id_, _EpisodeTotals(secrets.token_bytes(EPISODE_ID_BYTES), self._clock())
         )
-        whole.total_reward += piece.get_return()
+        known.total_reward += piece.get_return()
         self.env_steps += len(piece)
         former = self._chunks.get(piece.id_)
         if former is None:
@@ -63,12 +75,16 @@ class EpisodeBatch:
         else:
             former.concat_episode(piece)
 
-    def take(self, module: ModuleManifest) -> TrajectoryBatch:
-        """Returns all that was added since the last time; episodes go on.
+    def take_batch(self) -> tuple[TrajectoryBatch, int]:
+        """Returns everything added since the last batch, and its env steps; episodes continue.
 
         Raises:
-            ConfigError: the episodes do not hold what the learner's manifest asks for.
+            ConfigError: the episodes lack a column that the learner's manifest asks for.
+            LocalProtocolError: nothing was added, or no module was adopted.
         """
+        module = self._module
+        if module is None or not self._chunks:
+            raise LocalProtocolError("a batch needs a module and at least one step")
         chunks = [chunk.to_numpy() for chunk in self._chunks.values()]
         lookbacks = [min(module.lookback, _lookback_of(chunk)) for chunk in chunks]
         columns = {
@@ -77,39 +93,38 @@ class EpisodeBatch:
             )
             for spec in module.columns
         }
-        table = self._table(chunks, lookbacks)
-        for chunk in chunks:
-            if chunk.is_done:
-                del self._whole[chunk.id_]
-        self._chunks, self.env_steps = {}, 0
-        return TrajectoryBatch({DEFAULT_MODULE: ModuleTrajectories(table, columns)})
+        table = make_chunk_table([self._row(*one) for one in zip(chunks, lookbacks, strict=True)])
+        batch = TrajectoryBatch({DEFAULT_MODULE: ModuleTrajectories(table, columns)})
+        return batch, self.discard_batch()
 
-    def _table(self, chunks: list[SingleAgentEpisode], lookbacks: list[int]) -> ChunkTable:
-        now_s = self._clock()
-        integers: list[tuple[int, ...]] = []
-        floats: list[tuple[float, float]] = []
-        for chunk, lookback in zip(chunks, lookbacks, strict=True):
-            whole, ended = self._whole[chunk.id_], chunk.is_done
-            integers.append(
-                (
-                    0,  # the only agent
-                    chunk.t_started,
-                    chunk.t_started,
-                    len(chunk),
-                    lookback,
-                    chunk.is_terminated,
-                    chunk.is_truncated,
-                    chunk.t if ended else 0,
-                )
-            )
-            seconds = now_s - whole.started_at_s
-            floats.append((whole.total_reward, seconds) if ended else (math.nan, math.nan))
-        ids = b"".join(self._whole[chunk.id_].episode_id for chunk in chunks)
-        return ChunkTable(
-            agents=(DEFAULT_AGENT,),
-            episode_id=np.frombuffer(ids, np.uint8).reshape(-1, EPISODE_ID_BYTES),
-            integers=np.array(integers, np.int64),
-            floats=np.array(floats, np.float64),
+    def discard_batch(self) -> int:
+        """Forgets what was added since the last batch, and returns its env steps."""
+        for id_, chunk in self._chunks.items():
+            if chunk.is_done:
+                del self._known[id_]
+        env_steps, self._chunks, self.env_steps = self.env_steps, {}, 0
+        return env_steps
+
+    def abandon(self) -> None:
+        """Forgets all episodes; the next chunks belong to new ones."""
+        self._known, self._chunks, self.env_steps = {}, {}, 0
+
+    def _row(self, chunk: SingleAgentEpisode, lookback: int) -> ChunkRow:
+        known = self._known[chunk.id_]
+        return ChunkRow(
+            episode_id=known.episode_id,
+            agent=DEFAULT_AGENT,
+            env_t_started=chunk.t_started,
+            t_started=chunk.t_started,
+            length=len(chunk),
+            lookback=lookback,
+            terminated=chunk.is_terminated,
+            truncated=chunk.is_truncated,
+            whole=(
+                WholeEpisode(chunk.t, known.total_reward, self._clock() - known.started_at_s)
+                if chunk.is_done
+                else None
+            ),
         )
 
 
@@ -118,7 +133,7 @@ def _lookback_of(chunk: SingleAgentEpisode) -> int:
 
 
 def _rows(chunk: SingleAgentEpisode, spec: ColumnSpec, lookback: int) -> Array:
-    """Returns a chunk's rows of a column, as many before its first step as `lookback` says."""
+    """Returns a chunk's rows of a column, preceded by `lookback` earlier ones."""
     root = spec.name.split("/")[0]
     buffer: Any
     if root == OBSERVATIONS:
@@ -132,7 +147,7 @@ def _rows(chunk: SingleAgentEpisode, spec: ColumnSpec, lookback: int) -> Array:
     leaves = flatten_paths(buffer.data, root) if buffer is not None else {}
     if spec.name not in leaves:
         raise ConfigError(
-            f"RLlib's episodes hold no {spec.name!r}, which the learner asks for: do both use the "
+            f"RLlib's episodes lack {spec.name!r}, which the learner asks for: do both use the "
             "same config?"
         )
     steps = len(chunk) + is_column(OBSERVATIONS, spec.name)

@@ -22,9 +22,9 @@ OpenClient = Callable[[int], Client]
 
 
 class RLlinkGateway(socketserver.ThreadingTCPServer):
-    """Listens from the beginning; `run` until `stop`, from anywhere. A thread per connection.
+    """Listens once constructed; `run` serves until `stop`, with one thread per connection.
 
-    RLlink has neither encryption nor authentication: whoever reaches the port is served.
+    RLlink has neither encryption nor authentication: every peer that reaches the port is served.
     """
 
     allow_reuse_address = True
@@ -52,19 +52,19 @@ class RLlinkGateway(socketserver.ThreadingTCPServer):
 
     @property
     def endpoint(self) -> str:
-        """Where it listens."""
+        """The address that it listens on."""
         host, port = self.server_address[:2]
         return f"{host!s}:{port}"
 
     def run(self) -> None:
-        """Serves until `stop`; then delivers what is finished, and returns."""
+        """Serves until `stop`; then delivers finished batches, and returns."""
         try:
             self.serve_forever()
         finally:
             self.server_close()  # waits for the threads
 
     def stop(self) -> None:
-        """Makes `run` return, and disconnects everybody."""
+        """Makes `run` return, and disconnects all clients; may be called from any thread."""
         self._stopping.set()
         with self._lock:
             for connection in self._connections:
@@ -72,15 +72,15 @@ class RLlinkGateway(socketserver.ThreadingTCPServer):
         threading.Thread(target=self.shutdown, daemon=True).start()  # it waits for `run`
 
     def verify_request(self, request: Any, client_address: Any) -> bool:
-        """Turns those away who are too many."""
+        """Refuses clients above the limit."""
         with self._lock:
             if len(self._connections) < self._max_clients:
                 return True
-        _LOG.warning("turned %s away: %d clients are connected", client_address, self._max_clients)
+        _LOG.warning("refused %s: %d clients are connected", client_address, self._max_clients)
         return False
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Logs what no connection should have raised."""
+        """Logs an unexpected exception of a connection."""
         _LOG.exception("the connection of %s failed", client_address)
 
     def serve(self, connection: socket.socket, peer: Any) -> None:
@@ -92,7 +92,9 @@ class RLlinkGateway(socketserver.ThreadingTCPServer):
         _LOG.info("client %d connected from %s", number, peer)
         try:
             with self._open_client(number) as client:
-                self._serve(connection, RLlinkSession(client, self._make_config, self._stopping))
+                session = RLlinkSession(client, self._make_config, self._stopping)
+                with contextlib.closing(session):
+                    self._serve(connection, session)
             _LOG.info("client %d left", number)
         except (HeadraceError, OSError) as error:
             _LOG.warning("client %d: %s", number, error)
@@ -120,5 +122,5 @@ class _Connection(socketserver.BaseRequestHandler):
 
 
 def _shut(connection: socket.socket) -> None:
-    with contextlib.suppress(OSError):  # it may have gone by itself
+    with contextlib.suppress(OSError):  # it may already be closed
         connection.shutdown(socket.SHUT_RDWR)

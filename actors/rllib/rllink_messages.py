@@ -1,19 +1,23 @@
 """Messages of RLlink 0.0.1, RLlib's own protocol for external simulators, read safely.
 
 A message is eight ASCII digits, the length of its body, and the body: a msgpack map with `type`.
-RLlib's reader unpickles what a peer sends; the one here takes the same bytes as payload frames do.
+RLlib's reader unpickles a peer's bytes; this one accepts only what payload frames may contain.
 Source: `ray.rllib.env.external.rllink`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, SupportsFloat, cast
 
+import msgspec
+from msgspec import UnsetType
 from ray.rllib.env.single_agent_episode import SingleAgentEpisode
 
 from headrace.protocol.errors import RejectCode, RemoteProtocolError
 from headrace.protocol.limits import MIB, DecodeLimits
+from headrace.protocol.messages import Assignment
 from headrace.protocol.payload import decode_payload, encode_payload
 
 PING, PONG = "PING", "PONG"
@@ -22,20 +26,21 @@ GET_STATE, SET_STATE = "GET_STATE", "SET_STATE"
 EPISODES, EPISODES_AND_GET_STATE = "EPISODES", "EPISODES_AND_GET_STATE"
 
 _HEADER_BYTES = 8
+_EXTENSION = "headrace"
 LIMITS = DecodeLimits(max_payload_bytes=95 * MIB, max_nodes=4_000_000, max_depth=16)
-"""What eight digits can announce; and episodes come as lists of single observations."""
+"""Eight digits cannot announce more; episodes arrive as lists of single observations."""
 
 _UNREADABLE = (AssertionError, AttributeError, IndexError, KeyError, TypeError, ValueError)
 
 Read = Callable[[int], bytes]
-"""Returns so many bytes, less at the end of the stream."""
+"""Returns the given number of bytes, fewer at the end of the stream."""
 
 
 def read_message(read: Read) -> tuple[str, dict[str, Any]] | None:
     """Returns the next message's type and body, None at the end of the stream.
 
     Raises:
-        RemoteProtocolError: the bytes are no message, or exceed the limits.
+        RemoteProtocolError: the bytes are not a message, or exceed the limits.
     """
     header = read(_HEADER_BYTES)
     if not header:
@@ -61,11 +66,46 @@ def write_message(kind: str, **body: Any) -> bytes:
     return f"{len(encoded):08}".encode() + encoded
 
 
-def episodes_of(body: Mapping[str, Any]) -> list[SingleAgentEpisode]:
-    """Returns the episode pieces of EPISODES or EPISODES_AND_GET_STATE.
+@dataclass(frozen=True)
+class RLlinkExtension:
+    """The map `headrace` in a client's message; RLlib's own clients do not send it.
+
+    Attributes:
+        task: that of the assignment under which its episodes began.
+        evaluates: the client runs evaluations; in EPISODES, these episodes are an evaluation.
+    """
+
+    task: str | None = None
+    evaluates: bool = False
+
+
+def extension_of(body: Mapping[str, Any]) -> RLlinkExtension:
+    """Returns a message's extension of RLlink 0.0.1.
 
     Raises:
-        RemoteProtocolError: one is not what `SingleAgentEpisode.get_state` gives.
+        RemoteProtocolError: the map `headrace` is not as docs/simulators.md describes it.
+    """
+    try:
+        return msgspec.convert(body.get(_EXTENSION, {}), RLlinkExtension)
+    except msgspec.ValidationError as error:
+        raise _fault(f"an invalid map {_EXTENSION!r}: {error}") from error
+
+
+def write_extension(assignment: Assignment | None, *, evaluate: bool) -> dict[str, Any]:
+    """Returns a SET_STATE's extension of RLlink 0.0.1 as keyword arguments; usually none."""
+    said: dict[str, Any] = {"evaluate": True} if evaluate else {}
+    if assignment is not None:
+        said |= {"task": assignment.task, "options": dict(assignment.options)}
+        if not isinstance(assignment.seed, UnsetType):
+            said["seed"] = assignment.seed
+    return {_EXTENSION: said} if said else {}
+
+
+def episodes_of(body: Mapping[str, Any]) -> list[SingleAgentEpisode]:
+    """Returns the episode chunks of EPISODES or EPISODES_AND_GET_STATE.
+
+    Raises:
+        RemoteProtocolError: one is not a state from `SingleAgentEpisode.get_state`.
     """
     states = body.get("episodes")
     if not isinstance(states, list):
@@ -73,7 +113,7 @@ def episodes_of(body: Mapping[str, Any]) -> list[SingleAgentEpisode]:
     try:
         return [_episode_of(cast("Mapping[str, Any]", state)) for state in states]
     except _UNREADABLE as error:
-        raise _fault(f"an episode that is none: {error!r}") from error
+        raise _fault(f"an invalid episode: {error!r}") from error
 
 
 def _episode_of(state: Mapping[str, Any]) -> SingleAgentEpisode:

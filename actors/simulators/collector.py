@@ -1,4 +1,4 @@
-"""The loop that steps Gymnasium environments with the newest policy, and fills batches."""
+"""The loop that steps Gymnasium environments with the newest policy and fills batches."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _LOOK_FOR_STOP_S = 0.2
 
 
 class Collector:
-    """Steps environments within credit: where there is none it waits, and discards nothing."""
+    """Steps environments within credit; without credit it waits, and discards nothing."""
 
     def __init__(
         self, client: Client, environment: Environment, *, seed: int | None = None
@@ -29,7 +29,7 @@ class Collector:
         An environment that fails ends the collection, unless it is a `RestartingEnvironment`.
 
         Raises:
-            ConfigError: the environment does not fit the learner's policy.
+            ConfigError: the environment does not match the learner's policy.
             RefusedError: the broker will not serve this actor.
         """
         observations: Columns = self._environment.reset(self._seed)

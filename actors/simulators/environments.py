@@ -1,4 +1,4 @@
-"""Gymnasium environments, single and vectorised, as one thing that n rows of actions step."""
+"""A common interface to single and vectorised Gymnasium environments."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from headrace.protocol.errors import ConfigError
 
 
 class Environment(Protocol):
-    """What the collector steps."""
+    """The n environments that the collector steps together."""
 
     count: int
 
@@ -26,7 +26,7 @@ class Environment(Protocol):
         """Returns the first observations, [n, …] by path.
 
         Args:
-            options: for this reset and all later ones; None for those of before.
+            options: for this reset and all later ones; None keeps the previous options.
         """
         ...
 
@@ -75,9 +75,9 @@ class SingleEnvironment:
 
 
 class VectorEnvironment:
-    """A Gymnasium vector environment, in either of the modes that reset by themselves.
+    """A Gymnasium vector environment, in either autoreset mode that is not DISABLED.
 
-    It has to keep the options of a reset for what it resets by itself, as `OptionsKept` does.
+    Its environments must keep the options of a reset for their autoresets, as `OptionsKept` does.
     """
 
     def __init__(self, env: VectorEnv[Any, Any, Any]) -> None:
@@ -85,7 +85,7 @@ class VectorEnvironment:
         self._mode = AutoresetMode(mode)
         if self._mode is AutoresetMode.DISABLED:
             raise ConfigError(
-                "the vector environment never resets itself; make it with autoreset_mode "
+                "the vector environment has autoreset disabled; make it with autoreset_mode "
                 "AutoresetMode.SAME_STEP or AutoresetMode.NEXT_STEP"
             )
         self._env = env
@@ -137,7 +137,7 @@ class VectorEnvironment:
 
 
 class ProcessEnvironment(VectorEnvironment):
-    """Environments in processes of their own, which may hang or die."""
+    """Environments in separate processes, which may hang or die."""
 
     def __init__(self, env: AsyncVectorEnv, timeout_s: float) -> None:
         super().__init__(env)
@@ -145,7 +145,7 @@ class ProcessEnvironment(VectorEnvironment):
         self._timeout_s = timeout_s
 
     def close(self) -> None:
-        """Ends the processes, whatever they do."""
+        """Terminates the processes, even if they hang."""
         self._processes.close(terminate=True)
 
     def _reset(
@@ -165,9 +165,9 @@ def make_environment(
     """Returns `count` environments of a Gymnasium id; `module:Id-v0` imports `module` first.
 
     Args:
-        timeout_s: how long a step or a reset may take. With it, environments run in processes of
-            their own, since what hangs cannot be interrupted otherwise; a step that takes longer
-            raises, as one does whose process died.
+        timeout_s: how long a step or a reset may take. With it, each environment runs in its own
+            process, since a hanging one cannot be interrupted otherwise. A step that takes longer,
+            or whose process dies, raises.
 
     Raises:
         ConfigError: Gymnasium does not know the id, or does not take the keyword arguments.
@@ -178,7 +178,7 @@ def make_environment(
     )
     try:
         if timeout_s is not None:
-            # Not forked: this process has threads, which a fork would leave behind in mid-step.
+            # Not forked: this process has threads, and a fork would copy their locks as they are.
             kwargs = {**same_step, "context": "spawn"}
             made = make_vector(vectorization_mode="async", vector_kwargs=kwargs)
             return ProcessEnvironment(cast("AsyncVectorEnv", made), timeout_s)

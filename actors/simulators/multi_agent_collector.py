@@ -1,4 +1,4 @@
-"""The loop that steps simulators with several agents with the newest policies."""
+"""The loop that steps multi-agent simulators with the newest policies and fills batches."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _LOOK_FOR_STOP_S = 0.2
 
 @dataclass
 class _Run:
-    """A simulator, its present episode, and what the agents see that act next."""
+    """A simulator, its open episode, and the observations of the agents that act next."""
 
     simulator: MultiAgentSimulator
     episode: Episode
@@ -32,7 +32,7 @@ class _Run:
 
 
 class MultiAgentCollector:
-    """Steps simulators within credit: where there is none it waits, and discards nothing."""
+    """Steps simulators within credit; without credit it waits, and discards nothing."""
 
     def __init__(
         self,
@@ -42,10 +42,10 @@ class MultiAgentCollector:
         module_of: ModuleOf | None = None,
         seed: int | None = None,
     ) -> None:
-        """Needs no broker yet.
+        """Does not wait for the broker.
 
         Args:
-            module_of: which module acts for an agent, where the learner does not say.
+            module_of: which module acts for an agent, where the learner's manifest does not say.
         """
         self._agent = EpisodeAgent(client, module_of=module_of, seed=seed)
         self._simulators = simulators
@@ -57,7 +57,7 @@ class MultiAgentCollector:
         A simulator that fails ends the collection, unless it is a `RestartingSimulator`.
 
         Raises:
-            ConfigError: a simulator does not fit the learner's policies.
+            ConfigError: a simulator does not match the learner's policies.
             RefusedError: the broker will not serve this actor.
         """
         runs = self._begin()
@@ -97,11 +97,11 @@ class MultiAgentCollector:
             self._take(run, step)
 
     def _take(self, run: _Run, step: AgentsStep) -> None:
-        """Records what a step gave; what comes before an agent's first action is nobody's."""
+        """Records a step; ignores rewards and infos before an agent's first action."""
         agent, episode = self._agent, run.episode
-        present = set(agent.agents_of(episode))
-        agent.reward(episode, {a: r for a, r in step.rewards.items() if a in present})
-        agent.inform(episode, {a: info for a, info in step.infos.items() if a in present})
+        present = set(agent.episodes.agents_of(episode))
+        agent.episodes.reward(episode, {a: r for a, r in step.rewards.items() if a in present})
+        agent.episodes.inform(episode, {a: info for a, info in step.infos.items() if a in present})
         for name in present & step.endings.keys():
             agent.end_agent(episode, name, step.observations.get(name), step.endings[name])
         if step.ending is None:

@@ -1,6 +1,6 @@
-"""Simulators with several agents, of PettingZoo's two kinds and RLlib's, as one thing to step.
+"""A common interface to multi-agent environments: PettingZoo's two kinds and RLlib's.
 
-Neither PettingZoo nor Ray is imported: the names of an environment's bases tell what it is.
+Neither PettingZoo nor Ray is imported: an environment is recognised by the names of its bases.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ _ALL = "__all__"
 
 @dataclass(frozen=True)
 class AgentsStep:
-    """What one step gave.
+    """The result of one step.
 
     Attributes:
-        observations: of the agents that act next, and the last ones of those that leave.
-        rewards: since each agent's last one.
-        endings: of the agents that leave with this step.
-        ending: of the whole episode, for all who are still there; None if it goes on.
-        infos: dicts of what else is told, by agent.
+        observations: those of the agents that act next, and the last ones of agents that leave.
+        rewards: by agent, since its previous reward.
+        endings: those of the agents that leave with this step.
+        ending: that of the whole episode, for all remaining agents; None if it continues.
+        infos: info dicts by agent.
     """
 
     observations: Mapping[AgentId, Any]
@@ -38,10 +38,10 @@ class AgentsStep:
 
 
 class MultiAgentSimulator(Protocol):
-    """What the collector steps."""
+    """A simulator with several agents, as the collector steps it."""
 
     def reset(self, seed: int | None, options: ResetOptions | None = None) -> Mapping[AgentId, Any]:
-        """Returns what the agents see that act first.
+        """Returns the observations of the agents that act first.
 
         Args:
             options: for this reset alone.
@@ -49,7 +49,7 @@ class MultiAgentSimulator(Protocol):
         ...
 
     def step(self, actions: Mapping[AgentId, Any]) -> AgentsStep:
-        """Has these agents act; one that ends the episode is followed by a reset."""
+        """Steps with the actions of these agents; if it ends the episode, reset next."""
         ...
 
     def close(self) -> None:
@@ -69,7 +69,7 @@ class ParallelSimulator:
         return dict(observations)
 
     def step(self, actions: Mapping[AgentId, Any]) -> AgentsStep:
-        """Has all agents act."""
+        """Steps with the actions of all agents."""
         observations, rewards, terminated, truncated, infos = self._env.step(dict(actions))
         endings = _endings(terminated, truncated)
         ending = None if self._env.agents else _ending_of_all(endings)
@@ -81,18 +81,18 @@ class ParallelSimulator:
 
 
 class TurnSimulator:
-    """PettingZoo's AECEnv: one agent acts after another."""
+    """PettingZoo's AECEnv: agents act in turn."""
 
     def __init__(self, env: Any) -> None:
         self._env = env
 
     def reset(self, seed: int | None, options: ResetOptions | None = None) -> Mapping[AgentId, Any]:
-        """Returns what the first agent sees."""
+        """Returns the observation of the first agent."""
         self._env.reset(**reset_arguments(seed, options))
         return {self._env.agent_selection: self._env.last()[0]}
 
     def step(self, actions: Mapping[AgentId, Any]) -> AgentsStep:
-        """Has the agent act whose turn it is, and those leave that have ended."""
+        """Steps the agent whose turn it is, and lets terminated and truncated agents leave."""
         self._env.step(actions[self._env.agent_selection])
         observations: dict[AgentId, Any] = {}
         rewards: dict[AgentId, float] = {}
@@ -115,18 +115,18 @@ class TurnSimulator:
 
 
 class RLlibSimulator:
-    """RLlib's MultiAgentEnv: those act that it showed something to."""
+    """RLlib's MultiAgentEnv: the agents with an observation act."""
 
     def __init__(self, env: Any) -> None:
         self._env = env
 
     def reset(self, seed: int | None, options: ResetOptions | None = None) -> Mapping[AgentId, Any]:
-        """Returns what the agents see that act first."""
+        """Returns the observations of the agents that act first."""
         observations, _ = self._env.reset(**reset_arguments(seed, options))
         return dict(observations)
 
     def step(self, actions: Mapping[AgentId, Any]) -> AgentsStep:
-        """Has those act."""
+        """Steps with the actions of these agents."""
         observations, rewards, terminated, truncated, infos = self._env.step(dict(actions))
         ending = Ending(bool(terminated.get(_ALL)), bool(truncated.get(_ALL)))
         is_over = ending.terminated or ending.truncated
@@ -151,10 +151,10 @@ _KINDS: Mapping[str, Callable[[Any], MultiAgentSimulator]] = {
 
 
 def simulator_of(env: Any) -> MultiAgentSimulator:
-    """Returns an environment with several agents as a simulator.
+    """Returns a multi-agent environment as a simulator.
 
     Raises:
-        ConfigError: it is none that is known here.
+        ConfigError: the environment is of an unknown kind.
     """
     bases = [base.__name__ for base in type(env).__mro__]
     for name, kind in _KINDS.items():
@@ -162,7 +162,7 @@ def simulator_of(env: Any) -> MultiAgentSimulator:
             return kind(env)
     raise ConfigError(
         f"{type(env).__name__} is neither PettingZoo's ParallelEnv or AECEnv nor RLlib's "
-        "MultiAgentEnv; a simulator of another kind plugs in with PolicyClient"
+        "MultiAgentEnv; connect a simulator of another kind through PolicyClient"
     )
 
 
@@ -173,7 +173,7 @@ def _endings(terminated: Mapping[str, Any], truncated: Mapping[str, Any]) -> dic
 
 
 def _ending_of_all(endings: Mapping[AgentId, Ending]) -> Ending:
-    """Where some are cut short and others not, the whole counts as terminated, as in RLlib."""
+    """Returns truncated only if every agent is truncated, else terminated, as RLlib does."""
     is_truncated = all(end.truncated for end in endings.values())
     return Ending(terminated=not is_truncated, truncated=is_truncated)
 

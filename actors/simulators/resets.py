@@ -1,4 +1,4 @@
-"""How environments are reset, in the way that Gymnasium, PettingZoo and RLlib have in common."""
+"""Resets environments in the way common to Gymnasium, PettingZoo and RLlib."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ ResetOptions = Mapping[str, Any]
 
 
 def reset_arguments(seed: int | None, options: ResetOptions | None) -> dict[str, Any]:
-    """Returns the keyword arguments of a reset; older environments know no `options`."""
+    """Returns the keyword arguments of a reset; older environments do not take `options`."""
     return {"seed": seed, "options": dict(options)} if options else {"seed": seed}
 
 
 class OptionsKept(gymnasium.Wrapper[Any, Any, Any, Any]):
-    """Resets with the options of an earlier reset where there are none.
+    """Resets with the options of an earlier reset where none are given.
 
-    Vector environments reset what has ended by themselves, and without options.
+    Vector environments autoreset without options.
     """
 
     def __init__(self, env: gymnasium.Env[Any, Any]) -> None:
@@ -29,7 +29,7 @@ class OptionsKept(gymnasium.Wrapper[Any, Any, Any, Any]):
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Any, dict[str, Any]]:
-        """Resets the environment; empty options end those of before."""
+        """Resets the environment; empty options clear the earlier ones."""
         if options is not None:
             self._kept = options
         return self.env.reset(**reset_arguments(seed, self._kept))

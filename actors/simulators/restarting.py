@@ -1,4 +1,4 @@
-"""Simulators that are made anew when they fail."""
+"""Simulators that are recreated when they fail."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ _FIRST_PAUSE_S = 0.1
 _LONGEST_PAUSE_S = 30.0
 
 Pause = Callable[[float], bool]
-"""Waits for so many seconds; returns True, at once, if there is no need to go on."""
+"""Waits for the given seconds; returns True, at once, if the caller should stop."""
 Options = Callable[[], ResetOptions | None]
-"""Returns what a simulator is to be reset with now."""
+"""Returns the options for a reset now."""
 
 
 class _Fallible(Protocol):
@@ -36,11 +36,11 @@ Simulator = TypeVar("Simulator", bound=_Fallible)
 
 
 class EpisodesBroken(Exception):
-    """Raised by a step that no episode survived: the simulator was made anew.
+    """Raised by a step that lost the open episodes: the simulator was recreated.
 
     Attributes:
-        observations: what the next episodes begin with, as `reset` returns it; None if there was no
-            need to go on.
+        observations: the first ones of the next episodes, as `reset` returns them; None if the
+            actor is stopping.
     """
 
     def __init__(self, observations: Any) -> None:
@@ -49,9 +49,9 @@ class EpisodesBroken(Exception):
 
 
 class _Restarts(Generic[Simulator]):
-    """Holds a simulator, and makes another one where it, or its reset, raises.
+    """Holds a simulator, and recreates it when its step or reset raises.
 
-    What fails at the first `make` or `reset` is the user's mistake, and is raised.
+    Errors of the first `make` or `reset` are the user's mistakes, and propagate.
     """
 
     def __init__(self, make: Callable[[], Simulator], pause: Pause, options: Options) -> None:
@@ -62,30 +62,30 @@ class _Restarts(Generic[Simulator]):
         self.simulator = make()
 
     def reset(self, seed: int | None, options: ResetOptions | None) -> Any:
-        """Resets the simulator, or another one if that fails."""
+        """Resets the simulator; recreates it if that fails."""
         try:
             observations = self.simulator.reset(seed, options)
         except Exception as error:
             if not self._has_begun:
                 raise
-            _LOG.warning("the simulator cannot be reset, and is made anew: %r", error)
-            return self._begin_anew()
+            _LOG.warning("the simulator cannot be reset; recreating it: %r", error)
+            return self._recreate()
         self._has_begun = True
         return observations
 
     def attempt(self, step: Callable[[Any], Any], actions: Any) -> Any:
-        """Returns what a step gives.
+        """Returns the result of a step.
 
         Raises:
-            EpisodesBroken: it failed, and there is another simulator.
+            EpisodesBroken: the step failed, and the simulator was recreated.
         """
         try:
             return step(actions)
         except Exception as error:
-            _LOG.warning("the simulator failed, and is made anew: %r", error)
-            raise EpisodesBroken(self._begin_anew()) from error
+            _LOG.warning("the simulator failed; recreating it: %r", error)
+            raise EpisodesBroken(self._recreate()) from error
 
-    def _begin_anew(self) -> Any:
+    def _recreate(self) -> Any:
         pause_s = _FIRST_PAUSE_S
         while True:
             try:
@@ -96,7 +96,7 @@ class _Restarts(Generic[Simulator]):
                 self.simulator = self._make()
                 return self.simulator.reset(None, self._options())
             except Exception as error:  # noqa: BLE001 - whatever a simulator raises
-                _LOG.warning("cannot begin anew, tries again in %.1f s: %r", pause_s, error)
+                _LOG.warning("cannot recreate the simulator; retry in %.1f s: %r", pause_s, error)
                 if self._pause(pause_s):
                     return None
                 pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
@@ -107,15 +107,15 @@ def _no_options() -> ResetOptions | None:
 
 
 class RestartingEnvironment:
-    """Environments that step together; all are made anew when one fails."""
+    """Environments that step together; all are recreated when one fails."""
 
     def __init__(
         self, make: Callable[[], Environment], pause: Pause, options: Options = _no_options
     ) -> None:
-        """Makes the first ones.
+        """Makes the first environments.
 
         Args:
-            options: what those that are made anew are reset with.
+            options: returns the options with which recreated environments are reset.
         """
         self._restarts = _Restarts(make, pause, options)
         self.count = self._restarts.simulator.count
@@ -129,7 +129,7 @@ class RestartingEnvironment:
         """Steps the environments.
 
         Raises:
-            EpisodesBroken: they failed, and were made anew.
+            EpisodesBroken: one failed, and all were recreated.
         """
         result: StepResult = self._restarts.attempt(self._restarts.simulator.step, actions)
         return result
@@ -140,28 +140,28 @@ class RestartingEnvironment:
 
 
 class RestartingSimulator:
-    """A simulator with several agents, which is made anew when it fails."""
+    """A simulator with several agents that is recreated when it fails."""
 
     def __init__(
         self, make: Callable[[], MultiAgentSimulator], pause: Pause, options: Options = _no_options
     ) -> None:
-        """Makes the first one.
+        """Makes the first simulator.
 
         Args:
-            options: what one that is made anew is reset with.
+            options: returns the options with which a recreated simulator is reset.
         """
         self._restarts = _Restarts(make, pause, options)
 
     def reset(self, seed: int | None, options: ResetOptions | None = None) -> Mapping[AgentId, Any]:
-        """Returns what the agents see that act first."""
+        """Returns the observations of the agents that act first."""
         observations: Mapping[AgentId, Any] = self._restarts.reset(seed, options)
         return observations
 
     def step(self, actions: Mapping[AgentId, Any]) -> AgentsStep:
-        """Has these agents act.
+        """Steps with the actions of these agents.
 
         Raises:
-            EpisodesBroken: the simulator failed, and was made anew.
+            EpisodesBroken: the simulator failed, and was recreated.
         """
         step: AgentsStep = self._restarts.attempt(self._restarts.simulator.step, actions)
         return step

@@ -1,5 +1,5 @@
-"""Who may connect, speak and subscribe: keys, roles, rate limits and quarantine.
+"""Authentication, permissions, rate limits and quarantine of peers.
 
-May import `protocol`. `permissions` and `policing` are pure; `key_folder` reads and writes files,
-`zap` and `authenticator` answer libzmq.
+May import `protocol`. `permissions` and `policing` are pure; `key_folder` reads and writes files;
+`zap` and `authenticator` answer libzmq's requests.
 """

@@ -1,4 +1,4 @@
-"""The broker's gate: whom it lets in, asked for each connection and each message."""
+"""Authentication of connections, and the sender's name for each message."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 import zmq
 
 from headrace.broker.access.key_folder import KeyFolder, ServerKey
-from headrace.broker.access.permissions import Access, OpenAccess
+from headrace.broker.access.permissions import AllPermissions, Permissions
 from headrace.broker.access.zap import answer, bind_authenticator
 from headrace.protocol.errors import ConfigError
 from headrace.protocol.zeromq.client_socket import Context
@@ -20,12 +20,12 @@ _LOG = logging.getLogger("headrace.broker")
 _REQUESTS_PER_ROUND = 64
 
 
-class Gate(abc.ABC):
-    """Strategy of the service.
+class Authenticator(abc.ABC):
+    """Decides which peers may connect.
 
     Attributes:
-        key: the broker's key pair, None where nothing is encrypted.
-        requests: where libzmq asks who may connect, None where it does not.
+        key: the broker's key pair; None if traffic is not encrypted.
+        requests: the socket that receives libzmq's ZAP requests; None without keys.
     """
 
     key: ServerKey | None = None
@@ -33,35 +33,35 @@ class Gate(abc.ABC):
 
     @property
     @abc.abstractmethod
-    def access(self) -> Access:
-        """Who may do what now."""
+    def permissions(self) -> Permissions:
+        """The permissions in force."""
 
     @abc.abstractmethod
     def name_of(self, frames: Sequence[memoryview]) -> str:
-        """Returns what the sender of a message was authenticated as."""
+        """Returns the name that a message's sender was authenticated as; empty without keys."""
 
     @abc.abstractmethod
     def answer_requests(self, is_quarantined: Callable[[str], bool]) -> None:
-        """Answers what has been asked; who is in quarantine may come later."""
+        """Answers pending requests; a quarantined peer gets a temporary error."""
 
     @abc.abstractmethod
     def refresh(self) -> bool:
-        """Looks who was invited or revoked; returns whether somebody has to be disconnected."""
+        """Reloads the invitations; returns whether every peer must reconnect."""
 
     @abc.abstractmethod
     def close(self) -> None:
-        """Admits nobody any more."""
+        """Stops admitting peers."""
 
 
-class OpenGate(Gate):
-    """No keys: whoever can reach the address may do everything."""
+class NoAuthentication(Authenticator):
+    """No keys: any peer that can reach the address may do everything."""
 
     def __init__(self) -> None:
-        self._open = OpenAccess()
+        self._permissions = AllPermissions()
 
     @property
-    def access(self) -> Access:
-        return self._open
+    def permissions(self) -> Permissions:
+        return self._permissions
 
     def name_of(self, frames: Sequence[memoryview]) -> str:
         return ""
@@ -76,19 +76,19 @@ class OpenGate(Gate):
         pass
 
 
-class KeyedGate(Gate):
-    """Only who was invited."""
+class KeyAuthenticator(Authenticator):
+    """Admits only peers with an invitation."""
 
     def __init__(self, folder: KeyFolder, context: Context) -> None:
         self._folder = folder
         self._changed_ns = folder.changed_ns
-        self._keyed = folder.access()
+        self._permissions = folder.permissions()
         self.key = folder.server_key()
         self._requests = self.requests = bind_authenticator(context)
 
     @property
-    def access(self) -> Access:
-        return self._keyed
+    def permissions(self) -> Permissions:
+        return self._permissions
 
     def name_of(self, frames: Sequence[memoryview]) -> str:
         return user_of(frames)
@@ -99,7 +99,7 @@ class KeyedGate(Gate):
                 routing_id, empty, *request = self._requests.recv_multipart(zmq.NOBLOCK)
             except zmq.Again:
                 return
-            reply = answer(request, self._keyed, is_quarantined)
+            reply = answer(request, self._permissions, is_quarantined)
             self._requests.send_multipart([routing_id, empty, *reply])
 
     def refresh(self) -> bool:
@@ -107,21 +107,21 @@ class KeyedGate(Gate):
             changed_ns = self._folder.changed_ns
             if changed_ns == self._changed_ns:
                 return False
-            former, self._keyed = self._keyed, self._folder.access()
-        except ConfigError as error:  # who is known stays known, and the next look may succeed
-            _LOG.warning("goes on with the keys it knows: %s", error)
+            former, self._permissions = self._permissions, self._folder.permissions()
+        except ConfigError as error:  # the next refresh may succeed
+            _LOG.warning("cannot reload the invitations, keeping the old ones: %s", error)
             return False
         self._changed_ns = changed_ns
-        return self._keyed.has_lost(former)
+        return self._permissions.has_lost(former)
 
     def close(self) -> None:
         self._requests.close(linger=0)
 
 
-def make_gate(keys: str, context: Context) -> Gate:
-    """Returns the gate for a folder of keys, or an open one for an empty path.
+def make_authenticator(keys: str, context: Context) -> Authenticator:
+    """Returns the authenticator for a folder of keys, or `NoAuthentication` for an empty path.
 
     Raises:
         ConfigError: the folder cannot be used.
     """
-    return KeyedGate(KeyFolder(Path(keys)), context) if keys else OpenGate()
+    return KeyAuthenticator(KeyFolder(Path(keys)), context) if keys else NoAuthentication()

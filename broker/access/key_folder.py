@@ -1,7 +1,7 @@
-"""The folder that holds a broker's key pair and the public keys of those it has invited.
+"""The folder with a broker's key pair and the public keys of invited peers.
 
-`server.key` and `peers.json` are readable by their owner alone. They are replaced at once or not at
-all, and changed under a lock, so that a broker reads them while others invite and revoke.
+`server.key` and `peers.json` are readable only by their owner. They are replaced atomically, and
+changed under a lock, so a running broker can read them while other processes invite and revoke.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import TypeVar
 import msgspec
 import zmq
 
-from headrace.broker.access.permissions import KeyedAccess, Peer
+from headrace.broker.access.permissions import KeyPermissions, Peer
 from headrace.protocol.errors import ConfigError
 from headrace.protocol.invitation import Invitation, Role, may_speak_for
 
@@ -32,13 +32,13 @@ class ServerKey(msgspec.Struct, frozen=True):
     secret_key: str
 
     def __repr__(self) -> str:
-        """Leaves the secret out: this may end in a log."""
+        """Omits the secret key, since this may end up in a log."""
         return f"ServerKey({self.public_key})"
 
 
 @dataclass(frozen=True)
 class KeyFolder:
-    """A folder that `create` has made.
+    """A folder made by `create`.
 
     All methods raise a ConfigError if it cannot be read or written.
     """
@@ -46,18 +46,18 @@ class KeyFolder:
     path: Path
 
     def create(self) -> ServerKey:
-        """Makes the folder with a new key pair.
+        """Creates the folder with a new key pair.
 
         Raises:
-            ConfigError: it holds one already.
+            ConfigError: it already holds one.
         """
         with _reporting(self.path):
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
         with self._locked():
             if (self.path / _SERVER).exists():
                 raise ConfigError(
-                    f"{self.path} holds keys already, and whoever was invited with them would be "
-                    "shut out; choose another folder"
+                    f"{self.path} already holds keys; replacing them would lock out every invited "
+                    "peer, so choose another folder"
                 )
             public, secret = zmq.curve_keypair()
             key = ServerKey(public.decode(), secret.decode())
@@ -70,24 +70,24 @@ class KeyFolder:
         return self._read(_SERVER, ServerKey)
 
     def peers(self) -> list[Peer]:
-        """Returns those who were invited and not revoked."""
+        """Returns the invited peers, without those that were revoked."""
         return self._read(_PEERS, list[Peer])
 
-    def access(self) -> KeyedAccess:
-        """Returns what they may do."""
-        return KeyedAccess(self.peers())
+    def permissions(self) -> KeyPermissions:
+        """Returns the permissions of the invited peers."""
+        return KeyPermissions(self.peers())
 
     @property
     def changed_ns(self) -> int:
-        """When somebody was invited or revoked last."""
+        """Time of the last invitation or revocation."""
         with _reporting(self.path):
             return (self.path / _PEERS).stat().st_mtime_ns
 
     def invite(self, role: Role, name: str, address: str) -> Invitation:
-        """Invites somebody; the new secret key is in what this returns, and nowhere else.
+        """Invites a peer; only the returned invitation holds its new secret key.
 
         Raises:
-            ConfigError: the name is taken, or could use the actor ids of another one.
+            ConfigError: the name is taken, or its actor ids would overlap with another peer's.
         """
         public, secret = zmq.curve_keypair()
         invitation = Invitation(address, role, name, self.server_key().public_key, secret.decode())
@@ -96,7 +96,7 @@ class KeyFolder:
             for peer in peers:
                 if may_speak_for(peer.name, name) or may_speak_for(name, peer.name):
                     raise ConfigError(
-                        f"{peer.name!r} is invited already, and {name!r} could use the same ids; "
+                        f"{peer.name!r} is already invited, and {name!r} could use the same ids; "
                         f"choose another name, or `headrace revoke {peer.name}` first"
                     )
             return [*peers, Peer(public.decode(), role, name)]
@@ -105,17 +105,17 @@ class KeyFolder:
         return invitation
 
     def revoke(self, name: str) -> None:
-        """Takes an invitation back; a broker that runs notices within a second.
+        """Revokes an invitation; a running broker notices within a second.
 
         Raises:
-            ConfigError: nobody has this name.
+            ConfigError: no invited peer has this name.
         """
 
         def remove(peers: list[Peer]) -> list[Peer]:
             left = [peer for peer in peers if peer.name != name]
             if len(left) == len(peers):
-                names = ", ".join(sorted(peer.name for peer in peers)) or "nobody"
-                raise ConfigError(f"nobody was invited as {name!r}; invited: {names}")
+                names = ", ".join(sorted(peer.name for peer in peers)) or "none"
+                raise ConfigError(f"no peer is invited as {name!r}; invited peers: {names}")
             return left
 
         self._change(remove)
@@ -130,7 +130,7 @@ class KeyFolder:
         try:
             return msgspec.json.decode(content, type=kind)
         except msgspec.MsgspecError:
-            # Without the cause, whose text might hold a part of a secret.
+            # Without the cause, whose text might contain part of a secret.
             raise ConfigError(f"{self.path / name} is damaged") from None
 
     def _write(self, name: str, content: bytes) -> None:
@@ -161,5 +161,5 @@ def _reporting(path: Path) -> Generator[None]:
         yield
     except OSError as error:
         raise ConfigError(
-            f"{path} cannot be used as a folder of keys: {error}; `headrace keygen` makes one"
+            f"{path} cannot be used as a key folder: {error}; `headrace keygen` makes one"
         ) from error

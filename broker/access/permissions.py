@@ -1,7 +1,7 @@
-"""Who may do what: the keys of invited peers, their roles, and the actor ids that they may use.
+"""Permissions: the keys of invited peers, their roles, and the actor ids that they may use.
 
-ZeroMQ asks for each connection whether its key may use the endpoint (ZAP, see zap.py), and from
-then on marks every message with the name that was answered.
+For each connection libzmq asks whether its key may use the endpoint (ZAP, see zap.py), and then
+attaches the name from the reply to every message.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _ROLE_OF = {
 
 
 class Peer(msgspec.Struct, frozen=True):
-    """Somebody who was invited.
+    """An invited peer.
 
     Attributes:
         key: the public key, in Z85.
@@ -42,24 +42,24 @@ class Peer(msgspec.Struct, frozen=True):
     name: Name
 
 
-class Access(abc.ABC):
-    """Decides; `name` is what the connection was authenticated as."""
+class Permissions(abc.ABC):
+    """Decides what a peer may do; `name` is what its connection was authenticated as."""
 
     @abc.abstractmethod
     def may_speak_for(self, name: str, actor: str) -> bool:
-        """Returns whether messages from there may be an actor's."""
+        """Returns whether the peer may send messages as an actor."""
 
     @abc.abstractmethod
     def may_learn(self, name: str) -> bool:
-        """Returns whether messages from there may be a learner's."""
+        """Returns whether the peer may send messages as a learner."""
 
     @abc.abstractmethod
     def may_subscribe(self, name: str, topic: bytes) -> bool:
-        """Returns whether a topic may be sent there."""
+        """Returns whether the peer may subscribe to a topic."""
 
 
-class OpenAccess(Access):
-    """Everybody may do everything: for addresses that only this machine can reach."""
+class AllPermissions(Permissions):
+    """Every peer may do everything: for addresses that only this machine can reach."""
 
     def may_speak_for(self, name: str, actor: str) -> bool:
         return True
@@ -71,8 +71,8 @@ class OpenAccess(Access):
         return True
 
 
-class KeyedAccess(Access):
-    """Only who was invited, and was not revoked since."""
+class KeyPermissions(Permissions):
+    """Permissions of the peers that are invited and not revoked."""
 
     def __init__(self, peers: Iterable[Peer]) -> None:
         self._by_key = {peer.key: peer for peer in peers}
@@ -80,16 +80,16 @@ class KeyedAccess(Access):
 
     @property
     def peers(self) -> list[Peer]:
-        """All who are invited."""
+        """All invited peers."""
         return list(self._by_key.values())
 
-    def admit(self, key: str, endpoint: str) -> Peer | None:
-        """Returns whose connection to an endpoint this is, None if the key may not use it."""
+    def peer_of(self, key: str, endpoint: str) -> Peer | None:
+        """Returns the peer that a key belongs to; None if it may not use the endpoint."""
         peer = self._by_key.get(key)
         return peer if peer is not None and _ROLE_OF.get(endpoint) == peer.role else None
 
-    def has_lost(self, former: KeyedAccess) -> bool:
-        """Returns whether somebody who had access has none any more."""
+    def has_lost(self, former: KeyPermissions) -> bool:
+        """Returns whether any peer of the former permissions has lost its access."""
         return any(self._by_key.get(key) != peer for key, peer in former._by_key.items())
 
     def may_speak_for(self, name: str, actor: str) -> bool:

@@ -1,7 +1,7 @@
-"""How authenticated peers behave: how much they send, and how much of it is rubbish.
+"""Rate limits and quarantine for authenticated peers.
 
-Without keys nobody knows who a peer is, and an actor id could be somebody else's: then nothing is
-held against anyone.
+Without keys a sender cannot be identified, since any peer can use any actor id: nothing is limited
+or held against a peer then.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ _REMEMBERED_PEERS = 20_000
 
 
 @dataclass(frozen=True)
-class ConductLimits:
-    """What a peer may do.
+class PolicingLimits:
+    """Limits for one peer.
 
     Attributes:
-        messages_per_s, bytes_per_s: on average over two seconds; more is dropped, and sent again. A
-            compressed payload counts as what it is unpacked.
-        subscriptions_per_s: the same for subscriptions, of which a fleet with one key has three for
-            each actor; more are ignored, and are strikes.
-        strikes: so many messages that are no legal ones, or batches that do not fit or were begun
-            without credit, put a peer into quarantine; one is forgiven each second.
-        quarantine_s: for so long nothing of it is read, and it cannot connect; twice as long each
-            time, an hour at most.
+        messages_per_s, bytes_per_s: averages over two seconds; the excess is dropped, and the peer
+            sends it again. A compressed payload counts with its uncompressed size.
+        subscriptions_per_s: the same for subscriptions; the excess is ignored and counts as
+            strikes. A fleet that shares a key makes three subscriptions per actor.
+        strikes: number of strikes that puts a peer in quarantine: malformed messages, invalid
+            batches, and batches begun without credit. One is forgiven per second.
+        quarantine_s: how long the peer's messages are discarded and its connections refused;
+            doubles each time, up to an hour.
     """
 
     messages_per_s: float = float("inf")
@@ -39,7 +39,7 @@ class ConductLimits:
 
 
 class Ruling(Enum):
-    """What to do with a message."""
+    """The decision on a message."""
 
     READ = auto()
     TOO_MUCH = auto()
@@ -47,7 +47,7 @@ class Ruling(Enum):
 
 
 class QuarantineStatus(msgspec.Struct, frozen=True):
-    """A peer in quarantine, for people."""
+    """A quarantined peer, as `/status` shows it."""
 
     name: str
     left_s: float
@@ -55,7 +55,7 @@ class QuarantineStatus(msgspec.Struct, frozen=True):
 
 
 class Bucket:
-    """A token bucket: it fills at a rate, up to two seconds' worth."""
+    """A token bucket that holds up to two seconds' worth of its rate."""
 
     def __init__(self, per_s: float, now_s: float) -> None:
         self._per_s = per_s
@@ -63,7 +63,7 @@ class Bucket:
         self._filled_at_s = now_s
 
     def take(self, amount: float, now_s: float) -> bool:
-        """Takes tokens out, if any are left: the last amount may be larger than what is there."""
+        """Takes tokens if any are left; the bucket may be overdrawn once by the last amount."""
         if self._per_s == float("inf"):
             return True
         filled = self._tokens + self._per_s * (now_s - self._filled_at_s)
@@ -86,15 +86,15 @@ class _Peer:
     times: int = 0
 
 
-class Conduct:
-    """Judges messages by who sent them."""
+class Policer:
+    """Applies the limits to each peer."""
 
-    def __init__(self, limits: ConductLimits) -> None:
+    def __init__(self, limits: PolicingLimits) -> None:
         self._limits = limits
         self._peers: OrderedDict[str, _Peer] = OrderedDict()
 
-    def judge(self, name: str, size_bytes: int, now_s: float) -> Ruling:
-        """Judges a message before it is read."""
+    def take_message(self, name: str, size_bytes: int, now_s: float) -> Ruling:
+        """Counts a message against its sender's limits, before it is read."""
         peer = self._peer(name, now_s)
         if now_s < peer.quarantined_until_s:
             return Ruling.QUARANTINED
@@ -102,8 +102,8 @@ class Conduct:
             return Ruling.READ
         return Ruling.TOO_MUCH
 
-    def may_subscribe(self, name: str, now_s: float) -> bool:
-        """Judges a subscription."""
+    def take_subscription(self, name: str, now_s: float) -> bool:
+        """Counts a subscription against its sender's limit; returns whether it is allowed."""
         peer = self._peer(name, now_s)
         return now_s >= peer.quarantined_until_s and peer.subscriptions.take(1, now_s)
 
@@ -113,9 +113,9 @@ class Conduct:
         return peer is not None and now_s < peer.quarantined_until_s
 
     def strike(self, name: str, now_s: float) -> bool:
-        """Notes that a message was rubbish; returns whether its sender is in quarantine by that."""
+        """Counts a strike; returns whether it puts the peer in quarantine."""
         peer = self._peer(name, now_s)
-        if now_s < peer.quarantined_until_s:  # this was under way
+        if now_s < peer.quarantined_until_s:  # the message was already in flight
             return False
         peer.strikes = max(0.0, peer.strikes - (now_s - peer.struck_at_s)) + 1
         peer.struck_at_s = now_s
@@ -128,7 +128,7 @@ class Conduct:
         return True
 
     def quarantined(self, now_s: float) -> list[QuarantineStatus]:
-        """Returns who is in quarantine."""
+        """Returns the peers in quarantine."""
         return [
             QuarantineStatus(name, peer.quarantined_until_s - now_s, peer.times)
             for name, peer in self._peers.items()

@@ -1,4 +1,4 @@
-"""How many env steps may be under way, and which actor may begin its next batch. Pure.
+"""Flow control: how many env steps may be in flight, and which actor may begin a batch. Pure.
 
 May import `protocol`, and nothing else of the broker.
 """

@@ -1,4 +1,4 @@
-"""Rates and moving averages over times that are passed in."""
+"""Moving average and recent extremes of a series of values."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ class MovingAverage:
         self.value: float | None = None
 
     def add(self, value: float) -> None:
-        """Takes one more value into the mean."""
+        """Adds a value to the mean."""
         old = self.value
         self.value = value if old is None else old + self._weight * (value - old)
 
 
 class RecentExtremes:
-    """The smallest and the largest of the last few values; None before the first."""
+    """The smallest and largest of the last few values; None before the first."""
 
     def __init__(self, count: int = 8) -> None:
         self._values: deque[float] = deque(maxlen=count)
 
     @property
     def smallest(self) -> float | None:
-        """The smallest."""
+        """The smallest value."""
         return min(self._values, default=None)
 
     @property
     def largest(self) -> float | None:
-        """The largest."""
+        """The largest value."""
         return max(self._values, default=None)
 
     def add(self, value: float) -> None:
-        """Takes one more value, and forgets the oldest."""
+        """Adds a value and drops the oldest."""
         self._values.append(value)

@@ -1,13 +1,14 @@
-"""The credit rule: how many env steps may be under way at once, and whose turn it is.
+"""The credit rule: how many env steps may be in flight at once, and which actor is next.
 
-A PUSH socket hides batches in buffers, and every hidden batch is stale data. So permission is given
-to *begin* a batch, for as many env steps as the learner will take while they are fresh:
+A PUSH socket hides batches in buffers, and every hidden batch is stale data. So an actor needs
+credit to *begin* a batch, and is granted it for as many env steps as the learner will take while
+they are fresh:
 
     grant while  queued + reserved < W
 
 where the window W depends on the kind of learner (windows.py). A reservation ends when its batch
 arrives, when it expires (a dead actor must not starve the learner), or with its actor's
-incarnation; credits never shrink.
+incarnation; credit never shrinks.
 """
 
 from __future__ import annotations
@@ -24,15 +25,15 @@ from headrace.protocol.messages import Credit
 MAX_UNARRIVED = 4
 _ASSUMED_ROUND_TRIP_S = 0.05
 _FLEETS_WEIGHT = 0.02
-"""Of one batch in the fleet's average, from which an actor's first batches are guessed."""
+"""Weight of one batch in the fleet's average, which estimates an actor's first batches."""
 
 
 @dataclass
 class _Account:
-    """Credit of one live incarnation: `granted` - `arrived` batches are still to come.
+    """Credit of one live incarnation: `granted` - `arrived` batches are outstanding.
 
     Attributes:
-        begun: up to here batches were begun with the credit of an earlier broker.
+        begun: highest seq that may have been begun with an earlier broker's credit.
     """
 
     granted: int
@@ -47,12 +48,12 @@ class _Account:
 
 
 class CreditControl:
-    """Grants credit to live actors in turn; call `grant` after anything else has changed."""
+    """Grants credit to live actors in turn; call `grant` after any other change."""
 
     def __init__(self, flow: Flow) -> None:
         self.window: CreditWindow = make_window(flow)
         self._accounts: dict[Origin, _Account] = {}
-        # Accounts by the number of unarrived credits; in each, the one ready longest comes first.
+        # Accounts by number of unarrived credits; in each, the longest-waiting comes first.
         self._turns: list[OrderedDict[Origin, None]] = [
             OrderedDict() for _ in range(MAX_UNARRIVED + 1)
         ]
@@ -63,19 +64,19 @@ class CreditControl:
         self.reserved_steps = 0
 
     def adopt(self, flow: Flow) -> None:
-        """Goes on under the flow of another manifest; credits that were granted stay."""
+        """Switches to another manifest's flow; granted credit stays valid."""
         self.window = make_window(flow)
 
     def join(self, origin: Origin, begun: int, arrived: int) -> None:
-        """Opens an account for a live actor that has begun batches up to `begun` already."""
+        """Opens an account for a live actor that has already begun batches up to `begun`."""
         if origin not in self._accounts:
             granted = max(begun, arrived)
-            # One more may have been begun, and was not finished when its actor spoke.
+            # Its actor may have begun one more, which was unfinished at the hello.
             self._accounts[origin] = _Account(granted, arrived, begun=granted + 1)
             self._queue_up(origin)
 
     def leave(self, origin: Origin) -> None:
-        """Closes an account; what it reserved is free."""
+        """Closes an account and frees its reservations."""
         account = self._accounts.pop(origin, None)
         if account is not None:
             self._dequeue(origin, account.unarrived)
@@ -83,12 +84,12 @@ class CreditControl:
                 self._free(account, seq)
 
     def covers(self, origin: Origin, seq: int) -> bool:
-        """Returns whether an actor may have begun a batch with permission."""
+        """Returns whether an actor may have begun a batch with credit."""
         account = self._accounts.get(origin)
         return account is not None and seq <= max(account.granted, account.begun)
 
     def arrived(self, origin: Origin, seq: int, env_steps: int | None) -> None:
-        """Notes an arrived batch of `origin`; one that is not for training has no env steps."""
+        """Records an arrived batch of `origin`; `env_steps` is None if it is not for training."""
         account = self._accounts.get(origin)
         if account is None:
             return
@@ -103,7 +104,7 @@ class CreditControl:
         self._queue_up(origin)
 
     def caught_up(self, origin: Origin, accepted: int) -> None:
-        """Notes that batches up to `accepted` need not arrive: a learner has them already."""
+        """Records that batches up to `accepted` will not arrive: a learner already has them."""
         account = self._accounts.get(origin)
         if account is None or accepted <= account.arrived:
             return
@@ -116,26 +117,26 @@ class CreditControl:
         self._queue_up(origin)
 
     def published(self, version: PolicyVersion, queue_env_steps: int, now_s: float) -> None:
-        """Notes a new version, with which the next update begins.
+        """Records a new version, which starts the next update.
 
-        Credits that were granted before need it too, unless what they begin is still delivered
-        within the lag that is allowed.
+        Credit granted before requires it too, unless its batches will still be delivered within the
+        allowed lag.
         """
         self._newest = version
         self.window.published(now_s)
         self._need(queue_env_steps + self.reserved_steps)
 
     def expire(self, now_s: float) -> None:
-        """Counts overdue reservations as 0 steps; their credits stay valid."""
+        """Drops overdue reservations; their credit stays valid."""
         limit_s = max(1.0, 4 * (self.window.fragment_s + _ASSUMED_ROUND_TRIP_S))
         for account in self._accounts.values():
             for seq, (_, reserved_at_s) in list(account.reserved.items()):
                 if now_s - reserved_at_s <= limit_s:
-                    break  # reservations are in the order of their times
+                    break  # reservations are in order of time
                 self._free(account, seq)
 
     def grant(self, queue_env_steps: int, now_s: float) -> list[Origin]:
-        """Grants what fits into the window; returns the actors whose credit grew."""
+        """Grants as much as the window allows; returns the actors whose credit grew."""
         fragment = self.window.fragment_steps(len(self._accounts), queue_env_steps)
         self._queue_env_steps = queue_env_steps
         target = self.window.target_steps(len(self._accounts))
@@ -148,8 +149,8 @@ class CreditControl:
             self._need(outstanding)
             self._dequeue(origin, account.unarrived)
             account.granted += 1
-            # The longest of its last ones: those that new weights cut, or that were to be short,
-            # say nothing of the next, and what is reserved too low overfills the window.
+            # The longest of its recent batches: those that new weights cut short do not predict the
+            # next, and reserving too little overfills the window.
             expected = account.batch_steps.largest or self._fleets_batch_steps.value or fragment
             steps = round(min(fragment, expected))
             account.reserved[account.granted] = (steps, now_s)
@@ -159,7 +160,7 @@ class CreditControl:
         return list(changed)
 
     def credit_of(self, origin: Origin) -> Credit | None:
-        """Returns the credit to tell an actor, None if it has no account."""
+        """Returns the credit to send to an actor; None if it has no account."""
         account = self._accounts.get(origin)
         if account is None:
             return None
@@ -171,7 +172,7 @@ class CreditControl:
         )
 
     def unarrived_of(self, origin: Origin) -> int:
-        """Returns how many granted batches of an actor have not arrived."""
+        """Returns how many of an actor's granted batches have not arrived."""
         account = self._accounts.get(origin)
         return 0 if account is None else account.unarrived
 

@@ -1,4 +1,4 @@
-"""How many env steps may be under way at once, for each kind of learner."""
+"""The credit window for each kind of learner: how many env steps may be in flight at once."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ def _clamp(value: float, low: float, high: float) -> float:
 
 
 class CreditWindow(abc.ABC):
-    """The size of the window W that credit fills, and of the fragments F that fill it."""
+    """The size of the credit window W, and of the fragments F that fill it."""
 
     def __init__(self) -> None:
         self._delivered = 0
         self._published_at_s: float | None = None
-        # The fastest of the last ones, because the others include waiting for data: with the mean,
-        # slow data makes batches longer, and longer batches make data slower.
+        # The fastest recent update, because the others include waiting for data: with the mean,
+        # slow data would make batches longer, and longer batches would make data slower.
         self._version_s = RecentExtremes()
 
     @abc.abstractmethod
@@ -40,18 +40,18 @@ class CreditWindow(abc.ABC):
     @property
     @abc.abstractmethod
     def fragment_s(self) -> float:
-        """The time limit of one batch, whichever comes first."""
+        """The time limit of one batch, which ends at this or at `fragment_steps`."""
 
     @abc.abstractmethod
     def needed_number(self, newest: int, outstanding_steps: float) -> int:
-        """The oldest policy number that is not stale when a batch begun now is delivered."""
+        """The oldest version number that is not stale when a batch begun now is delivered."""
 
     def delivered(self, env_steps: int) -> None:
-        """Counts env steps that a learner session was leased."""
+        """Counts env steps that were leased to a learner session."""
         self._delivered += env_steps
 
     def published(self, now_s: float) -> None:
-        """Notes a new version."""
+        """Records a new version."""
         if self._published_at_s is not None:
             self._version_s.add(now_s - self._published_at_s)
         self._published_at_s = now_s
@@ -59,7 +59,7 @@ class CreditWindow(abc.ABC):
 
 
 class OnPolicyWindow(CreditWindow):
-    """For a learner that collects, trains and publishes: what it misses, and an overlap."""
+    """For a learner that collects, then trains: the rest of its train batch, and an overlap."""
 
     def __init__(self, flow: OnPolicyFlow) -> None:
         super().__init__()
@@ -67,19 +67,19 @@ class OnPolicyWindow(CreditWindow):
 
     @property
     def missing_steps(self) -> int:
-        """Env steps that the learner still takes before it trains; 0 while it trains."""
+        """Env steps that the learner still needs before it trains; 0 while it trains."""
         return max(0, self._flow.train_batch_env_steps - self._delivered)
 
     def target_steps(self, live_actors: int) -> float:
-        """Returns what this update misses, and a share of the next one."""
+        """Returns what this update still needs, and a share of the next one."""
         return self.missing_steps + self._flow.overlap * self._flow.train_batch_env_steps
 
     def fragment_steps(self, live_actors: int, queue_env_steps: int) -> int:
-        """Returns several fragments per actor and update, never a large part of one update.
+        """Returns a size that gives several fragments per actor and update.
 
-        The last env steps that an update misses are shared out over all actors, or the learner
-        would wait for whole fragments where the queue is a few steps short (guided
-        self-scheduling, Polychronopoulos and Kuck 1987).
+        The last env steps of an update are divided among all actors; otherwise the learner would
+        wait for whole fragments when the queue is only a few steps short (guided self-scheduling,
+        Polychronopoulos and Kuck 1987).
         """
         batch, actors = self._flow.train_batch_env_steps, max(live_actors, 1)
         share = max(self._flow.overlap, 0.5) * batch / (_BATCHES_PER_ACTOR * actors)
@@ -89,51 +89,51 @@ class OnPolicyWindow(CreditWindow):
 
     @property
     def fragment_s(self) -> float:
-        """A quarter of an update, so that slow actors stay fresh, in batches that are worth it."""
+        """A quarter of an update, so that slow actors stay fresh, within fixed bounds."""
         share_s = 0.25 * (self._version_s.smallest or 1.0)
         return _clamp(share_s, _SHORTEST_FRAGMENT_S, _LONGEST_FRAGMENT_S)
 
     def needed_number(self, newest: int, outstanding_steps: float) -> int:
-        """Returns one version more once this update's steps are under way already."""
+        """Counts one more version once all of this update's steps are in flight."""
         version_at_delivery = newest if outstanding_steps < self.missing_steps else newest + 1
         return _oldest_fresh(newest, version_at_delivery, self._flow.max_policy_lag)
 
 
 class AsynchronousWindow(CreditWindow):
-    """For a learner that trains while it collects: a fixed number of versions' worth."""
+    """For a learner that trains while it collects: a fixed number of versions' worth of steps."""
 
     def __init__(self, flow: AsynchronousFlow) -> None:
         super().__init__()
         self._flow = flow
 
     def target_steps(self, live_actors: int) -> float:
-        """Returns what the learner takes in some versions."""
+        """Returns what the learner takes in `versions_under_way` versions."""
         return self._flow.versions_under_way * self._flow.version_env_steps
 
     def fragment_steps(self, live_actors: int, queue_env_steps: int) -> int:
-        """Returns several fragments per actor, each at most half of what makes a version."""
+        """Returns a size that gives several fragments per actor, each at most half a version."""
         share = self.target_steps(live_actors) / (_BATCHES_PER_ACTOR * max(live_actors, 1))
         version = self._flow.version_env_steps
         return int(_clamp(share, min(_MIN_FRAGMENT_STEPS, version), max(version / 2, 1)))
 
     @property
     def fragment_s(self) -> float:
-        """A quarter of the lag that is allowed, one version at most."""
+        """A quarter of the allowed lag, at most one version."""
         limit = self._flow.max_policy_lag
         versions = 4 if limit is None else _clamp(limit, 1, 4)
         share_s = 0.25 * versions * (self._version_s.smallest or 1.0)
         return _clamp(share_s, _SHORTEST_FRAGMENT_S, _LONGEST_FRAGMENT_S)
 
     def needed_number(self, newest: int, outstanding_steps: float) -> int:
-        """Returns as many versions more as what is under way makes."""
+        """Counts the versions that the steps in flight will make."""
         version_at_delivery = newest + int(outstanding_steps // self._flow.version_env_steps) + 1
         return _oldest_fresh(newest, version_at_delivery, self._flow.max_policy_lag)
 
 
 class OffPolicyWindow(CreditWindow):
-    """For a learner that replays: enough for it, and enough to keep each actor busy.
+    """For a learner with a replay buffer: enough for it, and enough to keep every actor busy.
 
-    Nothing gets stale, so the fleet is not held back to a few actors at a time where one `sample()`
+    No batch gets stale, so the fleet is not throttled to a few actors at a time when one `sample()`
     takes a single step, as DQN's does.
     """
 
@@ -142,28 +142,28 @@ class OffPolicyWindow(CreditWindow):
         self._flow = flow
 
     def target_steps(self, live_actors: int) -> float:
-        """Returns some samples' worth, or two fragments per actor if that is more."""
+        """Returns `samples_under_way` samples' worth, at least two fragments per actor."""
         samples = self._flow.samples_under_way * self._flow.sample_env_steps
         return max(samples, 2 * live_actors * self.fragment_steps(live_actors, 0))
 
     def fragment_steps(self, live_actors: int, queue_env_steps: int) -> int:
-        """Returns a share of what is under way, neither tiny nor large."""
+        """Returns an actor's share of the steps in flight, within fixed bounds."""
         samples = self._flow.samples_under_way * self._flow.sample_env_steps
         share = samples / (_BATCHES_PER_ACTOR * max(live_actors, 1))
         return int(_clamp(share, _MIN_FRAGMENT_STEPS, _MAX_OFF_POLICY_FRAGMENT_STEPS))
 
     @property
     def fragment_s(self) -> float:
-        """A fixed time: slow simulators deliver what they have."""
+        """A fixed time, after which slow simulators deliver what they have."""
         return self._flow.fragment_s
 
     def needed_number(self, newest: int, outstanding_steps: float) -> int:
-        """Returns the oldest version that is not stale, which is any where there is no limit."""
+        """Returns the oldest version that is not stale; 0 if there is no limit."""
         return _oldest_fresh(newest, newest, self._flow.max_policy_lag)
 
 
 def make_window(flow: Flow) -> CreditWindow:
-    """Returns the window for what a manifest asks for."""
+    """Returns the window for a manifest's flow."""
     match flow:
         case OnPolicyFlow():
             return OnPolicyWindow(flow)
@@ -176,5 +176,5 @@ def make_window(flow: Flow) -> CreditWindow:
 
 
 def _oldest_fresh(newest: int, at_delivery: int, limit: int | None) -> int:
-    """A number above the newest would deadlock: nobody could begin."""
+    """Caps at the newest: a higher number would deadlock, since no actor could begin a batch."""
     return 0 if limit is None else min(newest, max(0, at_delivery - limit))

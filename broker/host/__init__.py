@@ -1,4 +1,4 @@
-"""The machine that the broker runs on: files, memory, connections and listeners of the process.
+"""The operating system: file descriptors, memory, connections and listeners of the process.
 
-May import `protocol`. It knows the operating system, and nothing of actors or learners.
+May import `protocol`. It knows nothing about actors or learners.
 """

@@ -1,7 +1,7 @@
-"""Lets nobody connect for a while, and leaves those alone that are connected. Linux.
+"""Refuses new TCP connections for a while and keeps the existing ones. Linux only.
 
 libzmq's `unbind` would end all connections that came through the listener. A socket filter (Linux'
-Documentation/networking/filter.rst) makes the listener drop every packet of who is not connected.
+Documentation/networking/filter.rst) makes the listener drop every packet of a new connection.
 """
 
 from __future__ import annotations
@@ -17,14 +17,15 @@ from headrace.broker.host.file_descriptors import sockets_at
 
 _ATTACH_FILTER, _DETACH_FILTER = 26, 27  # asm-generic/socket.h
 _DROP = struct.pack("=HBBI", 0x06, 0, 0, 0)
-"""One instruction of classic BPF: return 0, of the packet keep nothing."""
+"""One classic BPF instruction, `return 0`: keep nothing of the packet."""
 _SPARE_FILES = 8
 
 
-class Listeners:
-    """The listening sockets at some ports; `close` it before they may be free again.
+class AcceptFilter:
+    """The listening sockets at some ports, which stay in use until `close`.
 
-    It keeps some files, so that who waits can be turned away when no others are left.
+    It reserves some file descriptors, so that it can still accept and close waiting connections
+    when none are left.
     """
 
     def __init__(self, ports: Container[int]) -> None:
@@ -34,18 +35,18 @@ class Listeners:
             if found.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
         ]
         for listener in self._sockets:
-            listener.setblocking(False)  # libzmq's own too, which is prepared for that
+            listener.setblocking(False)  # also affects libzmq's copy, which can handle that
         self._spare: list[int] = []
         self._save_files()
 
     def refuse(self) -> None:
-        """Lets nobody connect, and turns away who waits to be accepted."""
+        """Refuses new connections, and closes those that wait to be accepted."""
         program = ctypes.create_string_buffer(_DROP, len(_DROP))
         drop_all = struct.pack("@HP", 1, ctypes.addressof(program))
         self._spend_files()
         for listener in self._sockets:
             listener.setsockopt(socket.SOL_SOCKET, _ATTACH_FILTER, drop_all)
-            with contextlib.suppress(OSError):  # nobody waits any more
+            with contextlib.suppress(OSError):  # no connection is waiting any more
                 while True:
                     listener.accept()[0].close()
         self._save_files()
@@ -56,7 +57,7 @@ class Listeners:
             listener.setsockopt(socket.SOL_SOCKET, _DETACH_FILTER, 0)
 
     def close(self) -> None:
-        """Lets go of them."""
+        """Releases the listening sockets."""
         self._spend_files()
         while self._sockets:
             self._sockets.pop().close()
@@ -66,6 +67,6 @@ class Listeners:
             os.close(self._spare.pop())
 
     def _save_files(self) -> None:
-        with contextlib.suppress(OSError):  # a peer was faster
+        with contextlib.suppress(OSError):  # a new connection took the last one
             while len(self._spare) < _SPARE_FILES:
                 self._spare.append(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))

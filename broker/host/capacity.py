@@ -1,4 +1,4 @@
-"""How many connections a process may have: each takes an open file."""
+"""Limits on connections: each takes a file descriptor."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _WARN_SHARE, _FULL_SHARE, _ROOM_SHARE = 0.75, 0.90, 0.85
 
 
 class Capacity(Enum):
-    """What changes with the number of open files."""
+    """A change in capacity for connections."""
 
     UNCHANGED = auto()
     NEARLY_FULL = auto()
@@ -20,10 +20,10 @@ class Capacity(Enum):
 
 
 class CapacityWatch:
-    """Says when to warn, when to let nobody in, and when to let peers in again.
+    """Decides when to warn, when to refuse new connections, and when to admit them again.
 
     Attributes:
-        is_full: whether nobody is let in.
+        is_full: whether new connections are refused.
     """
 
     def __init__(self, max_open_files: int) -> None:
@@ -32,7 +32,7 @@ class CapacityWatch:
         self.is_full = False
 
     def judge(self, open_files: int) -> Capacity:
-        """Returns what to do now."""
+        """Returns the change at this number of open file descriptors."""
         share = open_files / self.max_open_files
         if self.is_full:
             if share >= _ROOM_SHARE:
@@ -50,7 +50,7 @@ class CapacityWatch:
 
 
 def may_be_full(max_open_files: int) -> bool:
-    """Returns whether a look is worth its time, without counting: by the next free descriptor."""
+    """Returns whether counting is worthwhile, judged by the next free descriptor."""
     try:
         next_free = os.dup(0)
     except OSError:
@@ -60,16 +60,16 @@ def may_be_full(max_open_files: int) -> bool:
 
 
 def open_files() -> int | None:
-    """Returns how many files this process has open, None where that cannot be told."""
+    """Returns this process's number of open file descriptors; None if it cannot be determined."""
     try:
         with os.scandir("/proc/self/fd") as entries:
             return sum(1 for _ in entries)
     except OSError as error:
-        # To look takes a file, too.
+        # Counting itself takes a file descriptor.
         return max_open_files() if error.errno == errno.EMFILE else None
 
 
 def max_open_files() -> int:
-    """Returns how many files this process may open."""
+    """Returns the limit of open file descriptors of this process."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return soft

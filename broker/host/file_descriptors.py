@@ -1,4 +1,4 @@
-"""The sockets of this process that libzmq owns, through their file descriptors. Linux."""
+"""Access to libzmq's sockets through the file descriptors of this process. Linux only."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from contextlib import contextmanager
 
 @contextmanager
 def duplicate(fd: int) -> Generator[socket.socket | None]:
-    """A duplicate stays the same connection, whatever its owner does to its own descriptor.
+    """Yields a duplicate of a socket, which stays valid when its owner closes the original.
 
-    None where the descriptor is no socket's, or is closed.
+    Yields None if the descriptor is closed or not a socket.
     """
     try:
         copy = os.dup(fd)
@@ -30,7 +30,7 @@ def duplicate(fd: int) -> Generator[socket.socket | None]:
 
 
 def sockets_at(ports: Container[int]) -> Iterator[socket.socket]:
-    """Yields a duplicate of each TCP socket whose own end has one of the ports, until the next."""
+    """Yields a duplicate of each TCP socket with a local port in `ports`, valid until the next."""
     try:
         fds = [int(name) for name in os.listdir("/proc/self/fd")]
     except OSError:

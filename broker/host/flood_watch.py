@@ -1,8 +1,8 @@
-"""Hangs up on peers that flood the endpoints to which one only subscribes.
+"""Disconnects peers that flood the control and weights endpoints with subscriptions.
 
 libzmq reads subscriptions in the thread that owns the socket, for as long as more arrive, and keeps
-about fifty times their size in memory. Whoever sends them without end would have that thread for
-itself; so another thread looks.
+about fifty times their size in memory. A peer that never stops would monopolise that thread, so
+another thread watches.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Collection
 
-from headrace.broker.host.peer_connections import hang_up_on_talkers
+from headrace.broker.host.peer_connections import shut_down_flooders
 from headrace.broker.host.process_memory import resident_bytes
 from headrace.protocol.limits import MIB
 
@@ -21,11 +21,11 @@ _LOOK_EVERY_S = 0.02
 _GROWN_BYTES = 16 * MIB
 _STALLED_S = 0.2
 MAX_SUBSCRIPTION_BYTES = MIB
-"""Of one connection, whenever there is an alarm: enough for some ten thousand actors."""
+"""Limit per connection, applied on an alarm: enough for some ten thousand actors."""
 
 
 class FloodAlarm:
-    """Says when to look who talks too much."""
+    """Decides when to look for flooding peers."""
 
     def __init__(self) -> None:
         self._most_bytes = 0
@@ -33,10 +33,10 @@ class FloodAlarm:
         self._moved_at_s = 0.0
 
     def judge(self, memory_bytes: int, rounds: int, now_s: float) -> bool:
-        """Returns whether memory has grown beyond all before, or the broker's loop stands still.
+        """Returns whether memory has reached a new maximum, or the broker's loop has stalled.
 
         Args:
-            rounds: how often the loop has gone round.
+            rounds: iterations of the loop so far.
         """
         has_grown = memory_bytes > self._most_bytes + _GROWN_BYTES
         if has_grown:
@@ -47,7 +47,7 @@ class FloodAlarm:
 
 
 class FloodWatch:
-    """The thread that looks; `stop` it."""
+    """The watching thread; call `stop` to end it."""
 
     def __init__(self, ports: Collection[int], rounds: Callable[[], int]) -> None:
         self._ports = frozenset(ports)
@@ -57,7 +57,7 @@ class FloodWatch:
         self._thread.start()
 
     def stop(self) -> None:
-        """Looks no more."""
+        """Ends the thread."""
         self._stopping.set()
         self._thread.join()
 
@@ -65,7 +65,7 @@ class FloodWatch:
         alarm = FloodAlarm()
         while not self._stopping.wait(_LOOK_EVERY_S):
             if alarm.judge(resident_bytes(), self._rounds(), time.monotonic()):
-                for received in hang_up_on_talkers(self._ports, MAX_SUBSCRIPTION_BYTES):
+                for received in shut_down_flooders(self._ports, MAX_SUBSCRIPTION_BYTES):
                     _LOG.warning(
-                        "hung up on a peer that has sent %.1f MiB of subscriptions", received / MIB
+                        "disconnected a peer that sent %.1f MiB of subscriptions", received / MIB
                     )

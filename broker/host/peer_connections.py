@@ -1,6 +1,6 @@
-"""Ends connections of peers. Linux; elsewhere nobody is found.
+"""Shuts down connections of peers. Linux only; elsewhere it finds none.
 
-libzmq has no way to drop one peer, but a peer whose TCP connection is shut down has gone.
+libzmq cannot disconnect a single peer, but it notices when a TCP connection is shut down.
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ from headrace.broker.host.file_descriptors import duplicate, sockets_at
 
 _TCP_INFO = getattr(socket, "TCP_INFO", None)
 _TCP_INFO_BYTES, _BYTES_RECEIVED_AT = 256, 128
-"""Where `struct tcp_info` of linux/tcp.h has tcpi_bytes_received; older kernels have less."""
+"""Offset of tcpi_bytes_received in linux/tcp.h's `struct tcp_info`, absent in older kernels."""
 
 
-def hang_up(fd: int) -> None:
-    """Ends the connection of a file descriptor; its owner notices, and closes it."""
+def shut_down(fd: int) -> None:
+    """Shuts down a file descriptor's connection; its owner notices and closes it."""
     with duplicate(fd) as connection:
         if connection is not None:
             _shut_down(connection)
 
 
-def hang_up_on_talkers(ports: Container[int], max_bytes: int) -> list[int]:
-    """Ends all connections to these ports from which more than so much came; returns how much."""
+def shut_down_flooders(ports: Container[int], max_bytes: int) -> list[int]:
+    """Shuts down connections to `ports` that sent over `max_bytes`; returns the bytes from each."""
     heard: list[int] = []
     for connection in sockets_at(ports):
         received = _bytes_received(connection)
@@ -48,5 +48,5 @@ def _bytes_received(connection: socket.socket) -> int:
 
 
 def _shut_down(connection: socket.socket) -> None:
-    with contextlib.suppress(OSError):  # it has ended already
+    with contextlib.suppress(OSError):  # already closed
         connection.shutdown(socket.SHUT_RDWR)

@@ -1,4 +1,4 @@
-"""How much memory a process has. Linux; 0 elsewhere."""
+"""The resident memory of a process. Linux; 0 elsewhere."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import os
 from pathlib import Path
 
 
-def can_be_told() -> bool:
-    """Returns whether this system tells it."""
+def is_supported() -> bool:
+    """Returns whether this system reports it."""
     return Path("/proc/self/statm").exists()
 
 
 def resident_bytes(pid: int | str = "self") -> int:
-    """Returns the resident memory of a process, 0 if it has ended."""
+    """Returns the resident memory of a process; 0 if it has ended."""
     try:
         statm = Path(f"/proc/{pid}/statm").read_text()
     except OSError:

@@ -1,5 +1,5 @@
 """Batches on disk: the journal that a restarted broker resumes from, and dead letters.
 
-May import `state`, for what a batch is, and `protocol`. It knows files and threads, and nothing of
-actors or learners.
+May import `state`, for the batch type, and `protocol`. It knows about files and threads, and
+nothing about actors or learners.
 """

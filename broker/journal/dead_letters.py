@@ -1,4 +1,4 @@
-"""Batches that no learner survived, kept for a person to look at."""
+"""Dead letters: poison batches, kept for an operator to inspect."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _MAX_BYTES = 256 * MIB
 
 
 class DeadLetter(msgspec.Struct, frozen=True):
-    """A batch that was given up, and why."""
+    """A batch that was given up, with the reason."""
 
     batch: Trajectories
     reason: str
@@ -30,14 +30,14 @@ class DeadLetter(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True)
 class KeptLetter:
-    """A dead letter as it was read back; the payload is the actor's, untouched."""
+    """A dead letter as read back; the payload is exactly what the actor sent."""
 
     letter: DeadLetter
     payload: Frame
 
 
 class DeadLetterFile:
-    """Appends dead letters to a file, which the first of them creates; never raises."""
+    """Appends dead letters to a file, which the first one creates; never raises."""
 
     def __init__(self, path: Path, max_bytes: int = _MAX_BYTES) -> None:
         self._path = path
@@ -45,7 +45,7 @@ class DeadLetterFile:
         self.lost = 0
 
     def add(self, letter: DeadLetter, payload: Frame) -> None:
-        """Keeps a letter; if that fails, counts it and tells the operator."""
+        """Writes a letter; if that fails, counts it as lost and logs a warning."""
         pieces = encode_record(msgspec.msgpack.encode(letter), payload)
         try:
             self._append(pieces)
@@ -59,10 +59,10 @@ class DeadLetterFile:
             size = os.fstat(file).st_size
             needed = sum(map(len, pieces))
             if size + needed > self._max_bytes:
-                raise OSError(f"it has reached {self._max_bytes} bytes; look at it and remove it")
+                raise OSError(f"it has reached {self._max_bytes} bytes; inspect and remove it")
             if os.writev(file, pieces) != needed:
                 os.truncate(file, size)
-                raise OSError("there is no space for all of it")
+                raise OSError("not enough space")
         finally:
             os.close(file)
 
@@ -71,7 +71,7 @@ def read_dead_letters(path: Path) -> list[KeptLetter]:
     """Returns the letters in a file.
 
     Raises:
-        ConfigError: there is no such file, or its first bytes are no dead letter.
+        ConfigError: there is no such file, or it does not begin with a dead letter.
     """
     try:
         data = path.read_bytes()
@@ -83,7 +83,7 @@ def read_dead_letters(path: Path) -> list[KeptLetter]:
             for record in read_records(data)
         ]
     except msgspec.MsgspecError as error:
-        raise ConfigError(f"{path} is no file of dead letters: {error}") from error
+        raise ConfigError(f"{path} is not a dead-letter file: {error}") from error
     if data and not letters:
-        raise ConfigError(f"{path} is no file of dead letters")
+        raise ConfigError(f"{path} is not a dead-letter file")
     return letters

@@ -1,4 +1,4 @@
-"""The operations on files that a journal needs, so that a test can stop between any two."""
+"""A journal's file operations, kept apart so that a test can crash between any two of them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class JournalFiles:
         self._open: dict[str, int] = {}
 
     def names(self) -> list[str]:
-        """Returns the names of all segments, in order."""
+        """Returns the names of all segments, oldest first."""
         return sorted(path.name for path in self._folder.glob(f"*{SUFFIX}"))
 
     def read(self, name: str) -> bytes:
@@ -29,19 +29,19 @@ class JournalFiles:
         return (self._folder / name).read_bytes()
 
     def append(self, name: str, pieces: Sequence[Frame]) -> None:
-        """Writes to the end of a file, which may be new."""
+        """Writes to the end of a file, creating it if necessary."""
         file = self._file(name)
         for start in range(0, len(pieces), _PIECES_PER_WRITE):
             part = pieces[start : start + _PIECES_PER_WRITE]
             if os.writev(file, part) != sum(map(len, part)):
-                raise OSError("there is no space for all of it")
+                raise OSError("not enough space")
 
     def sync(self, name: str) -> None:
-        """Returns once the disk has the whole file, and the folder its name."""
+        """Returns once the file is on disk."""
         os.fdatasync(self._file(name))
 
     def truncate(self, name: str, size_bytes: int) -> None:
-        """Cuts the end of a file off."""
+        """Cuts a file to a size."""
         os.ftruncate(self._file(name), size_bytes)
 
     def remove(self, name: str) -> None:
@@ -50,7 +50,7 @@ class JournalFiles:
         (self._folder / name).unlink()
 
     def set_aside(self, name: str) -> None:
-        """Renames a damaged file, so that a person can look at it and nobody else reads it."""
+        """Renames a damaged file, so that no broker reads it again and a person can inspect it."""
         self._close(name)
         os.replace(self._folder / name, self._folder / f"{name}.damaged")
 

@@ -1,8 +1,8 @@
-"""Records in files that outlive their writer: which bytes of a file are whole.
+"""Checksummed records in a file: a reader finds every record that was written completely.
 
-A record is a header frame and a payload frame of the wire, after 16 bytes: "hrec", the lengths of
-both, and a CRC-32 of lengths and frames, all integers of 32 bits, little-endian. A write that was
-cut off by a kill or a full disk, or a bit that has flipped, ends what can be read.
+A record is a 16-byte prefix, a header frame and a payload frame. The prefix is "hrec", the lengths
+of both frames, and a CRC-32 of lengths and frames, as little-endian 32-bit integers. Reading stops
+at the first record that is incomplete (a kill or a full disk cut the write off) or corrupt.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _LENGTHS = struct.Struct("<II")
 
 @dataclass(frozen=True)
 class Record:
-    """A record that was found whole; `end` is where the next one begins."""
+    """An intact record; `end` is the offset of the next one."""
 
     header: Frame
     payload: Frame
@@ -29,14 +29,14 @@ class Record:
 
 
 def encode_record(header: Frame, payload: Frame) -> list[Frame]:
-    """Returns the pieces of a record, to be written in one call."""
+    """Returns the buffers of a record, to be written in one call."""
     lengths = _LENGTHS.pack(len(header), len(payload))
     crc = zlib.crc32(payload, zlib.crc32(header, zlib.crc32(lengths)))
     return [_PREFIX.pack(MAGIC, len(header), len(payload), crc), header, payload]
 
 
 def read_records(data: Frame) -> Iterator[Record]:
-    """Yields the whole records from the start up to the first one that is not."""
+    """Yields the records from the start up to the first one that is not intact."""
     view = memoryview(data)
     start = 0
     while (record := _read_record(view, start)) is not None:

@@ -1,9 +1,9 @@
-"""What a journal's files say: batches, and which of them have ended.
+"""The content of a journal's files: batches, and which of them have ended.
 
-A journal is a folder of segments, named by the number of the first batch that may be in them. Each
-is a row of records (records.py): a batch, with its place in the order of arrival, or the news that
-batches have ended. A segment is deleted once all of its batches and those of all earlier segments
-have ended; the news of an end is never in an earlier segment than its batch.
+A journal is a folder of segments, each named by the number of the first batch that may be in it. A
+segment is a sequence of records (records.py): a batch with its arrival number, or a list of batches
+that have ended. A segment is deleted once all of its batches and those of all earlier segments have
+ended; the end of a batch is never recorded in an earlier segment than the batch.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ SUFFIX = ".journal"
 
 
 class BatchEntry(msgspec.Struct, frozen=True, tag="batch"):
-    """A batch; its payload is the record's."""
+    """A batch; its payload is the record's payload."""
 
     arrival: int
     batch: Trajectories
@@ -40,15 +40,15 @@ _ENTRIES = msgspec.msgpack.Decoder(BatchEntry | EndEntry)
 
 @dataclass(frozen=True)
 class Segment:
-    """What one file says.
+    """The content of one file.
 
     Attributes:
         batches: in the order in which they were written.
-        ended: numbers of batches, of this segment or of earlier ones.
-        whole_bytes: up to here the file is whole,
-        damaged_bytes: and so many follow that are not.
-        is_cut_off: whether nothing follows that looks like another record: in the last segment
-            this is a write that was not finished, and nobody was told that the disk has it.
+        ended: arrival numbers of batches in this segment or in earlier ones.
+        whole_bytes: length of the intact part.
+        damaged_bytes: length of the rest.
+        is_cut_off: whether the rest contains nothing that looks like another record. In the last
+            segment that is an unfinished write, which was never reported as committed.
     """
 
     name: str
@@ -60,28 +60,28 @@ class Segment:
 
     @property
     def newest_arrival(self) -> int:
-        """The highest number that it mentions; 0 for none."""
+        """The highest arrival number in the segment; 0 for none."""
         return max(max(self.ended, default=0), *(batch.arrival for batch in self.batches), 0)
 
 
 def segment_name(first_arrival: int) -> str:
-    """Returns the name of the segment that begins with a batch; names sort as numbers do."""
+    """Returns the name of the segment that begins with a batch; names sort numerically."""
     return f"{first_arrival:016d}{SUFFIX}"
 
 
 def encode_batch(batch: QueuedBatch) -> list[Frame]:
-    """Returns a batch's record in pieces."""
+    """Returns the buffers of a batch's record."""
     entry = BatchEntry(batch.arrival, batch.header)
     return encode_record(msgspec.msgpack.encode(entry), batch.payload)
 
 
 def encode_ends(arrivals: Sequence[int]) -> list[Frame]:
-    """Returns the record of batches that have ended."""
+    """Returns the buffers of a record of batches that have ended."""
     return encode_record(msgspec.msgpack.encode(EndEntry(list(arrivals))), b"")
 
 
 def read_segment(name: str, data: Frame) -> Segment:
-    """Returns what is whole of a segment; never raises because of what is in it."""
+    """Returns the intact part of a segment; never raises, whatever the content."""
     batches: list[QueuedBatch] = []
     ended: set[int] = set()
     end = 0
@@ -89,7 +89,7 @@ def read_segment(name: str, data: Frame) -> Segment:
         try:
             entry = _ENTRIES.decode(record.header)
         except msgspec.MsgspecError:
-            break  # whole, and not ours
+            break  # intact, but not ours
         if isinstance(entry, BatchEntry):
             arrival, header = entry.arrival, entry.batch
             batches.append(QueuedBatch(arrival, header, record.payload, is_recovered=True))
@@ -102,12 +102,12 @@ def read_segment(name: str, data: Frame) -> Segment:
 
 
 def open_batches(segments: Iterable[Segment]) -> list[QueuedBatch]:
-    """Returns the batches of a journal that have not ended, in the order of their arrival."""
+    """Returns the batches of a journal that have not ended, in order of arrival."""
     segments = list(segments)
     ended = frozenset[int]().union(*(segment.ended for segment in segments))
     batches = (batch for segment in segments for batch in segment.batches)
     left = {batch.arrival: batch for batch in batches if batch.arrival not in ended}
-    # Copied out of the file, which may be deleted while they wait.
+    # Copied, because the file may be deleted while they wait.
     return [
         dataclasses.replace(batch, payload=bytes(batch.payload))
         for _, batch in sorted(left.items())

@@ -1,4 +1,4 @@
-"""The thread that writes a journal, so that the poll loop never waits for a disk."""
+"""The thread that writes the journal, so that the poll loop never waits for a disk."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ _RETRY_S = 0.5
 
 
 class JournalThread:
-    """Takes batches and ends from the poll loop; commits in groups as large as have come together.
+    """Takes batches and ends from the poll loop, and commits in one write all that have queued up.
 
     Attributes:
         readable: a file descriptor that is readable when `committed` or `accepts` has changed.
-        committed: the disk has all batches up to this arrival.
-        accepts: whether the disk takes what it is given. It is tried again each half second.
+        committed: all batches up to this arrival are on disk.
+        accepts: whether writes succeed. A failed write is retried every half second.
     """
 
     def __init__(self, writer: JournalWriter) -> None:
@@ -37,26 +37,26 @@ class JournalThread:
         self._thread.start()
 
     def store(self, batch: QueuedBatch) -> None:
-        """Has a batch written."""
+        """Queues a batch for writing."""
         with self._changed:
             self._batches.append(batch)
             self._changed.notify()
 
     def forget(self, arrival: int) -> None:
-        """Has the end of a batch noted."""
+        """Queues the end of a batch for writing."""
         with self._changed:
             self._ended.append(arrival)
             self._changed.notify()
 
     def clear(self) -> bool:
-        """Returns whether there was a change, and makes `readable` unreadable until the next."""
+        """Returns whether anything changed, and resets `readable` until the next change."""
         try:
             return bool(os.read(self.readable, 1 << 20))
         except BlockingIOError:
             return False
 
     def close(self) -> None:
-        """Writes what there is, if the disk takes it, and ends."""
+        """Writes what is queued, if the disk takes it, and ends the thread."""
         with self._changed:
             self._is_closing = True
             self._changed.notify()
@@ -80,27 +80,27 @@ class JournalThread:
                     return
 
     def _write(self, batches: list[QueuedBatch], ended: list[int]) -> bool:
-        """Writes what is not too late; what fails is tried again with what has come since."""
+        """Writes the ends, and batches that have not ended; returns whether that succeeded."""
         gone = set(ended)
         wanted = [batch for batch in batches if batch.arrival not in gone]
         try:
             self._writer.write(wanted, ended)
         except OSError as error:
             if self.accepts:
-                _LOG.error("the journal takes nothing, so no batch is accepted: %s", error)
-            self._tell(accepts=False)
+                _LOG.error("cannot write the journal, so no batch is accepted: %s", error)
+            self._report(accepts=False)
             return False
         if not self.accepts:
-            _LOG.warning("the journal takes batches again")
+            _LOG.warning("the journal accepts batches again")
         with self._changed:
             for _ in batches:
                 self._batches.popleft()
         if batches:
             self.committed = batches[-1].arrival
-        self._tell(accepts=True)
+        self._report(accepts=True)
         return True
 
-    def _tell(self, *, accepts: bool) -> None:
+    def _report(self, *, accepts: bool) -> None:
         self.accepts = accepts
         with contextlib.suppress(BlockingIOError):  # it is readable already
             os.write(self._signal, b"\0")

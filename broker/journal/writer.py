@@ -1,4 +1,4 @@
-"""Keeps a journal's files: what to write, where, and what to delete. One thread calls all of it."""
+"""Appends to a journal's segments and deletes those that have ended. Not thread-safe."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _LOG = logging.getLogger("headrace.broker")
 
 
 class Files(Protocol):
-    """`JournalFiles`, or a test's own; all methods raise OSError."""
+    """`JournalFiles`, or a test double; all methods raise OSError."""
 
     def names(self) -> list[str]: ...
     def read(self, name: str) -> bytes: ...
@@ -43,11 +43,11 @@ class _Segment:
 
 
 class JournalFullError(OSError):
-    """Raised when batches would take the journal beyond its bound."""
+    """Raised when batches would exceed the journal's size limit."""
 
 
 class JournalWriter:
-    """The journal in a folder. First `recover`, then `write` as often as there is something."""
+    """The journal in a folder. Call `recover` once, then `write` any number of times."""
 
     def __init__(
         self, files: Files, max_bytes: int = 16 * 1024 * MIB, segment_bytes: int = 64 * MIB
@@ -61,14 +61,14 @@ class JournalWriter:
 
     @property
     def size_bytes(self) -> int:
-        """What the files take."""
+        """The size of all segments."""
         return sum(segment.size_bytes for segment in self._segments)
 
     def recover(self) -> tuple[list[QueuedBatch], int]:
-        """Returns the batches that have not ended, and the newest arrival that was ever noted.
+        """Returns the batches that have not ended, and the highest arrival ever recorded.
 
-        The last write may have been cut off: what is left of it is truncated. Damage anywhere else
-        is told to the operator, and the file is kept aside.
+        The last write may have been cut off: its remains are truncated. Damage anywhere else is
+        logged, and the file is set aside.
         """
         segments = [read_segment(name, self._files.read(name)) for name in self._files.names()]
         batches = open_batches(segments)
@@ -79,13 +79,13 @@ class JournalWriter:
         return batches, max((segment.newest_arrival for segment in segments), default=0)
 
     def write(self, batches: Sequence[QueuedBatch], ended: Sequence[int]) -> None:
-        """Returns once the disk has these batches, and the ends of those.
+        """Returns once the batches and the ends are on disk.
 
-        If it raises, all may be given again.
+        After an error, call it again with the same arguments.
 
         Raises:
-            JournalFullError: there is no room until batches end; the ends have been noted.
-            OSError: the disk does not take it.
+            JournalFullError: there is no room until batches end; the ends have been recorded.
+            OSError: the write failed.
         """
         self._note_ends(ended)
         self._delete_ended()
@@ -94,7 +94,7 @@ class JournalWriter:
             pieces += encode_ends(self._unwritten_ends)
         needed = sum(map(len, pieces))
         if batches and self.size_bytes + needed > self._max_bytes:
-            raise JournalFullError(f"it has reached its {self._max_bytes} bytes")
+            raise JournalFullError(f"it has reached its limit of {self._max_bytes} bytes")
         if not pieces:
             return
         segment = self._segment_for(batches)
@@ -105,7 +105,7 @@ class JournalWriter:
             self._segment_of[batch.arrival] = segment
 
     def _append(self, segment: _Segment, pieces: Sequence[Frame], size_bytes: int) -> None:
-        """Appends whole records, after what is left of a write that failed was cut off."""
+        """Appends whole records, after truncating the remains of a failed write."""
         if segment.is_torn:
             self._files.truncate(segment.name, segment.size_bytes)
         segment.is_torn = True
@@ -122,7 +122,7 @@ class JournalWriter:
         return newest
 
     def _note_ends(self, ended: Sequence[int]) -> None:
-        """Notes those of the ended batches that are in the files."""
+        """Records the ends of those batches that are in the files."""
         for arrival in ended:
             segment = self._segment_of.pop(arrival, None)
             if segment is not None:
@@ -139,8 +139,8 @@ class JournalWriter:
         adopted.open = {batch.arrival for batch in segment.batches} & is_open
         if segment.damaged_bytes and not (is_last and segment.is_cut_off):
             _LOG.error(
-                "the journal segment %s is damaged: %d batches could be read, and %d bytes could "
-                "not; it is kept as %s.damaged",
+                "the journal segment %s is damaged: %d batches could be read, %d bytes could not; "
+                "the original is kept as %s.damaged",
                 segment.name,
                 len(segment.batches),
                 segment.damaged_bytes,
@@ -149,7 +149,7 @@ class JournalWriter:
             self._rewrite(segment)
         elif segment.damaged_bytes:
             _LOG.warning(
-                "the journal's last write was cut off: %d bytes of %s are truncated",
+                "the journal's last write was cut off: truncating %d bytes of %s",
                 segment.damaged_bytes,
                 segment.name,
             )
@@ -158,7 +158,7 @@ class JournalWriter:
         self._segment_of |= dict.fromkeys(adopted.open, adopted)
 
     def _rewrite(self, segment: Segment) -> None:
-        """Sets a damaged file aside, and writes what can be read of it again."""
+        """Sets a damaged file aside, and rewrites its intact part under the old name."""
         whole = self._files.read(segment.name)[: segment.whole_bytes]
         self._files.set_aside(segment.name)
         self._files.append(segment.name, [whole])

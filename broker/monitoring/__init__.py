@@ -1,4 +1,4 @@
-"""How a person or a monitor sees the broker: HTTP, JSON and Prometheus metrics.
+"""The broker's status for operators and monitoring: HTTP, JSON and Prometheus metrics.
 
 May import `routing.status`, `state`, `access.policing` and `protocol`.
 """

@@ -27,7 +27,7 @@ def render_metrics(status: BrokerStatus) -> bytes:
 
 
 class _StatusCollector(Collector):
-    """All metrics of one status; batches add up as the ledger does."""
+    """All metrics of one status; batch counts add up as in the ledger."""
 
     def __init__(self, status: BrokerStatus) -> None:
         self._status = status
@@ -51,16 +51,16 @@ class _StatusCollector(Collector):
         yield ended
         yield _gauge("headrace_batches_held", "Batches that have not ended.", ledger.held)
         rejects = CounterMetricFamily(
-            "headrace_rejects", "What was turned away, by reason.", labels=["code"]
+            "headrace_rejects", "Rejected messages and batches, by code.", labels=["code"]
         )
         for code, count in status.rejects.items():
             rejects.add_metric([code], count)
         yield rejects
         yield _counter(
-            "headrace_duplicates", "Batches that came again and were dropped.", status.duplicates
+            "headrace_duplicates", "Duplicate batches, which were dropped.", status.duplicates
         )
         size = CounterMetricFamily(
-            "headrace_bytes", "Payloads accepted, leased and published.", labels=["way"]
+            "headrace_bytes", "Payload bytes accepted, leased and published.", labels=["way"]
         )
         for way in ("accepted", "leased", "published"):
             size.add_metric([way], getattr(status.traffic, f"{way}_bytes"))
@@ -68,13 +68,17 @@ class _StatusCollector(Collector):
 
     def _queue_and_credit(self) -> Iterable[Metric]:
         status = self._status
-        yield _gauge("headrace_queue_batches", "Batches that wait.", status.queue_batches)
-        yield _gauge("headrace_queue_env_steps", "Env steps that wait.", status.queue_env_steps)
-        yield _gauge("headrace_queue_bytes", "Bytes that wait.", status.queue_bytes)
+        yield _gauge("headrace_queue_batches", "Queued batches.", status.queue_batches)
+        yield _gauge("headrace_queue_env_steps", "Queued env steps.", status.queue_env_steps)
+        yield _gauge("headrace_queue_bytes", "Queued bytes.", status.queue_bytes)
         yield _gauge(
-            "headrace_credit_env_steps", "Env steps granted and to come.", status.reserved_env_steps
+            "headrace_credit_env_steps",
+            "Env steps granted and not yet arrived.",
+            status.reserved_env_steps,
         )
-        yield _gauge("headrace_fragment_env_steps", "Of one batch.", status.fragment_steps or 0)
+        yield _gauge(
+            "headrace_fragment_env_steps", "Env steps per batch.", status.fragment_steps or 0
+        )
 
     def _peers(self) -> Iterable[Metric]:
         status = self._status
@@ -85,38 +89,38 @@ class _StatusCollector(Collector):
         yield actors
         yield _gauge(
             "headrace_env_steps_per_s",
-            "Env steps that arrive.",
+            "Env steps that arrive per second.",
             sum(actor.steps_per_s for actor in live),
         )
-        yield _gauge("headrace_learner_sessions", "Sessions of the learner.", len(status.learners))
+        yield _gauge("headrace_learner_sessions", "Learner sessions.", len(status.learners))
         yield _gauge(
             "headrace_unconfirmed_batches",
-            "Batches that learner sessions hold.",
+            "Batches leased and not yet confirmed.",
             sum(learner.unconfirmed for learner in status.learners),
         )
+        yield _gauge("headrace_quarantined_peers", "Peers in quarantine.", len(status.quarantined))
         yield _gauge(
-            "headrace_quarantined_peers", "Peers of which nothing is read.", len(status.quarantined)
+            "headrace_uptime_seconds", "Seconds since the broker started.", status.uptime_s
         )
-        yield _gauge("headrace_uptime_seconds", "Since the broker started.", status.uptime_s)
 
     def _policy(self) -> Iterable[Metric]:
         traffic = self._status.traffic
         lags = [actor.policy_lag for actor in self._status.actors if actor.policy_lag is not None]
         lag = GaugeMetricFamily(
-            "headrace_policy_lag", "Versions that actors are behind.", labels=["over"]
+            "headrace_policy_lag", "Policy versions that actors are behind.", labels=["over"]
         )
         lag.add_metric(["mean"], sum(lags) / len(lags) if lags else 0.0)
         lag.add_metric(["max"], max(lags, default=0))
         yield lag
         yield SummaryMetricFamily(
             "headrace_publish_seconds",
-            "From asking a learner for new weights until they were here.",
+            "From asking a learner for new weights until they arrived.",
             count_value=traffic.publishes,
             sum_value=traffic.publish_s,
         )
         yield SummaryMetricFamily(
             "headrace_fan_out_seconds",
-            "From publishing weights until an actor said that it has them, which it does each "
+            "From publishing weights until an actor reported having them, which it does each "
             "second.",
             count_value=traffic.fan_outs,
             sum_value=traffic.fan_out_s,

@@ -1,4 +1,4 @@
-"""Health and status over HTTP, read by people, probes and `headrace status`."""
+"""Health, status and metrics over HTTP, for people, probes and `headrace status`."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ ReadStatus = Callable[[], BrokerStatus]
 
 
 class StatusServer:
-    """Serves from threads: `/health` (200 while the poll loop answers), `/status`, `/metrics`."""
+    """Serves `/health` (200 while the poll loop responds), `/status`, `/metrics` from threads."""
 
     def __init__(self, address: str, read_status: ReadStatus) -> None:
         """Binds `address`, which is host:port; port 0 lets the system choose.
 
         Args:
-            read_status: raises a TimeoutError while the poll loop does not answer.
+            read_status: raises a TimeoutError while the poll loop does not respond.
 
         Raises:
-            ConfigError: it cannot be bound.
+            ConfigError: the address cannot be bound.
         """
         host, _, port = address.rpartition(":")
         try:
@@ -45,12 +45,12 @@ class StatusServer:
 
     @property
     def url(self) -> str:
-        """Where it listens."""
+        """The server's base URL."""
         host, port = self._server.server_address[:2]
         return f"http://{host!s}:{port}"
 
     def start(self) -> None:
-        """Begins to serve."""
+        """Starts serving."""
         self._thread.start()
 
     def close(self) -> None:
@@ -64,12 +64,12 @@ def _handler_of(read_status: ReadStatus) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             if self.path not in ("/health", "/status", "/metrics"):
-                self._answer(404, {"error": "there are /health, /status and /metrics"})
+                self._answer(404, {"error": "not found; try /health, /status or /metrics"})
                 return
             try:
                 status = read_status()
             except TimeoutError:
-                self._answer(503, {"error": "the broker's loop does not answer"})
+                self._answer(503, {"error": "the broker's loop does not respond"})
                 return
             if self.path == "/metrics":
                 self._send(200, CONTENT_TYPE_LATEST, render_metrics(status))

@@ -1,5 +1,5 @@
-"""What the broker decides: messages and time in, effects out. Pure.
+"""The broker's decisions: messages and time in, effects out. Pure.
 
-May import `state`, `credit`, `access.permissions`, `access.policing` and `protocol`: no socket,
+May import `state`, `credit`, `access.permissions`, `access.policing` and `protocol`, but no socket,
 clock, thread, file or log.
 """

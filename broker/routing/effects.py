@@ -1,4 +1,4 @@
-"""What the router wants done: the only way in which it acts on the world."""
+"""The router's effects: the only way in which it acts on the outside."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class SendToLearner:
 
 @dataclass(frozen=True)
 class Note:
-    """Tell the operator."""
+    """Log a line for the operator."""
 
     text: str
     is_warning: bool = False
@@ -45,7 +45,7 @@ class Note:
 
 @dataclass(frozen=True)
 class KeepDeadLetter:
-    """Keep a batch that was given up, for a person."""
+    """Keep a batch that was given up, for an operator to inspect."""
 
     batch: Trajectories
     payload: Frame
@@ -54,14 +54,14 @@ class KeepDeadLetter:
 
 @dataclass(frozen=True)
 class StoreBatch:
-    """Put a batch on the disk; then tell `Router.on_stored`."""
+    """Write a batch to disk; then call `Router.on_stored`."""
 
     batch: QueuedBatch
 
 
 @dataclass(frozen=True)
 class ForgetBatch:
-    """A batch has ended: the disk need not keep it."""
+    """A batch has ended and need not be kept on disk."""
 
     arrival: int
 

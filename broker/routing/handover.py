@@ -1,4 +1,4 @@
-"""What a learner's new session takes over from the one before, here or at an earlier broker."""
+"""Handover: a learner's new session takes over the leases that its process already holds."""
 
 from __future__ import annotations
 
@@ -6,25 +6,25 @@ from collections.abc import Sequence
 
 from headrace.broker.state.batch import BatchKey
 from headrace.broker.state.fleet import Fleet
-from headrace.broker.state.learner_sessions import LearnerSession
+from headrace.broker.state.learner_sessions import SessionRecord
 from headrace.broker.state.queue import TrajectoryQueue
 from headrace.protocol.errors import RejectCode, RemoteProtocolError
 from headrace.protocol.messages import LearnerHello
 
 
 def check_held(hello: LearnerHello) -> None:
-    """Raises a RemoteProtocolError if a held batch names no mark."""
+    """Raises a RemoteProtocolError if a held batch refers to a missing mark."""
     if any(held.mark >= len(hello.marks) for held in hello.held):
-        raise RemoteProtocolError(RejectCode.MALFORMED, "a held batch that names no mark")
+        raise RemoteProtocolError(RejectCode.MALFORMED, "a held batch refers to a missing mark")
 
 
 def take_over(
-    session: LearnerSession,
-    replaced: Sequence[LearnerSession],
+    session: SessionRecord,
+    replaced: Sequence[SessionRecord],
     queue: TrajectoryQueue,
     fleet: Fleet,
 ) -> None:
-    """Makes what the process of a session holds its first leases, in the hello's order."""
+    """Gives the batches that a session's process holds its first leases, in the hello's order."""
     hello = session.hello
     if not hello.held:
         return
@@ -41,12 +41,12 @@ def take_over(
             former.awaited.pop(key, None)
         if key in queued:
             queue.remove(queued[key])
-            session.go_on(queued[key])
+            session.resume(queued[key])
         elif key in leased:
             former, number = leased[key]
-            session.go_on(former.release(number))
+            session.resume(former.release(number))
         else:
-            session.go_on(key if _may_arrive(key, fleet) else None)
+            session.resume(key if _may_arrive(key, fleet) else None)
 
 
 def _may_arrive(key: BatchKey, fleet: Fleet) -> bool:

@@ -1,82 +1,84 @@
-"""Which batch goes to which learner session, and which is too old."""
+"""Leasing of batches to learner sessions, and dropping of stale ones."""
 
 from __future__ import annotations
 
 import dataclasses
 
-from headrace.broker.routing.broker_state import BrokerBooks
+from headrace.broker.routing.broker_state import BrokerState
 from headrace.broker.routing.effects import SendToLearner
+from headrace.broker.routing.settlement import Settlement
 from headrace.broker.state.batch import QueuedBatch
-from headrace.broker.state.learner_sessions import LearnerSession
+from headrace.broker.state.learner_sessions import SessionRecord
 from headrace.protocol.delivery import Outcome
 from headrace.protocol.flow_control import Flow, OnPolicyFlow
 from headrace.protocol.messages import Lease
 
 
 class Leasing:
-    """Leases batches to sessions; call `lease` after anything else has changed."""
+    """Leases batches to sessions; call `lease` after any other change."""
 
-    def __init__(self, books: BrokerBooks, started_at_s: float) -> None:
-        self._books = books
-        self._reclaim_until_s = started_at_s + books.config.reclaim_s
+    def __init__(self, state: BrokerState, settlement: Settlement, started_at_s: float) -> None:
+        self._state = state
+        self._settlement = settlement
+        self._reclaim_until_s = started_at_s + state.config.reclaim_s
         self._all_are_back = False
 
     def lease(self, now_s: float) -> None:
-        """Leases what waits to the sessions that take it, oldest first; drops what is stale.
+        """Leases queued batches to the sessions that want more, oldest first; drops stale ones.
 
-        A session that has got enough is given too what would be stale when it comes again.
+        A session that has enough also gets the batches that would be stale by its next pull.
         """
-        books = self._books
+        state = self._state
         self._lease_evaluated()
-        if not any(session.takes_more for session in books.sessions):
+        if not any(session.takes_more for session in state.sessions):
             return
         held_back: set[tuple[str, int]] = set()
-        self._all_are_back |= books.sessions.are_complete
+        self._all_are_back |= state.sessions.are_complete
         reclaims = now_s < self._reclaim_until_s and not self._all_are_back
-        served: LearnerSession | None = None
-        for batch in list(books.queue):
+        served: SessionRecord | None = None
+        for batch in list(state.queue):
             if batch.origin in held_back:
                 continue
-            taker = books.sessions.taker_of(batch.origin)
+            taker = state.sessions.taker_of(batch.origin)
             if taker is None and self._has_its_last_chance(batch):
                 taker = served
             if taker is None:
                 return
             if reclaims and (batch.header.sent_before or batch.is_recovered):
-                held_back.add(batch.origin)  # some session may have taken it already
-                continue  # and its later batches must not overtake it
-            books.queue.remove(batch)
+                held_back.add(batch.origin)  # some session may already have it
+                continue  # and the actor's later batches must not overtake it
+            state.queue.remove(batch)
             if self._may_have_been_leased_elsewhere(batch):
                 batch = dataclasses.replace(batch, attempt=2)
             if self._is_stale(batch):
-                books.finish(batch, Outcome.STALE)
+                self._settlement.finish(batch, Outcome.STALE)
             else:
                 self._lease_to(taker, batch)
                 served = taker
 
     def _lease_evaluated(self) -> None:
-        books = self._books
-        evaluated, books.evaluated = books.evaluated, []
+        state = self._state
+        evaluated, state.evaluated = state.evaluated, []
         for session_id, batch in evaluated:
-            session = books.sessions.get(session_id)
+            session = state.sessions.get(session_id)
             if session is None:
-                books.finish(batch, Outcome.DROPPED)
+                self._settlement.finish(batch, Outcome.DROPPED)
             else:
                 self._lease_to(session, batch)
 
     def _may_have_been_leased_elsewhere(self, batch: QueuedBatch) -> bool:
-        """Whether an earlier broker may have leased it to a session that is not back."""
+        """Whether an earlier broker may have leased a batch to a session that is not back."""
         if self._all_are_back or batch.attempt > 1:
             return False
         if batch.is_recovered:
             return True
         if not batch.header.sent_before:
             return False
-        record = self._books.fleet.find(batch.origin)
+        record = self._state.fleet.find(batch.origin)
         return record is not None and batch.header.seq <= record.met_at_seq
 
     def _policy_lag(self, batch: QueuedBatch) -> int | None:
-        published = self._books.policy.published
+        published = self._state.policy.published
         version = batch.header.version
         if published is None or version.epoch != published.version.epoch:
             return None
@@ -90,21 +92,21 @@ class Leasing:
         return lag is None or lag > limit
 
     def _has_its_last_chance(self, batch: QueuedBatch) -> bool:
-        """Whether a batch is stale with the next version, which follows this collection."""
+        """Whether a batch will be stale with the next version, which follows this collection."""
         flow, lag = self._flow, self._policy_lag(batch)
         return isinstance(flow, OnPolicyFlow) and lag is not None and lag == flow.max_policy_lag
 
     @property
     def _flow(self) -> Flow | None:
-        published = self._books.policy.published
+        published = self._state.policy.published
         return published.manifest.flow if published is not None else None
 
-    def _lease_to(self, session: LearnerSession, batch: QueuedBatch) -> None:
+    def _lease_to(self, session: SessionRecord, batch: QueuedBatch) -> None:
         header = batch.header
         number = session.lease(batch)
-        self._books.traffic.leased_bytes += len(batch.payload)
-        if self._books.credit is not None and header.purpose == "train":
-            self._books.credit.window.delivered(header.env_steps)
+        self._state.counters.leased_bytes += len(batch.payload)
+        if self._state.credit is not None and header.purpose == "train":
+            self._state.credit.window.delivered(header.env_steps)
         lease = Lease(
             session=session.hello.session,
             number=number,
@@ -113,11 +115,11 @@ class Leasing:
             seq=header.seq,
             version=header.version,
             env_steps=header.env_steps,
-            ended=self._books.ended_up_to(batch.origin),
+            ended=self._settlement.ended_up_to(batch.origin),
             attempt=batch.attempt,
             policy_lag=self._policy_lag(batch),
             purpose=header.purpose,
             task=header.task,
             compression=header.compression,
         )
-        self._books.outbox.add(SendToLearner(session.routing_id, lease, (batch.payload,)))
+        self._state.outbox.add(SendToLearner(session.routing_id, lease, (batch.payload,)))

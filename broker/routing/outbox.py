@@ -1,4 +1,4 @@
-"""Effects on their way out; delivery states are coalesced to one per actor and round."""
+"""Pending effects; delivery states are coalesced to one per actor and round."""
 
 from __future__ import annotations
 
@@ -7,30 +7,30 @@ from headrace.protocol.identity import Origin
 
 
 class Outbox:
-    """Collects what one round of messages wants done."""
+    """Collects the effects of one round of messages."""
 
     def __init__(self) -> None:
         self._effects: list[Effect] = []
-        self._to_tell: dict[Origin, bool] = {}
+        self._scheduled: dict[Origin, bool] = {}
 
     def add(self, effect: Effect) -> None:
-        """Takes an effect."""
+        """Adds an effect."""
         self._effects.append(effect)
 
     def note(self, text: str, *, is_warning: bool = False) -> None:
-        """Takes a line for the operator."""
+        """Adds a log line for the operator."""
         self._effects.append(Note(text, is_warning))
 
-    def tell(self, origin: Origin, *, gap: bool = False) -> None:
-        """Asks for the delivery state of `origin` to be sent when the round ends."""
-        self._to_tell[origin] = gap or self._to_tell.get(origin, False)
+    def schedule_delivery(self, origin: Origin, *, gap: bool = False) -> None:
+        """Schedules the delivery state of `origin` for the end of the round."""
+        self._scheduled[origin] = gap or self._scheduled.get(origin, False)
 
-    def take_told(self) -> dict[Origin, bool]:
-        """Returns, once, the actors to tell and whether a gap has to be reported."""
-        told, self._to_tell = self._to_tell, {}
-        return told
+    def take_scheduled(self) -> dict[Origin, bool]:
+        """Returns and clears the actors whose delivery state is due, and whether each has a gap."""
+        scheduled, self._scheduled = self._scheduled, {}
+        return scheduled
 
     def take_effects(self) -> list[Effect]:
-        """Returns, once, the effects in the order in which they came."""
+        """Returns and clears the effects, in order."""
         effects, self._effects = self._effects, []
         return effects

@@ -1,15 +1,11 @@
-"""How a broker stands, as data: the JSON of `/status`."""
+"""A broker's status as data: the JSON of `/status`."""
 
 from __future__ import annotations
-
-import dataclasses
 
 import msgspec
 
 from headrace.broker.access.policing import QuarantineStatus
-from headrace.broker.routing.broker_state import BrokerBooks
-from headrace.broker.routing.ingest_handler import ActorDesk
-from headrace.broker.state.counters import Traffic
+from headrace.broker.routing.broker_state import BrokerState
 from headrace.broker.state.fleet import ActorRecord
 from headrace.protocol.messages import LearnerProgress, Ledger
 
@@ -18,9 +14,9 @@ class ActorStatus(msgspec.Struct, frozen=True):
     """One actor.
 
     Attributes:
-        policy_lag: published versions since the one it acts with, None if it has none.
-        unarrived: granted batches that are still to come.
-        advice: what a person should do about it, empty if nothing.
+        policy_lag: versions published since the one it acts with; None if it has none.
+        unarrived: granted batches that have not arrived.
+        advice: what the operator should do; empty if nothing.
     """
 
     actor: str
@@ -55,11 +51,23 @@ class LearnerStatus(msgspec.Struct, frozen=True):
     progress: LearnerProgress | None
 
 
+class TrafficStatus(msgspec.Struct, frozen=True):
+    """Traffic so far; see `Counters`."""
+
+    accepted_bytes: int
+    leased_bytes: int
+    published_bytes: int
+    publishes: int
+    publish_s: float
+    fan_outs: int
+    fan_out_s: float
+
+
 class BrokerStatus(msgspec.Struct, frozen=True):
     """The whole broker.
 
     Attributes:
-        task: what the learner has assigned to all actors, None if nothing.
+        task: what the learner has assigned to all actors; None if nothing.
     """
 
     run: str | None
@@ -78,35 +86,34 @@ class BrokerStatus(msgspec.Struct, frozen=True):
     rejects: dict[str, int]
     duplicates: int
     snapshots_sent: int
-    traffic: Traffic
+    traffic: TrafficStatus
     quarantined: list[QuarantineStatus]
 
 
 def status_of(
-    books: BrokerBooks,
-    actor_desk: ActorDesk,
+    state: BrokerState,
+    ledger: Ledger,
     quarantined: list[QuarantineStatus],
-    uptime_s: float,
     now_s: float,
 ) -> BrokerStatus:
     """Returns the status of a broker."""
-    published = books.policy.published
-    credit = books.credit
-    live = sum(1 for record in books.fleet if record.is_live)
+    published = state.policy.published
+    credit = state.credit
+    live = sum(1 for record in state.fleet if record.is_live)
     return BrokerStatus(
         run=published.manifest.run if published else None,
         version=str(published.version) if published else None,
-        task=books.assignments.current.task if books.assignments.current else None,
-        uptime_s=uptime_s,
-        queue_batches=len(books.queue),
-        queue_env_steps=books.queue.env_steps,
-        queue_bytes=books.queue.bytes,
+        task=state.assignments.current.task if state.assignments.current else None,
+        uptime_s=now_s - state.started_at_s,
+        queue_batches=len(state.queue),
+        queue_env_steps=state.queue.env_steps,
+        queue_bytes=state.queue.bytes,
         reserved_env_steps=credit.reserved_steps if credit else 0,
-        fragment_steps=credit.window.fragment_steps(live, books.queue.env_steps)
+        fragment_steps=credit.window.fragment_steps(live, state.queue.env_steps)
         if credit
         else None,
         fragment_s=credit.window.fragment_s if credit else None,
-        actors=[_actor_status(books, record, now_s) for record in books.fleet],
+        actors=[_actor_status(state, record, now_s) for record in state.fleet],
         learners=[
             LearnerStatus(
                 worker_index=session.hello.worker_index,
@@ -116,18 +123,20 @@ def status_of(
                 unconfirmed=len(session.leases),
                 progress=session.progress,
             )
-            for session in books.sessions
+            for session in state.sessions
         ],
-        ledger=books.ledger(),
-        rejects={code.value: count for code, count in actor_desk.rejects.items()},
-        duplicates=actor_desk.duplicates,
-        snapshots_sent=books.snapshots.sent,
-        traffic=dataclasses.replace(books.traffic),
+        ledger=ledger,
+        rejects={code.value: count for code, count in state.counters.rejects.items()},
+        duplicates=state.counters.duplicates,
+        snapshots_sent=state.snapshots.sent,
+        traffic=TrafficStatus(
+            **{name: getattr(state.counters, name) for name in TrafficStatus.__struct_fields__}
+        ),
         quarantined=quarantined,
     )
 
 
-def _actor_status(books: BrokerBooks, record: ActorRecord, now_s: float) -> ActorStatus:
+def _actor_status(state: BrokerState, record: ActorRecord, now_s: float) -> ActorStatus:
     version = record.presence.version
     totals = record.receiver.totals
     return ActorStatus(
@@ -141,8 +150,8 @@ def _actor_status(books: BrokerBooks, record: ActorRecord, now_s: float) -> Acto
         unrecorded_env_steps=record.presence.unrecorded_env_steps,
         broken_episodes=record.presence.broken_episodes or 0,
         version=str(version) if version else None,
-        policy_lag=_lag(books, record),
-        unarrived=books.credit.unarrived_of(record.origin) if books.credit else 0,
+        policy_lag=_lag(state, record),
+        unarrived=state.credit.unarrived_of(record.origin) if state.credit else 0,
         produced=record.produced,
         accepted=record.receiver.accepted,
         acknowledged=record.receiver.acknowledged,
@@ -153,8 +162,8 @@ def _actor_status(books: BrokerBooks, record: ActorRecord, now_s: float) -> Acto
     )
 
 
-def _lag(books: BrokerBooks, record: ActorRecord) -> int | None:
-    published, version = books.policy.published, record.presence.version
+def _lag(state: BrokerState, record: ActorRecord) -> int | None:
+    published, version = state.policy.published, record.presence.version
     if published is None or version is None or version.epoch != published.version.epoch:
         return None
     return max(0, published.version.number - version.number)
@@ -167,10 +176,9 @@ def _advice(record: ActorRecord) -> str:
             "give it a faster machine or link, or raise max_policy_lag"
         )
     if not record.is_live:
-        return "silent: is its process alive, and can it reach the ingest endpoint?"
-    if record.presence.broken_episodes:
-        return (
-            f"its simulator failed, and {record.presence.broken_episodes} episodes were dropped; "
-            "its log says why"
-        )
+        return "silent; check that its process runs and can reach the ingest endpoint"
+    count = record.presence.broken_episodes
+    if count:
+        dropped = "1 episode was" if count == 1 else f"{count} episodes were"
+        return f"its simulator failed and {dropped} dropped; see its log"
     return ""

@@ -1,4 +1,4 @@
-"""What the broker knows, in parts that do not know one another. Pure.
+"""The broker's state, in parts that do not depend on one another. Pure.
 
 May import `protocol`, and nothing else of the broker.
 """

@@ -1,4 +1,4 @@
-"""What the learner wants simulators to run in training."""
+"""The learner's assignments: what simulators run in training."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from headrace.protocol.messages import Assignment
 
 
 class Assignments:
-    """Keeps the one that is in force: the newest of the newest learner run."""
+    """Keeps the assignment in force: the newest one of the newest learner run."""
 
     def __init__(self) -> None:
         self._learner_run: str | None = None
         self.current: Assignment | UnsetType = UNSET
 
     def take(self, learner_run: str, assignment: Assignment | UnsetType) -> bool:
-        """Takes what a session's pull says; returns whether something else is in force now.
+        """Takes the assignment in a session's pull; returns whether the one in force changed.
 
-        Another learner run has a curriculum of its own, or none.
+        Another learner run has its own curriculum, or none.
         """
         former = self.current
         if learner_run != self._learner_run:

@@ -1,4 +1,4 @@
-"""An accepted batch, and what names it."""
+"""An accepted batch and its key."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from headrace.protocol.messages import Trajectories
 from headrace.protocol.messages.headers import Frame
 
 BatchKey = tuple[tuple[str, int], int]
-"""Actor and incarnation, and the sequence number."""
+"""((actor, incarnation), seq)."""
 
 
 @dataclass(frozen=True)
@@ -17,8 +17,8 @@ class QueuedBatch:
 
     Attributes:
         arrival: its place in the order of arrival, kept when it returns to the queue.
-        attempt: 1, and one more for each session that ended without confirming it.
-        is_recovered: it comes from a journal, and an earlier broker may have leased it.
+        attempt: 1, plus one for each session that ended without confirming it.
+        is_recovered: whether it comes from a journal; an earlier broker may have leased it.
     """
 
     arrival: int
@@ -34,5 +34,5 @@ class QueuedBatch:
 
     @property
     def key(self) -> BatchKey:
-        """What names the batch."""
+        """The batch's key."""
         return self.origin, self.header.seq

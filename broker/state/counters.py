@@ -1,20 +1,25 @@
-"""How much went through a broker, and how fast weights spread."""
+"""The broker's counters: traffic, the spread of weights, and rejects."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, field
+
+from headrace.protocol.errors import RejectCode
 
 
 @dataclass
-class Traffic:
+class Counters:
     """Sums since the broker started.
 
     Attributes:
         accepted_bytes, leased_bytes: payloads of batches, in and out.
-        published_bytes: weights and policies, once for each message.
-        publishes, publish_s: how often a learner was asked for weights, and how long they took.
-        fan_outs, fan_out_s: how often an actor said that it has the newest version, and how long
-            after its publishing.
+        published_bytes: weights and policies, counted once per message.
+        publishes, publish_s: how often a learner was asked for weights, and the time they took.
+        fan_outs, fan_out_s: how often an actor reported the newest version, and the time since its
+            publication.
+        duplicates: batches that had already arrived.
+        rejects: rejects to actors and refusals to learners, by code.
     """
 
     accepted_bytes: int = 0
@@ -24,3 +29,5 @@ class Traffic:
     publish_s: float = 0.0
     fan_outs: int = 0
     fan_out_s: float = 0.0
+    duplicates: int = 0
+    rejects: Counter[RejectCode] = field(default_factory=Counter[RejectCode])

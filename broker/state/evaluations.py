@@ -1,4 +1,4 @@
-"""Which actor runs which evaluation episodes, and who gets them."""
+"""Evaluation requests: which actor runs which episodes, and which session gets them."""
 
 from __future__ import annotations
 
@@ -12,36 +12,41 @@ from headrace.protocol.messages import EvaluationRequest, EvaluationTask
 
 @dataclass
 class _Evaluation:
-    """One request. Episodes are given out one by one, and all that were given out count.
+    """One request. Episodes are handed out one by one, and every one that was handed out counts.
 
-    Taking the first n that end would prefer short ones.
+    Taking the first n to finish would favour short ones.
+
+    Attributes:
+        assigned: episodes given to each actor in total. It never decreases: actors run the
+            difference to the number that they have begun.
+        settled: those of them that were delivered, or released for others to run.
     """
 
     session: int
     request: EvaluationRequest
     finished: int = 0
     assigned: Counter[Origin] = field(default_factory=Counter)
-    delivered: Counter[Origin] = field(default_factory=Counter)
+    settled: Counter[Origin] = field(default_factory=Counter)
 
     @property
     def open_episodes(self) -> int:
-        """Episodes that no actor has been given yet."""
-        running = self.assigned.total() - self.delivered.total()
+        """Episodes that no actor has been assigned yet."""
+        running = self.assigned.total() - self.settled.total()
         return max(0, self.request.episodes - self.finished - running)
 
     def is_running(self, origin: Origin) -> bool:
         """Whether an actor has an episode to deliver."""
-        return self.assigned[origin] > self.delivered[origin]
+        return self.assigned[origin] > self.settled[origin]
 
 
 class Evaluations:
-    """The requests of all sessions; call `assign` after anything else has changed."""
+    """The requests of all sessions; call `assign` after any other change."""
 
     def __init__(self) -> None:
         self._by_session: dict[int, _Evaluation] = {}
 
     def request(self, session: int, request: EvaluationRequest | None) -> None:
-        """Notes what a session wants; a repeated request changes nothing."""
+        """Sets or clears a session's request; a repeated request changes nothing."""
         known = self._by_session.get(session)
         if request is None:
             self._by_session.pop(session, None)
@@ -54,8 +59,8 @@ class Evaluations:
         return any(evaluation.open_episodes for evaluation in self._by_session.values())
 
     def assign(self, actors: Iterable[Origin]) -> list[Origin]:
-        """Gives one episode to each idle actor while some are open; returns those actors."""
-        told: list[Origin] = []
+        """Assigns one episode to each idle actor while any are open; returns those actors."""
+        chosen_actors: list[Origin] = []
         evaluations = list(self._by_session.values())
         for origin in actors:
             if any(evaluation.is_running(origin) for evaluation in evaluations):
@@ -64,11 +69,11 @@ class Evaluations:
             if chosen is None:
                 break
             chosen.assigned[origin] += 1
-            told.append(origin)
-        return told
+            chosen_actors.append(origin)
+        return chosen_actors
 
     def task_of(self, origin: Origin) -> EvaluationTask | None:
-        """Returns what an actor is to run, None if nothing."""
+        """Returns an actor's evaluation task; None if it has none."""
         for evaluation in self._by_session.values():
             if evaluation.is_running(origin):
                 return EvaluationTask(
@@ -82,12 +87,12 @@ class Evaluations:
         """Counts an episode of an actor; returns the session that wants it, if one does."""
         for evaluation in self._by_session.values():
             if evaluation.request.task == task and evaluation.is_running(origin):
-                evaluation.delivered[origin] += 1
+                evaluation.settled[origin] += 1
                 evaluation.finished += 1
                 return evaluation.session
         return None
 
     def leave(self, origin: Origin) -> None:
-        """Gives the episode of an actor that ended or fell silent to others."""
+        """Releases the episode of an actor that ended or fell silent, for others to run."""
         for evaluation in self._by_session.values():
-            evaluation.assigned[origin] = evaluation.delivered[origin]
+            evaluation.settled[origin] = evaluation.assigned[origin]

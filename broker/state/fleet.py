@@ -1,4 +1,4 @@
-"""The actors: who lives, what each delivered, and the books that add up over all of them."""
+"""The actors: which are live, what each has delivered, and the ledger over all of them."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ class ActorRecord:
     """One incarnation of an actor.
 
     Attributes:
-        presence: what it said of itself last.
-        is_live: whether it was heard of lately and may be granted credit.
-        met_at_seq: the newest batch that it had finished when it said hello to this broker.
-        last_seq: the newest batch that it said it finished.
-        granted: the highest credit it was told, kept over a silence.
-        stale_streak: batches in a row that were stale.
+        presence: its last presence message.
+        is_live: whether it was heard from recently and may be granted credit.
+        met_at_seq: the newest batch that it had finished at its hello to this broker.
+        last_seq: the newest batch that it has reported finished.
+        granted: the highest credit sent to it, kept while it is silent.
+        stale_streak: stale batches in a row.
     """
 
     origin: Origin
@@ -48,12 +48,12 @@ class ActorRecord:
 
     @property
     def produced(self) -> int:
-        """Batches that it finished, as far as this broker knows."""
+        """Batches that it has finished, as far as this broker knows."""
         return max(self.last_seq, self.receiver.accepted)
 
     @property
     def is_stale_by_nature(self) -> bool:
-        """Whether all of its latest batches were too old."""
+        """Whether all of its recent batches were stale."""
         return self.stale_streak >= _STALE_STREAK_TO_SHOW
 
     def finish(self, seq: int, outcome: Outcome) -> None:
@@ -66,13 +66,13 @@ class ActorRecord:
 
 
 class Fleet:
-    """All incarnations: the current one of each actor, and former ones with open batches."""
+    """The current incarnation of each actor, and former ones with open batches."""
 
     def __init__(self) -> None:
         self._current: dict[str, ActorRecord] = {}
         self._former: dict[Origin, ActorRecord] = {}
         self._ended: dict[str, deque[int]] = {}
-        self._closed_books = Ledger()
+        self._closed_counts = Ledger()
 
     def __iter__(self) -> Iterator[ActorRecord]:
         return iter(list(self._current.values()))
@@ -92,10 +92,10 @@ class Fleet:
         return origin in self._former or origin[1] in self._ended.get(origin[0], ())
 
     def admit(self, hello: Presence, now_s: float) -> tuple[ActorRecord, ActorRecord | None]:
-        """Opens the record of a new incarnation; returns it, and the one that it supersedes.
+        """Opens the record of a new incarnation; returns it and the one that it supersedes.
 
         Raises:
-            RemoteProtocolError: the books in the hello do not add up.
+            RemoteProtocolError: the totals in the hello do not add up.
         """
         receiver = Receiver(hello.acknowledged, hello.totals)
         former = self.end(hello.actor)
@@ -107,9 +107,9 @@ class Fleet:
         return record, former
 
     def forget(self, actor: str) -> ActorRecord | None:
-        """Closes the books of an actor; what it never delivered counts as dropped.
+        """Removes an actor; the batches that it never delivered count as dropped.
 
-        Should it speak again after all, it is admitted with the books that it brings.
+        If it speaks again after all, it is admitted with the totals that it brings.
         """
         record = self._current.pop(actor, None)
         if record is not None:
@@ -118,7 +118,7 @@ class Fleet:
         return record
 
     def end(self, actor: str) -> ActorRecord | None:
-        """Forgets the current incarnation of an actor for good: it must not speak again."""
+        """Ends the current incarnation of an actor for good: it must not speak again."""
         record = self.forget(actor)
         if record is None:
             return None
@@ -130,23 +130,23 @@ class Fleet:
         return record
 
     def close_if_finished(self, record: ActorRecord) -> None:
-        """Moves the books of a former incarnation without open batches to the closed ones."""
+        """Adds the counts of a former incarnation without open batches to the closed ones."""
         if record.origin in self._former and not record.receiver.unfinished:
             del self._former[record.origin]
-            counts = msgspec.structs.asdict(self._closed_books)
+            counts = msgspec.structs.asdict(self._closed_counts)
             _count(counts, record)
             counts[Outcome.DROPPED] += _lost_with_actor(record)
-            self._closed_books = Ledger(**counts)
+            self._closed_counts = Ledger(**counts)
 
     def ledger(self, open_batches: int) -> Ledger:
-        """Returns the books of all actors.
+        """Returns the ledger of all actors.
 
         Args:
-            open_batches: accepted batches that wait or are leased, as the queue and the sessions
-                count them. They are counted there and not here, so that a slip shows as a ledger
-                that does not add up.
+            open_batches: queued or leased batches, as counted by the queue and the sessions. They
+                are counted there rather than here, so that a bug shows as a ledger that does not
+                add up.
         """
-        counts = msgspec.structs.asdict(self._closed_books)
+        counts = msgspec.structs.asdict(self._closed_counts)
         unaccepted = 0
         for record in self._current.values():
             _count(counts, record)
@@ -159,7 +159,7 @@ class Fleet:
 
 
 def _count(counts: dict[str, int], record: ActorRecord) -> None:
-    """Counts all but what was stored, for which the journal's books answer."""
+    """Counts all batches except the stored ones, which `StoredBatches` counts."""
     counts["produced"] += record.produced - record.receiver.ended_as(Outcome.STORED)
     for outcome in _COUNTED:
         counts[outcome] += record.receiver.ended_as(outcome)

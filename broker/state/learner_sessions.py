@@ -1,4 +1,4 @@
-"""Learner sessions: who takes which actor's batches, and what each holds unconfirmed."""
+"""Learner sessions: which actors' batches each takes, and which it has not confirmed."""
 
 from __future__ import annotations
 
@@ -15,16 +15,17 @@ _REMEMBERED_ORPHANS = 20_000
 
 
 @dataclass
-class LearnerSession:
-    """One living session.
+class SessionRecord:
+    """One live session.
 
     Attributes:
-        routing_id: the socket that spoke for it last.
-        lease_up_to_steps: env steps that it takes in all; cumulative.
-        leased_env_steps: env steps that it was leased so far.
-        leases: what it has not confirmed, by lease number.
-        awaited: what it holds too, but has not arrived at this broker, with lease numbers.
-        leased_by_origin: how many of these came from each actor's incarnation.
+        routing_id: the socket that its last message came from.
+        lease_up_to_steps: env steps that it takes in total; cumulative.
+        leased_env_steps: env steps leased to it so far.
+        leases: unconfirmed batches, by lease number.
+        awaited: batches that it also holds but that have not arrived at this broker, with lease
+            numbers.
+        leased_by_origin: number of unconfirmed batches from each actor's incarnation.
     """
 
     hello: LearnerHello
@@ -45,18 +46,19 @@ class LearnerSession:
         return self.leased_env_steps < self.lease_up_to_steps
 
     def lease(self, batch: QueuedBatch) -> int:
-        """Notes a lease, and returns its number."""
+        """Records a lease and returns its number."""
         self.last_lease += 1
         if batch.header.purpose == "train":
             self.leased_env_steps += batch.header.env_steps
         self._hold(self.last_lease, batch)
         return self.last_lease
 
-    def go_on(self, held: QueuedBatch | BatchKey | None) -> None:
-        """Gives the next lease number to what its process holds already.
+    def resume(self, held: QueuedBatch | BatchKey | None) -> None:
+        """Gives the next lease number to a batch that the process already holds.
 
-        That is a batch; or the name of one that is still to arrive here; or None for one that has
-        ended, or is another session's by now.
+        Args:
+            held: the batch; its key, if it has not arrived here yet; or None, if it has ended or
+                now belongs to another session.
         """
         self.last_lease += 1
         if isinstance(held, QueuedBatch):
@@ -74,7 +76,7 @@ class LearnerSession:
         return True
 
     def confirm(self, up_to: int) -> tuple[list[QueuedBatch], list[BatchKey]]:
-        """Takes out, and returns, the leases up to a number, arrived and awaited."""
+        """Removes and returns the leases up to a number, arrived and awaited."""
         confirmed: list[QueuedBatch] = []
         while self.leases and next(iter(self.leases)) <= up_to:
             confirmed.append(self.release(next(iter(self.leases))))
@@ -84,7 +86,7 @@ class LearnerSession:
         return confirmed, awaited
 
     def remove_if(self, is_meant: Callable[[QueuedBatch], bool]) -> list[QueuedBatch]:
-        """Takes out, and returns, the leases for which `is_meant`."""
+        """Removes and returns the leases for which `is_meant` holds."""
         numbers = [number for number, batch in self.leases.items() if is_meant(batch)]
         return [self.release(number) for number in numbers]
 
@@ -94,7 +96,7 @@ class LearnerSession:
             self.leased_by_origin[batch.origin] += 1
 
     def release(self, number: int) -> QueuedBatch:
-        """Takes out, and returns, an unconfirmed lease."""
+        """Removes and returns an unconfirmed lease."""
         batch = self.leases.pop(number)
         if batch.header.purpose != "train":
             return batch
@@ -104,31 +106,31 @@ class LearnerSession:
         return batch
 
 
-class LearnerSessions:
-    """The living sessions of one learner run."""
+class SessionRecords:
+    """The live sessions of one learner run."""
 
     def __init__(self, timeout_s: float) -> None:
         self._timeout_s = timeout_s
-        self._by_id: dict[int, LearnerSession] = {}
-        # A restarted broker has not got these yet, and the session that held them has ended.
+        self._by_id: dict[int, SessionRecord] = {}
+        # Not yet arrived at this restarted broker, and the session that held them has ended.
         self._orphaned: dict[BatchKey, None] = {}
 
     def __len__(self) -> int:
         return len(self._by_id)
 
-    def __iter__(self) -> Iterator[LearnerSession]:
+    def __iter__(self) -> Iterator[SessionRecord]:
         return iter(list(self._by_id.values()))
 
-    def get(self, session: int) -> LearnerSession | None:
-        """Returns a living session."""
+    def get(self, session: int) -> SessionRecord | None:
+        """Returns a live session."""
         return self._by_id.get(session)
 
-    def open(self, session: LearnerSession) -> None:
+    def open(self, session: SessionRecord) -> None:
         """Adds a session."""
         self._by_id[session.hello.session] = session
 
-    def end(self, session: LearnerSession) -> list[QueuedBatch]:
-        """Removes a session; returns what it leaves unconfirmed."""
+    def end(self, session: SessionRecord) -> list[QueuedBatch]:
+        """Removes a session; returns its unconfirmed batches."""
         del self._by_id[session.hello.session]
         self._orphaned |= dict.fromkeys(session.awaited)
         while len(self._orphaned) > _REMEMBERED_ORPHANS:
@@ -136,11 +138,11 @@ class LearnerSessions:
         return list(session.leases.values())
 
     def claim(self, batch: QueuedBatch) -> bool:
-        """Gives an arrived batch to the session that holds it already; returns if there is one."""
+        """Gives an arrived batch to the session that already holds it; returns whether one does."""
         return any(session.claim(batch) for session in self._by_id.values() if session.awaited)
 
-    def attempt_of(self, key: BatchKey) -> int:
-        """Returns the attempt of an arriving batch: 2 if a session that held it has ended."""
+    def take_attempt(self, key: BatchKey) -> int:
+        """Returns an arriving batch's attempt: 2 the first time if a session that held it ended."""
         if key not in self._orphaned:
             return 1
         del self._orphaned[key]
@@ -148,13 +150,13 @@ class LearnerSessions:
 
     @property
     def are_complete(self) -> bool:
-        """Whether as many are back from an earlier broker as any of them knew there."""
+        """Whether all sessions are back that any of them knew of at an earlier broker."""
         known, back = self._known_and_back
         return 0 < known <= back
 
     @property
     def missing(self) -> int:
-        """How many an earlier broker had, as those who are back tell, that are not back."""
+        """How many sessions of an earlier broker are not back, as reported by those that are."""
         known, back = self._known_and_back
         return max(0, known - back)
 
@@ -163,7 +165,7 @@ class LearnerSessions:
         back = [session.hello for session in self._by_id.values() if session.hello.former]
         return max((hello.sessions for hello in back), default=0), len(back)
 
-    def replaced_by(self, hello: LearnerHello) -> list[LearnerSession]:
+    def replaced_by(self, hello: LearnerHello) -> list[SessionRecord]:
         """Returns the sessions that `hello` would end: the same runner's, or another run's."""
         return [
             session
@@ -173,22 +175,22 @@ class LearnerSessions:
             == (hello.purpose, hello.worker_index)
         ]
 
-    def overdue(self, now_s: float) -> list[LearnerSession]:
-        """Returns the sessions that were silent for too long."""
+    def overdue(self, now_s: float) -> list[SessionRecord]:
+        """Returns the sessions that have been silent for too long."""
         return [
             session
             for session in self._by_id.values()
             if now_s - session.last_heard_s > self._timeout_s
         ]
 
-    def taker_of(self, origin: Origin) -> LearnerSession | None:
-        """Returns the session that the next batch of an actor goes to, None if it has to wait.
+    def taker_of(self, origin: Origin) -> SessionRecord | None:
+        """Returns the session that an actor's next batch goes to; None if it has to wait.
 
-        Of those that take more, the one that holds unconfirmed batches of the actor, so that its
-        episodes stay together; otherwise the one with the highest random weight (rendezvous
-        hashing, Thaler and Ravishankar 1998), so that an actor mostly keeps its session while
-        sessions come and go. Nobody waits for a session that has enough: runners that are sampled
-        in step would wait for one another.
+        Among the sessions that want more, this is the one that holds unconfirmed batches of the
+        actor, so that its episodes stay together; otherwise the one with the highest random weight
+        (rendezvous hashing, Thaler and Ravishankar 1998), so that an actor mostly keeps its session
+        while sessions come and go. A batch never waits for a session that has enough: runners that
+        are sampled in lockstep would wait for one another.
         """
         takers = [session for session in self._by_id.values() if session.takes_more]
         for session in takers:
@@ -197,6 +199,6 @@ class LearnerSessions:
         return max(takers, key=lambda session: _weight(origin, session), default=None)
 
 
-def _weight(origin: Origin, session: LearnerSession) -> bytes:
+def _weight(origin: Origin, session: SessionRecord) -> bytes:
     key = f"{origin[0]} {origin[1]} {session.hello.session}".encode()
     return hashlib.blake2b(key, digest_size=8).digest()

@@ -1,4 +1,4 @@
-"""What the learner published last, under which version, and whether an offer is wanted."""
+"""The newest published policy, its version and epoch, and verdicts on offers."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _REMEMBERED_OFFERS = 256
 
 @dataclass(frozen=True)
 class Published:
-    """A version of the policy, with the frames that carry it."""
+    """A policy version with its frames."""
 
     version: PolicyVersion
     manifest: Manifest
@@ -32,14 +32,14 @@ class Published:
 
 
 class OfferVerdict(Enum):
-    """What an offered version is."""
+    """How an offered version compares with the published one."""
 
     NEWER = auto()
     PASSED = auto()
     WENT_BACK = auto()
 
 
-class PolicyDesk:
+class PolicyVersions:
     """The newest policy of one run, and the epochs that keep versions from going back."""
 
     def __init__(self, limits: DecodeLimits) -> None:
@@ -56,21 +56,21 @@ class PolicyDesk:
         """Grants a learner run its epoch, unless it has one already.
 
         Raises:
-            RemoteProtocolError: the learner claims an epoch beyond belief.
+            RemoteProtocolError: the learner claims an implausibly high epoch.
         """
-        self._hear_epoch(max(hello.newest_epoch, hello.granted_epoch))
+        self.note_epoch(max(hello.newest_epoch, hello.granted_epoch))
         if hello.learner_run == self.learner_run:
             return
         self.learner_run = hello.learner_run
         if hello.granted_epoch > self.epoch and hello.granted_epoch == self._newest_epoch_heard:
-            # Granted by an earlier incarnation of this broker: what actors recorded stays valid.
+            # Granted by an earlier incarnation of this broker: recorded batches stay valid.
             self.epoch = hello.granted_epoch
             self._epoch_is_older_than_broker = True
         else:
             self.begin_epoch()
 
     def begin_epoch(self) -> None:
-        """Moves to an epoch above every one that was heard of."""
+        """Moves to an epoch above every known one."""
         self.epoch = self._newest_epoch_heard = max(self.epoch, self._newest_epoch_heard) + 1
         self._epoch_is_older_than_broker = False
         self._offered.clear()
@@ -78,10 +78,8 @@ class PolicyDesk:
     def is_foreign(self, version: PolicyVersion) -> bool:
         """Returns whether an actor's version was published neither here nor by the present learner.
 
-        Raises:
-            RemoteProtocolError: the epoch is beyond belief.
+        Call `note_epoch` first.
         """
-        self._hear_epoch(version.epoch)
         if self.learner_run is None or version.epoch < self.epoch:
             return False
         if version.epoch > self.epoch:
@@ -91,18 +89,17 @@ class PolicyDesk:
         return self.published is None or version > self.published.version
 
     def is_newer(self, number: int) -> bool:
-        """Returns whether a number was not reached in the present epoch."""
+        """Returns whether a number has not been reached in the present epoch."""
         newest = self.published.version if self.published is not None else PolicyVersion(0, 0)
         return newest.epoch != self.epoch or number > newest.number
 
     def judge(self, offer: Offer) -> OfferVerdict:
-        """Tells a new version from a repeated or late one, and from a restored learner.
+        """Distinguishes a new version from a repeated or late one, and from a restored learner.
 
-        Runners of one learner come by its versions at different times, and skip some. A restored
-        learner goes back: its runner offers a number that it had passed itself, with other weights.
+        Runners of one learner see its versions at different times, and skip some. A restored
+        learner goes back: its runner offers a number that it had itself passed, with other weights.
         """
         if self.is_newer(offer.number):
-            self._remember(offer)
             return OfferVerdict.NEWER
         if self._offered.get(offer.number) == offer.weights_digest:
             return OfferVerdict.PASSED
@@ -112,16 +109,16 @@ class PolicyDesk:
         return OfferVerdict.WENT_BACK
 
     def lacks_policy(self, digest: str) -> bool:
-        """Returns whether the policy frame of that digest has to be published too."""
+        """Returns whether the policy frame with this digest must be published as well."""
         return self.published is None or self.published.digest != digest
 
     def publish(
         self, message: Publish, policy_frame: Frame, weights_frame: Frame, now_s: float
     ) -> Published:
-        """Takes new weights, and returns them as the newest version.
+        """Stores new weights and returns them as the newest version.
 
         Raises:
-            RemoteProtocolError: a frame is not what its digest or the manifest says.
+            RemoteProtocolError: a frame does not match its digest or the manifest.
         """
         manifest, policy_frame = self._policy(message.policy_digest, policy_frame)
         _check_weights(manifest, decode_payload(weights_frame, self._limits))
@@ -146,7 +143,7 @@ class PolicyDesk:
         return self._store(dataclasses.replace(self.published, version=version), now_s)
 
     def settled_version(self, now_s: float, age_s: float = 1.0) -> PolicyVersion | None:
-        """Returns the newest version that is at least so old: what every actor should have."""
+        """Returns the newest version at least `age_s` old, which every actor should have."""
         settled = [version for at_s, version in self._history if now_s - at_s >= age_s]
         return settled[-1] if settled else None
 
@@ -155,21 +152,27 @@ class PolicyDesk:
         self._history.append((now_s, published.version))
         return published
 
-    def _remember(self, offer: Offer) -> None:
+    def remember(self, offer: Offer) -> None:
+        """Remembers which weights were offered under a number, in case it is offered again."""
         self._offered[offer.number] = offer.weights_digest
         if len(self._offered) > _REMEMBERED_OFFERS:
             self._offered.popitem(last=False)
 
-    def _hear_epoch(self, epoch: int) -> None:
+    def note_epoch(self, epoch: int) -> None:
+        """Records an epoch known to a peer: every epoch begun from now on is above it.
+
+        Raises:
+            RemoteProtocolError: it is implausibly high.
+        """
         if epoch > NEWEST_EPOCH_OF_A_PEER:
-            raise RemoteProtocolError(RejectCode.MALFORMED, f"epoch {epoch} is beyond belief")
+            raise RemoteProtocolError(RejectCode.MALFORMED, f"epoch {epoch} is implausibly high")
         self._newest_epoch_heard = max(self._newest_epoch_heard, epoch)
 
     def _policy(self, digest: str, frame: Frame) -> tuple[Manifest, Frame]:
         if not len(frame):
             if self.published is None or self.published.digest != digest:
                 raise RemoteProtocolError(
-                    RejectCode.INVALID_POLICY, "weights for a policy that was not published"
+                    RejectCode.INVALID_POLICY, "weights for a policy that has not been published"
                 )
             return self.published.manifest, self.published.policy_frame
         if policy_digest(frame) != digest:
@@ -193,10 +196,10 @@ def _check_weights(manifest: Manifest, tree: dict[str, object]) -> None:
 def _find_weights_fault(tensors: object, module: ModuleManifest) -> str | None:
     specs = {spec.name: spec for spec in module.graph.weights}
     if not isinstance(tensors, dict) or tensors.keys() != specs.keys():
-        return "do not have the names that the graph wants"
+        return "do not have the names that the graph expects"
     for name, spec in specs.items():
         tensor: Array = tensors[name]
         dtype_and_shape = getattr(tensor, "dtype", None), getattr(tensor, "shape", None)
         if dtype_and_shape != (spec.dtype, spec.shape):
-            return f"have {name!r} as {dtype_and_shape}, the graph wants {spec.dtype} {spec.shape}"
+            return f"have {name!r} as {dtype_and_shape}; expected {spec.dtype} {spec.shape}"
     return None

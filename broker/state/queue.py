@@ -1,4 +1,4 @@
-"""The batches that wait for a learner: first in, first out, bounded in env steps and bytes."""
+"""The queue of batches for the learner: first in, first out, bounded in env steps and bytes."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class TrajectoryQueue:
         return iter(self._batches.values())
 
     def has_room_for(self, env_steps: int, size_bytes: int) -> bool:
-        """Returns whether a batch may be accepted; an empty queue takes any."""
+        """Returns whether a batch may be accepted; an empty queue takes one of any size."""
         if not self._batches:
             return True
         return (
@@ -36,34 +36,34 @@ class TrajectoryQueue:
         )
 
     def number(self, header: Trajectories, payload: Frame, attempt: int = 1) -> QueuedBatch:
-        """Returns an accepted batch with its place in the order of arrival; `append` it or not."""
+        """Returns an accepted batch with the next arrival number, without adding it."""
         self._arrivals += 1
         return QueuedBatch(self._arrivals, header, payload, attempt)
 
     def recover(self, batches: Sequence[QueuedBatch], newest_arrival: int) -> None:
-        """Begins with batches of an earlier broker; new ones are numbered after its newest."""
+        """Starts with the batches of an earlier broker; numbering continues after its newest."""
         self._arrivals = newest_arrival
         for batch in batches:
             self._put(batch)
 
     def append(self, batch: QueuedBatch) -> None:
-        """Takes a batch to the end."""
+        """Adds a batch at the end."""
         self._put(batch)
 
     def put_back(self, batches: list[QueuedBatch]) -> None:
-        """Returns batches of an ended session to their places."""
+        """Returns the batches of an ended session to their places."""
         for batch in batches:
             self._put(batch)
         self._batches = dict(sorted(self._batches.items()))
 
     def remove(self, batch: QueuedBatch) -> None:
-        """Takes a batch out."""
+        """Removes a batch."""
         del self._batches[batch.arrival]
         self.env_steps -= batch.header.env_steps
         self.bytes -= len(batch.payload)
 
     def remove_if(self, is_meant: Callable[[QueuedBatch], bool]) -> list[QueuedBatch]:
-        """Takes out, and returns, all batches for which `is_meant`."""
+        """Removes and returns all batches for which `is_meant` holds."""
         meant = [batch for batch in self if is_meant(batch)]
         for batch in meant:
             self.remove(batch)

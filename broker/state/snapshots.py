@@ -1,8 +1,8 @@
-"""Who gets a snapshot, and when again.
+"""The schedule of snapshots: which actors get one, and when it is repeated.
 
-A joiner subscribes to a topic of its own, and that subscription is what asks for the snapshot: the
-hello may arrive before the subscription does, and would then be answered into the void. With
-XPUB_MANUAL each subscription is seen, so n joiners get n snapshots.
+A new actor subscribes to its own topic, and that subscription requests the snapshot: the hello may
+arrive before the subscription, and a snapshot sent then would be lost. With XPUB_MANUAL the broker
+sees each subscription, so n new actors get n snapshots.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ class _Subscriber:
     repeat_s: float
 
 
-class SnapshotDesk:
-    """Remembers which actors listen for snapshots, and what they were sent."""
+class SnapshotSchedule:
+    """Remembers which actors subscribe to snapshots, and when one was last sent."""
 
     def __init__(self, repeat_s: float) -> None:
         self._repeat_s = repeat_s
@@ -28,43 +28,47 @@ class SnapshotDesk:
         self.sent = 0
 
     def subscribe(self, actor: str) -> None:
-        """Notes that `actor` listens, with nothing sent yet on this connection."""
+        """Adds `actor`, with nothing sent yet on this connection."""
         self._subscribers[actor] = _Subscriber(None, self._repeat_s)
 
     def unsubscribe(self, actor: str) -> None:
-        """Forgets `actor`."""
+        """Removes `actor`."""
         self._subscribers.pop(actor, None)
 
     @property
     def listening(self) -> list[str]:
-        """Actors that listen."""
+        """The subscribed actors."""
         return list(self._subscribers)
 
     def mark_sent(self, actor: str, now_s: float) -> None:
-        """Notes that `actor` was sent the newest snapshot."""
+        """Records that the newest snapshot was sent to `actor`."""
         subscriber = self._subscribers[actor]
         if subscriber.sent_at_s is not None:
             subscriber.repeat_s *= 2
         subscriber.sent_at_s = now_s
         self.sent += 1
 
-    def is_due(
-        self, presence: Presence, digest: str, settled: PolicyVersion | None, now_s: float
-    ) -> bool:
-        """Returns whether an actor is behind and has not been sent a snapshot lately.
+    def mark_current(self, actor: str) -> None:
+        """Records that `actor` is up to date, which resets its repeat interval."""
+        subscriber = self._subscribers.get(actor)
+        if subscriber is not None:
+            subscriber.repeat_s = self._repeat_s
 
-        Args:
-            digest: of the newest policy frame.
-            settled: the version that every actor should have by now.
-        """
-        subscriber = self._subscribers.get(presence.actor)
+    def is_due(self, actor: str, now_s: float) -> bool:
+        """Returns whether it is time to repeat the snapshot for an actor that is behind."""
+        subscriber = self._subscribers.get(actor)
         if subscriber is None or subscriber.sent_at_s is None:
             return False
-        has_policy = presence.policy_digest == digest
-        has_weights = settled is None or (
-            presence.version is not None and presence.version >= settled
-        )
-        if has_policy and has_weights:
-            subscriber.repeat_s = self._repeat_s
-            return False
         return now_s - subscriber.sent_at_s > subscriber.repeat_s
+
+
+def is_current(presence: Presence, digest: str, settled: PolicyVersion | None) -> bool:
+    """Returns whether an actor has the newest policy, with recent enough weights.
+
+    Args:
+        digest: of the newest policy frame.
+        settled: the version that every actor should have by now.
+    """
+    if presence.policy_digest != digest:
+        return False
+    return settled is None or (presence.version is not None and presence.version >= settled)

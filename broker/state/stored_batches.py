@@ -1,4 +1,4 @@
-"""The books of batches that are on the broker's disk, for which it answers instead of the actor."""
+"""Counts of the batches on the broker's disk, which the broker accounts for, not the actor."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from headrace.protocol.messages import Ledger
 
 
 class StoredBatches:
-    """A batch is pending from its arrival until the disk has it, then stored until it ends.
+    """A batch is pending from its arrival until it is on disk, then stored until it ends.
 
     Attributes:
-        accepts: whether the disk takes more.
+        accepts: whether the disk accepts more.
     """
 
     def __init__(self, recovered: Sequence[QueuedBatch] = ()) -> None:
@@ -30,24 +30,24 @@ class StoredBatches:
 
     @property
     def is_settled(self) -> bool:
-        """Whether the disk has everything."""
+        """Whether every batch is on disk."""
         return not self._pending
 
     def recovered_of(self, origin: Origin) -> list[int]:
-        """Returns which of an incarnation's batches an earlier broker has stored."""
+        """Returns the seqs of an incarnation's batches that an earlier broker stored."""
         return self._recovered.get(origin, [])
 
     def ended_up_to(self, origin: Origin, acknowledged: int) -> int:
-        """Returns up to where all batches of an incarnation have ended, the stored ones too."""
+        """Returns the seq up to which all of an incarnation's batches have ended, stored or not."""
         stored = self._stored.get(origin)
         return min(acknowledged, next(iter(stored)) - 1) if stored else acknowledged
 
     def add(self, batch: QueuedBatch) -> None:
-        """Notes a batch that the disk is to take."""
+        """Adds a batch that is about to be written."""
         self._pending[batch.arrival] = batch
 
     def commit(self, up_to_arrival: int) -> list[QueuedBatch]:
-        """Returns, once, the batches up to this arrival, which the disk has now."""
+        """Marks the batches up to this arrival as stored, and returns them."""
         committed: list[QueuedBatch] = []
         while self._pending and next(iter(self._pending)) <= up_to_arrival:
             _, batch = self._pending.popitem(last=False)
@@ -56,7 +56,7 @@ class StoredBatches:
         return committed
 
     def end(self, batch: QueuedBatch, outcome: Outcome) -> None:
-        """Notes the end of a batch."""
+        """Records the end of a batch."""
         if self._pending.pop(batch.arrival, None) is not None:
             return
         stored = self._stored.get(batch.origin, {})
@@ -67,7 +67,7 @@ class StoredBatches:
                 del self._stored[batch.origin]
 
     def add_to(self, ledger: Ledger) -> Ledger:
-        """Returns a ledger with what was stored; what waits is counted as held already."""
+        """Returns the ledger plus the stored batches; those still open already count as held."""
         ended = self._ended
         return Ledger(
             produced=ledger.produced + sum(map(len, self._stored.values())) + ended.total(),

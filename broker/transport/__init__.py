@@ -1,4 +1,4 @@
-"""The broker's bound sockets, and when they admit peers.
+"""The broker's bound sockets and the admission of peers to them.
 
-May import `access`, `host` and `protocol`; it sees frames and no messages.
+May import `access`, `host` and `protocol`; it handles frames, not messages.
 """

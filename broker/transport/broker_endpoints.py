@@ -1,4 +1,4 @@
-"""The broker's sockets, and all that decides who may be connected to them."""
+"""The broker's endpoints, and which peers may be connected to them."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from collections.abc import Sequence
 
 import zmq
 
-from headrace.broker.access.authenticator import Gate
-from headrace.broker.host.accept_filter import Listeners
+from headrace.broker.access.authenticator import Authenticator
+from headrace.broker.host.accept_filter import AcceptFilter
 from headrace.broker.host.capacity import (
     Capacity,
     CapacityWatch,
@@ -19,7 +19,7 @@ from headrace.broker.host.capacity import (
     open_files,
 )
 from headrace.broker.host.flood_watch import FloodWatch
-from headrace.broker.host.peer_connections import hang_up
+from headrace.broker.host.peer_connections import shut_down
 from headrace.broker.transport.sockets import BrokerSockets, bind_sockets
 from headrace.protocol.endpoints import BrokerAddress
 from headrace.protocol.limits import DecodeLimits
@@ -33,12 +33,12 @@ _PORT = re.compile(r":(\d+)$")
 Readable = zmq.Socket[bytes] | int
 
 
-class Doors:
-    """Open once constructed. In the broker's loop call `poll`, then `look`.
+class BrokerEndpoints:
+    """Bound once constructed. In the loop call `poll`, `admit_by_capacity` and `refresh_keys`.
 
     Attributes:
-        gate: whom to let in.
-        sockets: others after each `look` that had to disconnect everybody.
+        authenticator: decides which peers may connect.
+        sockets: replaced by each `refresh_keys` that disconnects every peer.
     """
 
     def __init__(
@@ -46,14 +46,15 @@ class Doors:
         context: Context,
         address: BrokerAddress,
         limits: DecodeLimits,
-        gate: Gate,
+        authenticator: Authenticator,
     ) -> None:
         self._context = context
         self._limits = limits
-        self.gate = gate
+        self.authenticator = authenticator
         self._also: list[int] = []
         self._capacity = CapacityWatch(max_open_files())
-        self._look_due_s = float("-inf")
+        self._count_due_s = float("-inf")
+        self._refresh_due_s = float("-inf")
         self._rounds = 0
         self._hung_up: set[tuple[str, int]] = set()
         self.sockets = self._bind(address)
@@ -62,89 +63,89 @@ class Doors:
         self._flood_watch = FloodWatch(subscribed_to, lambda: self._rounds)
 
     def also_poll(self, fd: int) -> None:
-        """Has `poll` return when something else is readable, too."""
+        """Makes `poll` also return when a file descriptor is readable."""
         self._also.append(fd)
         self._poller.register(fd, zmq.POLLIN)
 
     def poll(self, timeout_ms: int) -> set[Readable]:
-        """Returns what is readable, at the latest after a while."""
+        """Waits up to `timeout_ms`; returns what is readable."""
         self._rounds += 1
         return {readable for readable, _ in self._poller.poll(timeout_ms)}
 
-    def hang_up(self, name: str, frames: Sequence[memoryview]) -> None:
-        """Ends the connection that a message of an authenticated peer came from.
+    def shut_down(self, name: str, frames: Sequence[memoryview]) -> None:
+        """Shuts down the connection that an authenticated peer's message came from.
 
-        Once: what it still had under way comes from a file that may be another one's by now.
+        Only once: the descriptor of messages still in flight may belong to another peer by now.
         """
         source = (name, source_of(frames))
         if source not in self._hung_up:
             self._hung_up.add(source)
-            hang_up(source[1])
+            shut_down(source[1])
 
-    def look(self, now_s: float) -> bool:
-        """Admits peers as far as there are files for them; once a second, lets out who was revoked.
+    def admit_by_capacity(self, now_s: float) -> None:
+        """Stops admitting peers when the process runs out of file descriptors, and resumes later.
+
+        At the limit a listener cannot accept, yet never stops trying, which would take a whole core
+        from the connected peers.
+        """
+        watch = self._capacity
+        if now_s < self._count_due_s and (watch.is_full or not may_be_full(watch.max_open_files)):
+            return
+        self._count_due_s = now_s + _LOOK_EVERY_S
+        count = open_files()
+        match watch.judge(count) if count is not None else Capacity.UNCHANGED:
+            case Capacity.NEARLY_FULL:
+                _LOG.warning(
+                    "%d of %d file descriptors are in use, and each connection needs one: raise "
+                    "the limit (ulimit -n) before more actors join",
+                    count,
+                    watch.max_open_files,
+                )
+            case Capacity.FULL:
+                _LOG.error("refusing new connections: %d file descriptors are in use", count)
+                self._accept_filter.refuse()
+            case Capacity.HAS_ROOM:
+                _LOG.warning("peers can connect again: %d file descriptors are in use", count)
+                self._accept_filter.admit()
+            case Capacity.UNCHANGED:
+                pass
+
+    def refresh_keys(self, now_s: float) -> bool:
+        """Reloads the invitations once a second, and disconnects every peer if one was revoked.
 
         Returns:
-            Whether somebody may have other rights now.
+            Whether permissions may have changed.
         """
-        is_due = now_s >= self._look_due_s
-        if is_due or (not self._capacity.is_full and may_be_full(self._capacity.max_open_files)):
-            self._look_at_capacity()
-        if not is_due:
+        if now_s < self._refresh_due_s:
             return False
-        self._look_due_s = now_s + _LOOK_EVERY_S
+        self._refresh_due_s = now_s + _LOOK_EVERY_S
         self._hung_up.clear()
-        if self.gate.refresh():
-            _LOG.warning("somebody was revoked: all connect anew")
-            self._listeners.close()
+        if self.authenticator.refresh():
+            _LOG.warning("an invitation was revoked: every peer reconnects")
+            self._accept_filter.close()
             self.sockets.disconnect_all()
             self.sockets = self._bind(self.sockets.address)
         return True
 
     def close(self) -> None:
-        """Lets nobody in any more."""
+        """Closes the sockets and the authenticator."""
         self._flood_watch.stop()
-        self._listeners.close()
+        self._accept_filter.close()
         self.sockets.close()
-        self.gate.close()
+        self.authenticator.close()
 
     def _bind(self, address: BrokerAddress) -> BrokerSockets:
-        sockets = bind_sockets(self._context, address, self._limits, self.gate.key)
-        self._listeners = Listeners(_ports_of(dataclasses.astuple(sockets.address)))
+        sockets = bind_sockets(self._context, address, self._limits, self.authenticator.key)
+        self._accept_filter = AcceptFilter(_ports_of(dataclasses.astuple(sockets.address)))
         self._poller = zmq.Poller()
-        for socket in (*sockets.by_endpoint.values(), self.gate.requests):
+        for socket in (*sockets.by_endpoint.values(), self.authenticator.requests):
             if socket is not None:
                 self._poller.register(socket, zmq.POLLIN)
         for fd in self._also:
             self._poller.register(fd, zmq.POLLIN)
         return sockets
 
-    def _look_at_capacity(self) -> None:
-        """Lets nobody in while there are as many connections as the system allows.
-
-        At the limit a listener cannot accept and does not stop trying, which would take a whole
-        core from the peers that are there.
-        """
-        count = open_files()
-        watch = self._capacity
-        match watch.judge(count) if count is not None else Capacity.UNCHANGED:
-            case Capacity.NEARLY_FULL:
-                _LOG.warning(
-                    "%d of %d files are open, and each connection needs one: raise the limit "
-                    "(ulimit -n) before more actors come",
-                    count,
-                    watch.max_open_files,
-                )
-            case Capacity.FULL:
-                _LOG.error("nobody can connect any more: %d files are open", count)
-                self._listeners.refuse()
-            case Capacity.HAS_ROOM:
-                _LOG.warning("peers can connect again: %d files are open", count)
-                self._listeners.admit()
-            case Capacity.UNCHANGED:
-                pass
-
 
 def _ports_of(endpoints: Sequence[str]) -> list[int]:
-    """Returns the TCP ports; endpoints of other transports have none."""
+    """Returns the ports of TCP endpoints; endpoints of other transports have none."""
     return [int(match[1]) for match in map(_PORT.search, endpoints) if match]

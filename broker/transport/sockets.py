@@ -1,14 +1,14 @@
 """The broker's four sockets.
 
-* ingest, PULL: at the high-water mark senders block, which is backpressure of last resort; credit
-  keeps the fleet far below it.
-* control, XPUB: a slow subscriber loses messages at the mark; delivery states are cumulative and
-  repeated, so it loses nothing that matters. MANUAL, so that each subscription is seen, and
-  nobody is sent what they may not have.
-* weights, XPUB: a full pipe drops the *newest* version, so a broker never relies on it: whoever
-  stays behind is sent a snapshot.
-* learner, ROUTER: no mark, since what a session may be sent is bounded by its own lease credit.
-  A message lost with its connection shows as a gap in the lease numbers, and ends the session.
+* ingest, PULL: at the high-water mark senders block, as backpressure of last resort; credit keeps
+  the fleet far below it.
+* control, XPUB: a slow subscriber loses messages at the high-water mark, but delivery states are
+  cumulative and repeated, so it loses nothing that matters. XPUB_MANUAL, so that the broker sees
+  each subscription and applies only those that are permitted.
+* weights, XPUB: a full pipe drops the *newest* version, so a broker never relies on it: an actor
+  that stays behind is sent a snapshot.
+* learner, ROUTER: no high-water mark, since a session's own lease credit bounds what it is sent. A
+  message lost with its connection shows as a gap in the lease numbers, and ends the session.
 """
 
 from __future__ import annotations
@@ -32,19 +32,19 @@ from headrace.protocol.zeromq.server_socket import (
 
 LINGER_MS = 500
 _MAX_TOPIC_BYTES = 4096
-"""Of a subscription, or of a step of the handshake; libzmq's memory of one is fifty times that."""
-_ENDPOINTS: dict[str, tuple[int, dict[str, int]]] = {
+"""Limit of a subscription or handshake step; libzmq stores each in about fifty times its size."""
+ENDPOINTS: dict[str, tuple[int, dict[str, int]]] = {
     "ingest": (zmq.PULL, {"RCVHWM": 64}),
     "control": (zmq.XPUB, {"XPUB_MANUAL": 1, "SNDHWM": 1000, "MAXMSGSIZE": _MAX_TOPIC_BYTES}),
     "weights": (zmq.XPUB, {"XPUB_MANUAL": 1, "SNDHWM": 2, "MAXMSGSIZE": _MAX_TOPIC_BYTES}),
     "learner": (zmq.ROUTER, {"SNDHWM": 0}),
 }
-_ADVICE = "is another broker running there? Choose another address with --address"
+_ADVICE = "is another broker running there? Use --address to choose another"
 
 
 @dataclass(frozen=True)
 class BrokerSockets:
-    """Bound sockets, and where they are bound."""
+    """Bound sockets and their addresses."""
 
     ingest: zmq.Socket[bytes]
     control: zmq.Socket[bytes]
@@ -54,16 +54,16 @@ class BrokerSockets:
 
     @property
     def by_endpoint(self) -> dict[str, zmq.Socket[bytes]]:
-        """The four sockets by the names of their endpoints."""
-        return {name: getattr(self, name) for name in _ENDPOINTS}
+        """The four sockets by endpoint name."""
+        return {name: getattr(self, name) for name in ENDPOINTS}
 
     def close(self) -> None:
-        """Closes all; what is under way leaves within half a second or never."""
+        """Closes all sockets; pending messages are sent within half a second or dropped."""
         for socket in self.by_endpoint.values():
             socket.close(linger=LINGER_MS)
 
     def disconnect_all(self) -> None:
-        """Closes all, so that others may be bound to the same endpoints at once."""
+        """Closes all sockets so that the endpoints can be bound again at once."""
         for name, socket in self.by_endpoint.items():
             close_at_once(socket, getattr(self.address, name))
 
@@ -74,19 +74,19 @@ def bind_sockets(
     limits: DecodeLimits,
     key: ServerKey | None = None,
 ) -> BrokerSockets:
-    """Returns the four sockets, bound; port 0 becomes the port that the system chose.
+    """Returns the four bound sockets; port 0 is replaced by the port that the system chose.
 
     Args:
-        key: with it, only peers connect that are authenticated, and traffic is encrypted.
+        key: if given, only authenticated peers can connect, and traffic is encrypted.
 
     Raises:
-        ConfigError: an endpoint cannot be bound; the sentence names it.
+        ConfigError: an endpoint cannot be bound; the message names it.
     """
     max_message_bytes = limits.max_payload_bytes + limits.max_header_bytes + MIB
     sockets: dict[str, zmq.Socket[bytes]] = {}
     bound: dict[str, str] = {}
     try:
-        for name, (kind, options) in _ENDPOINTS.items():
+        for name, (kind, options) in ENDPOINTS.items():
             socket = sockets[name] = make_server_socket(
                 context, kind, {"MAXMSGSIZE": max_message_bytes} | options
             )

@@ -28,13 +28,13 @@ from headrace.protocol.zeromq.invitation_file import load_invitation
 @click.command()
 @options.broker_address
 @options.join
-@click.option("--env", "env_id", help="A Gymnasium id; default: the one the learner names.")
+@click.option("--env", "env_id", help="Gymnasium environment id; default: the learner's.")
 @click.option(
     "--multi-agent",
     metavar="MODULE:FUNCTION",
-    help="Returns an environment with several agents: PettingZoo's, or RLlib's MultiAgentEnv.",
+    help="Function that returns a multi-agent environment: PettingZoo's or RLlib's MultiAgentEnv.",
 )
-@click.option("--env-config", help="Keyword arguments for it, as JSON.")
+@click.option("--env-config", help="Keyword arguments of the environment, as JSON.")
 @click.option(
     "--environments",
     default=1,
@@ -45,21 +45,21 @@ from headrace.protocol.zeromq.invitation_file import load_invitation
 @click.option(
     "--env-timeout-s",
     type=click.FloatRange(min=0.0, min_open=True),
-    help="Run environments in processes of their own, and make them anew if a step takes longer.",
+    help="Run each environment in its own process, and recreate it if a step takes longer.",
 )
-@click.option("--id", "actor_id", help="A name that no other actor has; default: host-pid-random.")
+@click.option("--id", "actor_id", help="Unique actor id; default: host-pid-random.")
 @click.option("--seed", type=int, help="Seed of environments and exploration.")
 @click.option(
     "--policy",
     type=click.Choice(["graph", "rllib"]),
     default="graph",
     show_default=True,
-    help="What acts: the policy graph, or RLlib itself where a policy cannot be exported.",
+    help="Act with the policy graph, or with RLlib itself if the policy cannot be exported.",
 )
 @click.option(
     "--rllib-config",
     metavar="RUN.TOML|MODULE:FUNCTION",
-    help="With --policy rllib: the run file, or what returns the learner's AlgorithmConfig.",
+    help="With --policy rllib: the run file, or a function that returns the AlgorithmConfig.",
 )
 @options.stop_on_eof
 @options.verbose
@@ -80,8 +80,8 @@ def command(  # noqa: PLR0913 - one parameter per option
 ) -> None:
     """Steps environments with the learner's newest policy.
 
-    Waits for broker and learner if they are not there yet, and again if they go away. An
-    environment that raises is made anew, and its episode is dropped and counted.
+    Waits for the broker and the learner whenever they are not running. An environment that raises
+    is recreated; its episode is dropped and counted.
     """
     configure_logging(is_verbose=is_verbose)
     raise_open_files_limit()
@@ -95,7 +95,7 @@ def command(  # noqa: PLR0913 - one parameter per option
         return
     if multi_agent is not None:
         if env_timeout_s is not None:
-            raise ConfigError("--env-timeout-s is for environments with one agent")
+            raise ConfigError("--env-timeout-s works only with single-agent environments")
         _act_with_several(open_client, multi_agent, config, environments, seed, stop)
         return
     with open_client() as client:
@@ -137,7 +137,7 @@ def _act_with_several(
 
 
 def _assigned(client: Client) -> ResetOptions | None:
-    """Returns what simulators are to be reset with now."""
+    """Returns the reset options of the current assignment."""
     assignment = client.assignment
     return None if assignment is None else assignment.options
 
@@ -184,10 +184,10 @@ def _environment_of_run(client: Client, stop: threading.Event) -> tuple[str, dic
         manifest = update.policy.manifest
         if manifest.multi_agent:
             raise ConfigError(
-                "this run has several agents; say what makes their environment: "
+                "this run has several agents; name the function that makes their environment: "
                 "--multi-agent module:function"
             )
         if manifest.environment is None:
-            raise ConfigError("this run's learner names no environment; say which one with --env")
+            raise ConfigError("this run's learner names no environment; choose one with --env")
         return manifest.environment, dict(manifest.environment_config)
     return None

@@ -12,7 +12,7 @@ from typing import Any
 import click
 import zmq
 
-from headrace.broker.access.policing import ConductLimits
+from headrace.broker.access.policing import PolicingLimits
 from headrace.broker.config import BrokerConfig, RouterConfig
 from headrace.broker.monitoring.status_server import StatusServer
 from headrace.broker.service import BrokerService
@@ -44,72 +44,72 @@ _MAX_MEMORY = "--max-memory-mib"
     "http_address",
     default="127.0.0.1:5560",
     show_default=True,
-    help="host:port of /health and /status; '' for none.",
+    help="host:port of /health, /status and /metrics; '' for none.",
 )
 @click.option(
     "--announce",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="Write the bound addresses to this JSON file once they are bound.",
+    help="Write the addresses to this JSON file once they are bound.",
 )
 @click.option(
     "--drain-s",
     default=5.0,
     show_default=True,
-    help="After SIGTERM, how long the learner may still take what is queued.",
+    help="How long the learner may still take queued batches after SIGTERM.",
 )
 @click.option(
     "--journal",
     type=click.Path(file_okay=False),
-    help="Keep accepted batches in this folder, so that actors may leave before the learner comes.",
+    help="Store accepted batches in this folder, so that actors may exit before a learner joins.",
 )
 @click.option(
     "--journal-bytes",
     type=click.IntRange(min=1),
     default=16 * 1024 * MIB,
     show_default="16 GiB",
-    help="At this size no batch is accepted until some were trained on.",
+    help="At this size no batch is accepted until others have been trained on.",
 )
 @click.option(
     "--dead-letters",
     default="headrace-dead-letters",
     show_default=True,
     type=click.Path(dir_okay=False),
-    help="Keep batches of which learners died here; see `headrace dead-letters`.",
+    help="File for batches that learners crashed on; see `headrace dead-letters`.",
 )
 @click.option(
     "--keys",
     type=click.Path(file_okay=False),
-    help="The folder of `headrace keygen`: admit only who was invited, and encrypt.",
+    help="Folder made by `headrace keygen`: admit only invited peers, and encrypt traffic.",
 )
 @click.option(
     "--max-payload-bytes",
     type=click.IntRange(min=1024),
     default=DEFAULT_LIMITS.max_payload_bytes,
     show_default="256 MiB",
-    help="The largest batch, or set of weights, that is read.",
+    help="Largest batch or set of weights that is accepted.",
 )
 @click.option(
     _MAX_MEMORY,
     "max_memory_mib",
     type=click.IntRange(min=128),
-    help="Kill the broker when it takes more, and start it again, which loses nothing.",
+    help="Kill and restart the broker when it uses more; this loses nothing.",
 )
 @click.option(
     "--max-bytes-per-s",
     type=click.FloatRange(min=1.0),
     default=float("inf"),
-    help="What each key may send, on average; default: no limit.",
+    help="Bytes per second that each key may send, on average; default: no limit.",
 )
 @click.option(
     "--max-messages-per-s",
     type=click.FloatRange(min=1.0),
     default=float("inf"),
-    help="How many messages each key may send, on average; default: no limit.",
+    help="Messages per second that each key may send, on average; default: no limit.",
 )
 @click.option(
     "--insecure",
     is_flag=True,
-    help="Listen beyond this machine without keys: nothing is encrypted or authenticated.",
+    help="Serve other machines without keys: nothing is encrypted or authenticated.",
 )
 @options.stop_on_eof
 @options.verbose
@@ -124,7 +124,7 @@ def command(**options: Any) -> None:
 
 @dataclass(frozen=True)
 class _Options:
-    """What the command line said."""
+    """The command line's options."""
 
     address: str
     http_address: str
@@ -168,7 +168,7 @@ def _serve(options: _Options) -> None:
         dead_letters=options.dead_letters,
         router=RouterConfig(
             limits=dataclasses.replace(DEFAULT_LIMITS, max_payload_bytes=options.max_payload_bytes),
-            conduct=ConductLimits(
+            policing=PolicingLimits(
                 messages_per_s=options.max_messages_per_s, bytes_per_s=options.max_bytes_per_s
             ),
         ),

@@ -20,13 +20,16 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 
 @click.group(name="dead-letters")
 def command() -> None:
-    """Shows batches that the broker gave up because learners died of them."""
+    """Shows batches that the broker gave up because learners crashed on them."""
 
 
 @command.command(name="list")
 @click.argument("file", type=_FILE)
 def list_letters(file: Path) -> None:
-    """Lists the batches in FILE, which `headrace broker --dead-letters FILE` has written."""
+    """Lists the batches in FILE.
+
+    `headrace broker --dead-letters FILE` writes it.
+    """
     table = Table("", "when (UTC)", "actor", "batch", "version", "env steps", "bytes", "reason")
     for number, kept in enumerate(read_dead_letters(file), start=1):
         batch = kept.letter.batch
@@ -47,7 +50,7 @@ def list_letters(file: Path) -> None:
 @click.argument("file", type=_FILE)
 @click.argument("number", type=click.IntRange(min=1))
 def show_letter(file: Path, number: int) -> None:
-    """Shows what is in batch NUMBER of FILE: its header, and every column."""
+    """Shows batch NUMBER of FILE: its header and every column."""
     letters = read_dead_letters(file)
     if number > len(letters):
         raise ConfigError(f"{file} holds {len(letters)} dead letters; there is no number {number}")

@@ -14,27 +14,29 @@ from headrace.protocol.endpoints import BrokerAddress
 from headrace.protocol.errors import ConfigError
 from headrace.protocol.invitation import Role
 
+_EPILOG = """\b
+Examples:
+  headrace invite actor walker --address tcp://10.0.0.5:5555 -o walker.join
+  headrace actor --join walker.join
+"""
 
-@click.command()
+
+@click.command(epilog=_EPILOG)
 @click.argument("role", type=click.Choice(["actor", "learner"]))
 @click.argument("name")
-@click.option("--address", required=True, help="Where the broker is reached from there.")
+@click.option("--address", required=True, help="Address at which the peer reaches the broker.")
 @click.option(
     "-o",
     "--output",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="Write the invitation to this new file, which only you can read.",
+    help="Write the invitation to this new file, readable only by you.",
 )
 @options.keys
 def command(role: Role, name: str, address: str, output: Path | None, keys: Path) -> None:
-    r"""Invites an actor or a learner: prints one line, to be put into a file there (chmod 600).
+    """Invites an actor or a learner: prints a line to save in a file on its host (chmod 600).
 
-    An actor's id is NAME, or begins with NAME and a dot, so that one invitation may serve a fleet.
-    The line holds a secret key that is kept nowhere else.
-
-    \b
-    headrace invite actor walker --address tcp://10.0.0.5:5555 -o walker.join
-    headrace actor --join walker.join
+    An actor's id must be NAME, or begin with NAME and a dot, so one invitation can serve a fleet.
+    The line contains a secret key that is stored nowhere else.
     """
     BrokerAddress.parse(address)
     file = _create(output) if output is not None else None
@@ -56,4 +58,4 @@ def _create(path: Path) -> int:
     try:
         return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except OSError as error:
-        raise ConfigError(f"cannot make {path}: {error.strerror}") from error
+        raise ConfigError(f"cannot create {path}: {error.strerror}") from error

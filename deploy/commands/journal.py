@@ -16,13 +16,13 @@ _FOLDER = click.Path(path_type=Path, file_okay=False)
 
 @click.group()
 def command() -> None:
-    """Looks into a journal. Changes nothing; a broker may use it meanwhile."""
+    """Inspects a journal without changing it; a broker may be using it."""
 
 
 @command.command()
 @click.argument("folder", type=_FOLDER)
 def verify(folder: Path) -> None:
-    """Reads every record in FOLDER; ends with status 1 if something is damaged."""
+    """Reads every record in FOLDER; exits with 1 if anything is damaged."""
     segments = list(_read(folder))
     damaged = [segment for segment in segments if segment.damaged_bytes]
     for segment in damaged:
@@ -41,9 +41,9 @@ def verify(folder: Path) -> None:
 
 @command.command(name="print")
 @click.argument("folder", type=_FOLDER)
-@click.option("--all", "with_ended", is_flag=True, help="Also those that have ended.")
+@click.option("--all", "with_ended", is_flag=True, help="Include batches that have ended.")
 def print_batches(folder: Path, with_ended: bool) -> None:
-    """Prints a line for each batch in FOLDER that has not ended."""
+    """Prints a line for each open batch in FOLDER."""
     segments = list(_read(folder))
     is_open = {batch.arrival for batch in open_batches(segments)}
     for segment in segments:
@@ -65,7 +65,7 @@ def _read(folder: Path) -> Iterator[Segment]:
     for path in paths:
         try:
             yield read_segment(path.name, path.read_bytes())
-        except FileNotFoundError:  # deleted meanwhile, since all in it has ended
+        except FileNotFoundError:  # deleted meanwhile, since all its batches have ended
             continue
         except OSError as error:
             raise ConfigError(f"cannot read {path}: {error.strerror}") from error

@@ -16,9 +16,9 @@ from headrace.broker.access.key_folder import KeyFolder
     type=click.Path(path_type=Path, file_okay=False),
 )
 def command(folder: Path) -> None:
-    """Makes FOLDER (default: headrace-keys) with the key pair of a broker.
+    """Creates FOLDER (default: headrace-keys) with a broker's key pair.
 
     Keep it on the broker's host. Next: `headrace invite`, and `headrace broker --keys FOLDER`.
     """
     key = KeyFolder(folder).create()
-    click.echo(f"made {folder}; the broker's public key is {key.public_key}")
+    click.echo(f"created {folder}; the broker's public key is {key.public_key}")

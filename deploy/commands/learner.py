@@ -27,10 +27,10 @@ from headrace.protocol.zeromq.invitation_file import load_invitation
     default="runs",
     show_default=True,
     type=click.Path(path_type=Path, file_okay=False),
-    help="Where the run's folder is.",
+    help="Parent of the run's folder.",
 )
 @click.option(
-    "--resume", is_flag=True, help="Go on from the newest checkpoint in the run's folder."
+    "--resume", is_flag=True, help="Resume from the newest checkpoint in the run's folder."
 )
 @options.stop_on_eof
 @options.verbose
@@ -44,9 +44,9 @@ def command(  # noqa: PLR0913 - one parameter per option
     stop_on_eof: bool,
     is_verbose: bool,
 ) -> None:
-    """Trains the run of a TOML file on what the broker delivers.
+    """Trains a run described in a TOML file on the broker's batches.
 
-    Ctrl-C or SIGTERM ends it after a checkpoint, from which --resume goes on.
+    Ctrl-C or SIGTERM stops it after a checkpoint, from which --resume continues.
     """
     started_s = time.monotonic()
     configure_logging(is_verbose=is_verbose)
@@ -56,7 +56,7 @@ def command(  # noqa: PLR0913 - one parameter per option
         plan = msgspec.structs.replace(
             plan, address=address or invited_to, join=str(join.absolute())
         )
-    # Imported here, so that a mistake in the file is told before torch and Ray are loaded.
+    # Imported here, so that a mistake in the file is reported before torch and Ray are loaded.
     from headrace.learner.training.training_loop import Training, start_ray
 
     view = make_progress_view()
@@ -79,7 +79,7 @@ def command(  # noqa: PLR0913 - one parameter per option
 def plan_of(
     run: RunFile, address: str | None, seed: int | None, runs: Path, *, resume: bool
 ) -> LearnerRun:
-    """Returns what the learner needs of a run file, with the command line's say on top."""
+    """Returns the learner's part of a run file, overridden by command-line options."""
     section = run.run if seed is None else msgspec.structs.replace(run.run, seed=seed)
     return LearnerRun(
         run=section,

@@ -35,42 +35,42 @@ _LOG = logging.getLogger("headrace.policy_server")
     "--listen",
     default=DEFAULT_INFERENCE,
     show_default=True,
-    help="Where simulators ask; port 0: any.",
+    help="Endpoint for simulators; port 0: any.",
 )
 @click.option(
     "--keys",
     type=click.Path(path_type=Path, file_okay=False),
-    help="A folder of `headrace keygen`: serve only who was invited as an actor, and encrypt.",
+    help="Folder made by `headrace keygen`: serve only invited actors, and encrypt traffic.",
 )
-@click.option("--insecure", is_flag=True, help="Listen beyond this machine without keys.")
-@click.option("--id", "actor_id", help="A name that no other actor has; default: host-pid-random.")
+@click.option("--insecure", is_flag=True, help="Serve other machines without keys.")
+@click.option("--id", "actor_id", help="Unique actor id; default: host-pid-random.")
 @click.option("--seed", type=int, help="Seed of exploration.")
 @click.option(
     "--max-batch",
     default=64,
     show_default=True,
     type=click.IntRange(min=1),
-    help="Requests that the policy is run for at once.",
+    help="Maximum number of requests in one run of the policy.",
 )
 @click.option(
     "--max-wait-ms",
     default=0.0,
     show_default=True,
     type=click.FloatRange(min=0.0),
-    help="How long a request waits for others to come.",
+    help="How long a request waits for others to share its batch.",
 )
 @click.option(
     "--episode-timeout-s",
     default=60.0,
     show_default=True,
     type=click.FloatRange(min=0.0, min_open=True),
-    help="After so long without a request an episode is truncated.",
+    help="Truncate an episode after this time without a request.",
 )
 @click.option(
     "--announce",
     "announced",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="Write the bound endpoint to this JSON file once it is bound.",
+    help="Write the endpoint to this JSON file once it is bound.",
 )
 @options.stop_on_eof
 @options.verbose
@@ -89,10 +89,10 @@ def command(  # noqa: PLR0913 - one parameter per option
     stop_on_eof: bool,
     is_verbose: bool,
 ) -> None:
-    """Acts for simulators beside which no policy can run, in any language.
+    """Serves actions to simulators that cannot run a policy themselves, in any language.
 
-    They send observations and rewards, and get actions; what comes of it is delivered to the
-    broker. Any number of them may ask at one endpoint, and any number of servers may run.
+    Simulators send observations and rewards and get actions; the server delivers their episodes to
+    the broker. Any number of simulators may use one endpoint, and any number of servers may run.
     """
     configure_logging(is_verbose=is_verbose)
     raise_open_files_limit()

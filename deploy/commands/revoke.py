@@ -14,10 +14,10 @@ from headrace.deploy import options
 @click.argument("name")
 @options.keys
 def command(name: str, keys: Path) -> None:
-    """Takes back the invitation of NAME.
+    """Revokes the invitation of NAME.
 
-    A running broker notices within a second: it disconnects all, and those who are still invited
-    connect again by themselves and go on where they were.
+    A running broker notices within a second and disconnects every peer; those that are still
+    invited reconnect automatically and continue where they were.
     """
     KeyFolder(keys).revoke(name)
     click.echo(f"{name} is no longer invited")

@@ -33,29 +33,29 @@ _INSTEAD = "RLlink has no keys, so listen on 127.0.0.1, beside the simulators or
     "--rllib-config",
     required=True,
     metavar="RUN.TOML|MODULE:FUNCTION",
-    help="The run file, or what returns the learner's AlgorithmConfig.",
+    help="The run file, or a function that returns the learner's AlgorithmConfig.",
 )
 @click.option(
     "--listen",
     default="127.0.0.1:5556",
     show_default=True,
     metavar="HOST:PORT",
-    help="Where RLlib's clients connect; port 0: any.",
+    help="Address for RLlib's clients; port 0: any.",
 )
-@click.option("--insecure", is_flag=True, help="Listen beyond this machine; RLlink has no keys.")
-@click.option("--id", "actor_id", help="The start of the actors' ids; default: host-pid-random.")
+@click.option("--insecure", is_flag=True, help="Serve other machines; RLlink has no keys.")
+@click.option("--id", "actor_id", help="Prefix of the actor ids; default: host-pid-random.")
 @click.option(
     "--max-clients",
     default=256,
     show_default=True,
     type=click.IntRange(1, 4096),
-    help="How many may be connected; the others are turned away.",
+    help="Maximum number of connected clients; further ones are refused.",
 )
 @click.option(
     "--announce",
     "announced",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="Write the bound address to this JSON file once it is bound.",
+    help="Write the address to this JSON file once it is bound.",
 )
 @options.stop_on_eof
 @options.verbose
@@ -71,10 +71,10 @@ def command(  # noqa: PLR0913 - one parameter per option
     stop_on_eof: bool,
     is_verbose: bool,
 ) -> None:
-    """Lets RLlib's own external clients (RLlink 0.0.1) feed the broker, unmodified.
+    """Connects RLlib's own external clients (RLlink 0.0.1), unmodified, to the broker.
 
-    Any number of them connect to one port. RLlink has no authentication and no encryption: whoever
-    reaches the port is served.
+    Any number of clients connect to one port. RLlink has no authentication and no encryption: any
+    client that reaches the port is served.
     """
     configure_logging(is_verbose=is_verbose)
     raise_open_files_limit()
@@ -85,7 +85,7 @@ def command(  # noqa: PLR0913 - one parameter per option
     name = actor_id_of(actor_id, invitation)
     context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
     context.set(zmq.MAX_SOCKETS, _SOCKETS_PER_CLIENT * max_clients)
-    # Imported here, so that a mistake is told before Ray is loaded.
+    # Imported here, so that a mistake is reported before Ray is loaded.
     from headrace.actors.rllib.rllink_config import config_for_clients
     from headrace.actors.rllib.rllink_gateway import RLlinkGateway
     from headrace.deploy.rllib_config import load_rllib_config

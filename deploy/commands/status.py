@@ -25,10 +25,10 @@ _REFRESH_S = 1.0
     show_default=True,
     help="The broker's HTTP address.",
 )
-@click.option("--watch", is_flag=True, help="Draw anew every second, until Ctrl-C.")
+@click.option("--watch", is_flag=True, help="Redraw every second, until Ctrl-C.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
 def command(url: str, watch: bool, as_json: bool) -> None:
-    """Shows who is connected to a broker, and how the run stands."""
+    """Shows a broker's actors, learner and batch counts."""
     if "://" not in url:
         url = f"http://{url}"
     if watch:
@@ -46,9 +46,9 @@ def command(url: str, watch: bool, as_json: bool) -> None:
 
 
 def _watch(url: str) -> None:
-    """Goes on through a restart of the broker."""
+    """Keeps watching through a restart of the broker."""
     stopped: list[bool] = []
-    # KeyboardInterrupt is lost where it comes while an object is finalised.
+    # A KeyboardInterrupt that arrives while an object is finalised is lost.
     on_stop_signal(lambda: stopped.append(True))
     with Live(Text("…"), auto_refresh=False) as live:
         while not stopped:

@@ -25,7 +25,7 @@ from headrace.protocol.errors import ConfigError
 _START_TIMEOUT_S = 30.0
 _STOP_TIMEOUT_S = 30.0
 _CHECKPOINT_TIMEOUT_S = 600.0
-"""A learner stops after the iteration that it is in."""
+"""A learner stops after its current iteration."""
 _REFRESH_S = 0.5
 _PLAIN_EVERY_S = 5.0
 
@@ -33,16 +33,16 @@ _PLAIN_EVERY_S = 5.0
 @click.command()
 @click.argument("run_file", type=click.Path(path_type=Path, dir_okay=False))
 @click.option("--seed", type=int, help="Seed of learner and actors; default: [run] seed.")
-@click.option("--actors", type=click.IntRange(0, 1024), help="How many; default: [actors] count.")
+@click.option("--actors", type=click.IntRange(0, 1024), help="Actors; default: [actors] count.")
 @click.option(
     "--runs",
     default="runs",
     show_default=True,
     type=click.Path(path_type=Path, file_okay=False),
-    help="Where the run's folder is made.",
+    help="Parent of the run's folder.",
 )
 @click.option(
-    "--resume", is_flag=True, help="Go on from the newest checkpoint in the run's folder."
+    "--resume", is_flag=True, help="Resume from the newest checkpoint in the run's folder."
 )
 @click.option("--overwrite", is_flag=True, help="Remove an earlier run of the same name first.")
 def command(
@@ -53,14 +53,14 @@ def command(
     resume: bool,
     overwrite: bool,
 ) -> None:
-    """Starts a whole run on this machine: broker, learner and actors, each a process of its own.
+    """Starts a whole run on this machine: broker, learner and actors, each in its own process.
 
-    Ends when the learner does, with its exit code. Ctrl-C stops all after a checkpoint.
+    Ends when the learner does, with its exit code. Ctrl-C stops everything after a checkpoint.
     """
     run = read_run_file(run_file)
     if not run.broker.http:
         raise ConfigError(
-            "[broker] http is empty, and `up` reads the status there: write host:port"
+            "[broker] http is empty, but `up` reads the status there: write host:port"
         )
     folder = runs / run.run.name
     if overwrite and not resume:
@@ -80,7 +80,7 @@ def command(
 
 @dataclass(frozen=True)
 class _Options:
-    """What the command line said."""
+    """The command line's options."""
 
     seed: int | None
     actors: int | None

@@ -1,5 +1,5 @@
-"""Plays the broker's part against somebody's client, and tells what it did wrong.
+"""The conformance kit: tests a client against a scripted broker and reports violations of SPEC.md.
 
-`scenes/` has what is played, one file per section of SPEC.md that it holds the client to;
-`observer.py` and `episodes.py` judge every message, whatever is played.
+`cases/` has the cases, one file per topic of SPEC.md; `observer.py` and `episodes.py` check every
+message in every case.
 """

@@ -1,4 +1,4 @@
-"""Judges every message of an actor against what it was told before."""
+"""Checks every message of an actor against what the broker sent it before."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Sequence
 
 from headrace.deploy.conformance.episodes import EpisodeWatch
-from headrace.deploy.conformance.faults import Section, fail
+from headrace.deploy.conformance.violations import Section, fail
 from headrace.protocol.errors import RemoteProtocolError
 from headrace.protocol.identity import PolicyVersion
 from headrace.protocol.manifest import Manifest
@@ -24,11 +24,11 @@ from headrace.protocol.validation import find_batch_fault
 
 
 class Observer:
-    """What one incarnation of an actor has said and was told.
+    """The messages from and to one incarnation of an actor.
 
     Attributes:
         heard: its messages, in order.
-        newest_seq: of the batches that were heard.
+        newest_seq: the highest seq of its batches.
         may_miss: whether messages may have been lost, as with a connection.
     """
 
@@ -45,31 +45,31 @@ class Observer:
         self._watched_up_to = 0
         self._episodes = EpisodeWatch()
 
-    # ---------------------------------------------------------------- what it is told
+    # ---------------------------------------------------------------- to the actor
 
     def publish(self, manifest: Manifest, version: PolicyVersion) -> None:
-        """Notes that weights are on their way to the actor."""
+        """Records weights that were sent to the actor."""
         self._manifests[manifest.run] = manifest
         self._published.add((manifest.run, version))
 
-    def tell(self, delivery: Delivery) -> None:
-        """Notes what a delivery tells it."""
+    def note_delivery(self, delivery: Delivery) -> None:
+        """Records a delivery that was sent to the actor."""
         self._acknowledged = max(self._acknowledged, delivery.acknowledged)
         if delivery.credit is not None:
             self._grants.append(delivery.credit)
 
-    # ---------------------------------------------------------------- what it says
+    # ---------------------------------------------------------------- from the actor
 
-    def hear(self, frames: Sequence[Frame]) -> tuple[ActorMessage, Sequence[Frame]]:
-        """Returns a message of the actor, judged.
+    def check(self, frames: Sequence[Frame]) -> tuple[ActorMessage, Sequence[Frame]]:
+        """Decodes and checks a message of the actor.
 
         Raises:
-            ClientFault: the wire forbids it here.
+            Violation: the protocol forbids the message here.
         """
         try:
             message, payloads = self._decode(frames)
         except RemoteProtocolError as error:
-            fail(Section.FRAMES, f"sent a message that cannot be read: {error}")
+            fail(Section.FRAMES, f"sent a message that cannot be decoded: {error}")
         self._check_sender(message)
         match message:
             case Presence():
@@ -91,45 +91,48 @@ class Observer:
             return
         first, last = self.heard[0], self.heard[-1]
         if message.actor != first.actor:
-            fail(Section.DELIVERY, f"called itself {first.actor!r} and then {message.actor!r}")
+            fail(
+                Section.DELIVERY,
+                f"changed its actor id from {first.actor!r} to {message.actor!r}",
+            )
         if message.incarnation != first.incarnation:
             fail(Section.DELIVERY, "changed its incarnation: it is drawn once per process")
         if not message.incarnation:
             fail(Section.MESSAGES, "has incarnation 0: draw it from 1 to 2^53 - 1")
         if isinstance(last, Goodbye):
-            fail(Section.DELIVERY, "spoke after its goodbye")
+            fail(Section.DELIVERY, "sent a message after its goodbye")
 
     def _check_presence(self, presence: Presence) -> None:
         if presence.last_seq < self.newest_seq:
             fail(
                 Section.MESSAGES,
-                f"said last_seq {presence.last_seq} after it had sent batch {self.newest_seq}",
+                f"reported last_seq {presence.last_seq} after sending batch {self.newest_seq}",
             )
         if presence.acknowledged > self._acknowledged:
             fail(
                 Section.DELIVERY,
-                f"takes batches up to {presence.acknowledged} for acknowledged, "
-                f"and was told {self._acknowledged}",
+                f"reports batches up to {presence.acknowledged} as acknowledged, "
+                f"although the broker acknowledged {self._acknowledged}",
             )
         missing = self._episodes.missing_env_steps
         if presence.unrecorded_env_steps < missing:
             fail(
                 Section.DELIVERY,
-                f"counts {presence.unrecorded_env_steps} unrecorded env steps, where {missing} are "
-                "missing between the chunks of its episodes",
+                f"reports {presence.unrecorded_env_steps} unrecorded env steps, although {missing} "
+                "are missing between the chunks of its episodes",
             )
         ended = presence.totals.ended
         if ended != presence.acknowledged:
             fail(
                 Section.MESSAGES,
-                f"has totals of {ended} batches, with {presence.acknowledged} acknowledged",
+                f"reports totals of {ended} batches, but {presence.acknowledged} acknowledged",
             )
 
     def _check_batch(self, header: Trajectories, payload: Frame) -> None:
         self._check_number(header)
         content = hashlib.sha256(payload).digest()
         if self._contents.setdefault(header.seq, content) != content:
-            fail(Section.DELIVERY, f"sent batch {header.seq} again with another content")
+            fail(Section.DELIVERY, f"sent batch {header.seq} again with different content")
         if header.purpose == "train":
             self._check_credit(header)
         if (header.run, header.version) not in self._published:
@@ -148,10 +151,10 @@ class Observer:
         elif is_new and seq != self.newest_seq + 1:
             fail(
                 Section.DELIVERY,
-                f"sent batch {seq} after batch {self.newest_seq}: numbers have no gaps",
+                f"sent batch {seq} after batch {self.newest_seq}: seqs must have no gaps",
             )
         elif is_new and header.sent_before:
-            fail(Section.DELIVERY, f"said sent_before of batch {seq}, which was not")
+            fail(Section.DELIVERY, f"set sent_before on batch {seq}, which was new")
         self.newest_seq = max(self.newest_seq, seq)
 
     def _check_credit(self, header: Trajectories) -> None:
@@ -162,8 +165,8 @@ class Observer:
         if not any(grant.min_version <= header.version for grant in grants):
             fail(
                 Section.DELIVERY,
-                f"began batch {header.seq} with weights {header.version}, where its credit asked "
-                f"for {min(grant.min_version for grant in grants)} at least",
+                f"began batch {header.seq} with weights {header.version}, although its credit "
+                f"requires at least {min(grant.min_version for grant in grants)}",
             )
         longest = max(grant.fragment_steps for grant in grants)
         if header.env_steps > longest:
@@ -173,13 +176,13 @@ class Observer:
                 f"fragment_steps was {longest}",
             )
 
-    # ---------------------------------------------------------------- what is in its batches
+    # ---------------------------------------------------------------- content of its batches
 
     def accept(self, header: Trajectories, payload: Frame) -> None:
-        """Judges the content of the next batch in order; one that came before is passed over.
+        """Checks the content of the next batch in order; skips one that was already checked.
 
         Raises:
-            ClientFault: it contradicts itself, the manifest or the batches before it.
+            Violation: it contradicts itself, the manifest or the batches before it.
         """
         if header.seq <= self._watched_up_to:
             return
@@ -188,9 +191,9 @@ class Observer:
         try:
             batch = unpack_batch(payload)
         except RemoteProtocolError as error:
-            fail(Section.TRAJECTORIES, f"sent batch {header.seq}, which cannot be read: {error}")
+            fail(Section.TRAJECTORIES, f"sent batch {header.seq}, which cannot be decoded: {error}")
         found = find_batch_fault(batch, manifest, header.env_steps)
         if found is not None:
-            fail(Section.TRAJECTORIES, f"sent batch {header.seq}, which does not fit: {found}")
+            fail(Section.TRAJECTORIES, f"sent batch {header.seq}, which is invalid: {found}")
         if header.purpose == "train":
             self._episodes.watch(batch, manifest)

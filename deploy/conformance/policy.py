@@ -1,7 +1,7 @@
-"""The policy that a played broker publishes: CartPole's spaces, and a linear module.
+"""The policy that the scripted broker publishes: CartPole's spaces and a linear module.
 
-What an actor records of it are observations, actions and rewards alone, so that clients without an
-ONNX runtime can be played with, too: they may act as they like.
+Actors record only observations, actions and rewards for it, so clients without an ONNX runtime can
+be tested too: they may choose any actions.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""A curriculum: CartPole's poles start ever further from upright.
+"""A curriculum: CartPole's poles start further and further from upright.
 
-The levels are options of `reset` that Gymnasium's CartPole knows: the bounds of the first state.
+The levels are `reset` options of Gymnasium's CartPole: the bounds of the initial state.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ MASTERED = 150.0
 
 
 class WiderStarts(RLlibCallback):  # type: ignore[misc] # RLlib's is not typed for mypy
-    """Goes on to the next level once the present one's mean return is high enough."""
+    """Assigns the next level once the current one's mean return is high enough."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -28,7 +28,7 @@ class WiderStarts(RLlibCallback):  # type: ignore[misc] # RLlib's is not typed f
         self._assign(algorithm)
 
     def on_train_result(self, *, algorithm: Algorithm, result: dict[str, Any], **_: Any) -> None:
-        """Looks at the level's own returns: some of another may still be on their way."""
+        """Checks the returns of this level only: batches of another may still arrive."""
         tasks = result["env_runners"].get("headrace", {}).get("tasks", {})
         told = tasks.get(self._task, {}).get("episode_return_mean", float("nan"))
         if told > MASTERED and self.level + 1 < len(BOUNDS):

@@ -34,7 +34,7 @@ Curves = dict[str, list[list[Point]]]
 
 
 def main() -> None:
-    """Trains what has not been trained yet, draws and prints."""
+    """Runs the trainings that have no metrics yet, draws and prints all."""
     parser = argparse.ArgumentParser(description="headrace against RLlib's own EnvRunners.")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--runs", type=Path, default=Path("runs/half-cheetah"))
@@ -55,7 +55,7 @@ def main() -> None:
 
 
 def train_with_headrace(seed: int, runs: Path) -> Path:
-    """Returns the metrics of a training on a fleet; trains if there are none."""
+    """Returns the metrics file of a training on a fleet; trains if there is none."""
     metrics = runs / f"headrace-{seed}.jsonl"
     if not metrics.exists():
         with fleet(runs, seed) as broker:
@@ -64,7 +64,7 @@ def train_with_headrace(seed: int, runs: Path) -> Path:
 
 
 def train_natively(seed: int, runs: Path) -> Path:
-    """Returns the metrics of RLlib by itself; trains if there are none."""
+    """Returns the metrics file of RLlib alone; trains if there is none."""
     metrics = runs / f"native-{seed}.jsonl"
     if not metrics.exists():
         _train(metrics, "--seed", str(seed))

@@ -1,4 +1,4 @@
-"""A broker and actors on this machine, for as long as a training lasts."""
+"""A broker and actors on this machine, for the duration of a training run."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _END_S = 20.0
 
 @contextmanager
 def fleet(folder: Path, seed: int) -> Generator[str]:
-    """Starts a broker on a free port, and actors; gives the broker's address."""
+    """Starts a broker on a free port, and actors; yields the broker's address."""
     announced = folder / "broker.json"
     announced.unlink(missing_ok=True)
     with ExitStack() as stack:

@@ -1,4 +1,4 @@
-"""An RLlib script that trains HalfCheetah: on a fleet with --broker, else with EnvRunners of Ray's.
+"""An RLlib script that trains HalfCheetah: on a fleet with --broker, else with RLlib's EnvRunners.
 
 headrace broker
 headrace actor --env HalfCheetah-v5 --environments 4                 # two of them
@@ -28,7 +28,7 @@ ACTORS, ENVIRONMENTS = 2, 4
 
 
 def make_config(seed: int) -> PPOConfig:
-    """Returns the config that both have in common."""
+    """Returns the config that both sides share."""
     return (
         PPOConfig()
         .environment(ENV_ID)
@@ -55,19 +55,19 @@ def make_config(seed: int) -> PPOConfig:
 
 
 def use_fleet(config: PPOConfig, broker: str) -> None:
-    """Has the data come from a broker, and from the newest policy alone, as EnvRunners have it."""
+    """Takes the data from a broker, of the newest policy only, as with EnvRunners."""
     own = {"address": broker, "run": "half-cheetah", "max_policy_lag": 0}
     config.environment(env_config={"headrace": own})
     config.env_runners(env_runner_cls=BrokerEnvRunner, num_env_runners=0)
 
 
 def use_own_runners(config: PPOConfig) -> None:
-    """Has RLlib's EnvRunners step the simulator, in as many processes as there would be actors."""
+    """Steps the simulator in RLlib's EnvRunners, with one process for each actor of the fleet."""
     config.env_runners(num_env_runners=ACTORS, num_envs_per_env_runner=ENVIRONMENTS)
 
 
 def train(config: PPOConfig, env_steps: int, file: TextIO) -> None:
-    """Trains for so many env steps; writes a line of JSON per iteration."""
+    """Trains for `env_steps`; writes a line of JSON per iteration."""
     started_s = time.monotonic()
     ray.init(include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
     algorithm = config.build_algo()

@@ -1,4 +1,4 @@
-"""Pong that gives one small grey picture per step, as bytes; actors make it by its id.
+"""Pong with one small grey picture per step, as bytes; actors make it by its id.
 
 The learner and the policy stack pictures themselves, so that each travels once.
 """
@@ -15,7 +15,7 @@ ENV_ID = "PongPixels-v0"
 
 
 def make_pong(**settings: Any) -> gymnasium.Env[Any, Any]:
-    """Returns Pong with observations of uint8 [84, 84, 1]; each step is four of the game's."""
+    """Returns Pong with observations of uint8 [84, 84, 1]; each step is four steps of the game."""
     game = gymnasium.make("ALE/Pong-v5", frameskip=1, repeat_action_probability=0.0, **settings)
     return AtariPreprocessing(game, frame_skip=4, screen_size=84, grayscale_newaxis=True)
 

@@ -9,7 +9,7 @@ from ray.rllib.core.columns import Columns
 
 
 class PixelModule(DefaultPPOTorchRLModule):  # type: ignore[misc] # Ray has no types
-    """Scales pixels to [0, 1] itself: a wrapper would make four bytes of each."""
+    """Scales pixels to [0, 1] itself: a wrapper would make each four bytes."""
 
     def _forward(self, batch: dict[str, Any], **kwargs: Any) -> Any:
         return super()._forward(_scaled(batch), **kwargs)

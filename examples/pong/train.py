@@ -1,4 +1,4 @@
-"""The learner: an RLlib script, since a run file knows neither connectors nor modules.
+"""The learner: an RLlib script, since run files can configure neither connectors nor modules.
 
 headrace broker
 headrace actor --env examples.pong.environment:PongPixels-v0     # as many as you like
@@ -23,7 +23,7 @@ from headrace.learner import BrokerEnvRunner
 
 FRAMES = 4
 SCREEN = gymnasium.spaces.Box(0, 255, (84, 84, 1), np.uint8)
-"""What travels."""
+"""The observation that actors send."""
 MOVES: gymnasium.spaces.Discrete[np.int64] = gymnasium.spaces.Discrete(6)
 _CONVOLUTIONS: Any = [[16, 8, 4], [32, 4, 2], [32, 3, 2]]
 """Channels, size and stride of each."""
@@ -33,7 +33,7 @@ def make_config(address: str, *, frames: int = FRAMES, compression: str | None =
     """Returns PPO's config for a broker.
 
     Args:
-        frames: how many pictures the module sees at once; 1 for simulators that stack themselves.
+        frames: how many pictures the module gets at once; 1 for simulators that stack themselves.
         compression: see `RunnerConfig`.
     """
     config = PPOConfig()

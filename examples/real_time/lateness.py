@@ -1,4 +1,4 @@
-"""How late ticks were."""
+"""The lateness of ticks, and its percentiles."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ class Tick(NamedTuple):
     """One tick.
 
     Attributes:
-        due_s: when it was due, on the monotonic clock, which all processes of a host share.
-        late_s: how long after that its work was done.
+        due_s: its deadline, on the monotonic clock, which all processes of a host share.
+        late_s: seconds from the deadline until its work was done.
     """
 
     due_s: float
@@ -26,9 +26,9 @@ class Tick(NamedTuple):
 
 
 def summary(ticks: Sequence[Tick]) -> str:
-    """Returns percentiles, and what became of the rest.
+    """Returns percentiles of lateness, and the numbers of missed and skipped ticks.
 
-    A tick is missed if the next one was due when it was done. Those that were due meanwhile were
+    A tick is missed if the next one was due when it was done. Ticks due in the meantime are
     skipped.
     """
     if not ticks:
@@ -49,6 +49,6 @@ def write_ticks(path: Path, ticks: Iterable[Tick]) -> None:
 
 
 def read_ticks(path: Path) -> list[Tick]:
-    """Returns what `write_ticks` wrote."""
+    """Returns the ticks in a file of `write_ticks`."""
     lines = path.read_text().splitlines()
     return [Tick(*map(float, line.split())) for line in lines]

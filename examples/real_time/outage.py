@@ -1,4 +1,4 @@
-"""The rig's lateness while a learner trains, while its broker is dead, and after that.
+"""The rig's lateness while a learner trains, while its broker is down, and after that.
 
 python -m examples.real_time.outage                    # as root also with --priority 50
 """
@@ -22,7 +22,7 @@ _START_S = 30.0
 
 
 class Servers:
-    """A broker and a learner as processes; the rig's own process stays alone with its clock."""
+    """A broker and a learner as processes, so that the rig's process only runs its clock."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -33,17 +33,17 @@ class Servers:
         self._learner = self._start(learner)
 
     def kill_broker(self) -> None:
-        """Kills the broker, which gets no time for anything."""
+        """Kills the broker with SIGKILL."""
         self._broker.kill()
         self._broker.wait()
 
     def restart_broker(self) -> None:
-        """Starts another broker at the address of the first one."""
+        """Starts another broker at the first one's address."""
         self._broker = self._start_broker(self.address, self.status_url.removeprefix("http://"))
         self._wait_for_broker()
 
     def end(self) -> None:
-        """Ends both."""
+        """Ends both processes."""
         for process in (self._learner, self._broker):
             process.terminate()
         for process in (self._learner, self._broker):
@@ -65,13 +65,13 @@ class Servers:
 
     def _start(self, arguments: list[str]) -> subprocess.Popen[bytes]:
         with (self._folder / f"{arguments[0]}.log").open("ab") as log:
-            # Where cores are shared, what can wait gives way to what cannot.
+            # On shared cores these yield to the rig, which cannot wait.
             command = ["nice", "-n", "10", sys.executable, "-m", "headrace.deploy", *arguments]
             return subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)  # noqa: S603
 
 
 def main() -> None:
-    """Has the broker killed beside a rig, and prints the rig's lateness of each period."""
+    """Kills and restarts the broker of a running rig, and prints its lateness by period."""
     parser = argparse.ArgumentParser(description="A rig whose broker is killed.")
     parser.add_argument("--priority", help="the rig's real-time priority, 1 to 99 (Linux, root)")
     priority = parser.parse_args().priority
@@ -93,7 +93,7 @@ def main() -> None:
 
 
 def disturb(servers: Servers) -> dict[str, float]:
-    """Lets everything run, kills the broker, and starts it again; returns when each began."""
+    """Kills the broker after a while, then restarts it; returns when each period began."""
     pause = threading.Event()
     began_s = {"training": time.monotonic()}
     pause.wait(_TRAINING_S)

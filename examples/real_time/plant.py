@@ -15,12 +15,12 @@ _UPRIGHT = np.zeros(4, np.float32)
 
 
 class Plant:
-    """Moves by 20 ms at each `move`, with what the motor was told last.
+    """Advances by 20 ms at each `move`, with the motor's last command.
 
     Attributes:
-        observation: position, speed, pole angle and its speed, [4].
-        episode: the client's name for what is under way, None while no policy acts.
-        returned: rewards of the present try, which is the number of ticks that the pole stood.
+        observation: position, velocity, pole angle and angular velocity, [4].
+        episode: the client's id of the current episode, None while no policy acts.
+        returned: return of the current try, which is the number of ticks that the pole stood.
     """
 
     def __init__(self, seed: int) -> None:
@@ -31,7 +31,7 @@ class Plant:
         self._push = 0
 
     def move(self, client: PolicyClient) -> float | None:
-        """Moves, and tells the client what came of it; returns the return of a try that ended."""
+        """Moves, and passes the result to the client; returns the return of a try that ended."""
         observation, reward, terminated, truncated, _ = self._simulator.step(self._push)
         self.observation = observation
         self.returned += float(reward)
@@ -51,7 +51,7 @@ class Plant:
         self._push = push
 
     def chase(self) -> None:
-        """Sets the motor without any policy: after the pole."""
+        """Sets the motor without a policy: it follows the pole."""
         self._push = int(self.observation[_POLE_ANGLE] > 0)
 
 
@@ -59,7 +59,7 @@ def wait_for_policy(client: PolicyClient) -> None:
     """Returns once the client has a policy to act with.
 
     Raises:
-        LocalProtocolError: it was closed before that.
+        LocalProtocolError: the client was closed before that.
     """
     episode = client.start_episode(training_enabled=False)
     client.get_action(episode, _UPRIGHT)

@@ -1,7 +1,7 @@
-"""Cart-poles that move 50 times a second, whether or not anybody acts, learns or listens.
+"""Cart-poles that move 50 times a second, with or without a policy, a learner and a broker.
 
 headrace up examples/real_time/run.toml
-python -m examples.real_time.rig     # --help tells how to use another broker
+python -m examples.real_time.rig     # --help shows how to use another broker
 """
 
 from __future__ import annotations
@@ -32,9 +32,8 @@ class Rig:
     """Several plants on one clock, and one client that acts for all of them.
 
     Attributes:
-        ticks: the newest ones; each is late by the seconds until the motors had been told what
-            to do.
-        returned: the newest tries' returns.
+        ticks: the newest ones; a tick's lateness ends when all motors are set.
+        returned: the returns of the newest tries.
     """
 
     def __init__(self, client: PolicyClient, plants: int = _PLANTS) -> None:
@@ -49,7 +48,7 @@ class Rig:
         """Ticks until `stop` is set."""
         # The only calls that wait for a learner are made in another thread, and only once.
         threading.Thread(target=self._wait_for_policy, daemon=True).start()
-        gc.freeze()  # what is loaded by now need not be looked through again in the midst of a tick
+        gc.freeze()  # objects loaded so far need not be scanned again during a tick
         self._ticker = Ticker(PERIOD_S)
         while not stop.is_set():
             self._ticker.wait()
@@ -58,7 +57,7 @@ class Rig:
 
     @property
     def skipped(self) -> int:
-        """Ticks that never took place."""
+        """Number of ticks that never took place."""
         return self._ticker.skipped
 
     def _tick(self) -> None:
@@ -89,7 +88,7 @@ class Rig:
 
 
 def report(rig: Rig, status_url: str, stop: threading.Event) -> None:
-    """Prints how the rig does, every few seconds, until `stop` is set."""
+    """Prints the rig's figures every few seconds until `stop` is set."""
     shown_s = 0.0
     while not stop.wait(_REPORT_S):
         ticks = [tick for tick in list(rig.ticks) if tick.due_s > shown_s]
@@ -100,7 +99,7 @@ def report(rig: Rig, status_url: str, stop: threading.Event) -> None:
 
 
 def _recorded(status_url: str) -> str:
-    """Returns what the broker knows of the rig's env steps."""
+    """Returns the broker's counts of the rig's env steps."""
     try:
         actors = fetch_status(status_url).actors
     except BrokerUnreachableError:
@@ -113,11 +112,11 @@ def _recorded(status_url: str) -> str:
 
 def main() -> None:
     """Runs until it is interrupted or terminated."""
-    parser = argparse.ArgumentParser(description="Cart-poles that wait for nobody.")
+    parser = argparse.ArgumentParser(description="Cart-poles that run in real time.")
     parser.add_argument("--broker", default="tcp://127.0.0.1:5555", help="the broker's address")
     parser.add_argument("--status", default="http://127.0.0.1:5560", help="the broker's HTTP URL")
     parser.add_argument("--priority", type=int, help="real-time priority, 1 to 99 (Linux, root)")
-    parser.add_argument("--ticks", type=Path, help="where to write each tick's lateness at the end")
+    parser.add_argument("--ticks", type=Path, help="the file for each tick's lateness, at the end")
     arguments = parser.parse_args()
     if arguments.priority is not None:
         claim_processor(arguments.priority)

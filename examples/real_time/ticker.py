@@ -1,4 +1,4 @@
-"""Ticks at a fixed rate, whatever happens between them."""
+"""Ticks at a fixed rate, without drift."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import time
 class Ticker:
     """Deadlines on the monotonic clock, all of them whole periods after the first.
 
-    `wait`, work, read `late_s`, and `wait` again. Lateness does not add up: work that takes longer
-    than a period skips the ticks that it has overrun, and they are counted.
+    `wait`, work, read `late_s`, and `wait` again. Lateness does not accumulate: work that takes
+    longer than a period skips the ticks that it overruns, and they are counted.
 
     Attributes:
-        deadline_s: when the present tick was due.
-        skipped: ticks that were due while an earlier one was still at work.
+        deadline_s: when the current tick was due.
+        skipped: number of ticks that were due while an earlier one still worked.
     """
 
     def __init__(self, period_s: float) -> None:
@@ -34,17 +34,17 @@ class Ticker:
 
     @property
     def late_s(self) -> float:
-        """Seconds since the present tick was due."""
+        """Seconds since the current tick was due."""
         return time.monotonic() - self.deadline_s
 
 
 def claim_processor(priority: int) -> None:
-    """Has the kernel run this process before all that have no real-time priority; Linux only.
+    """Gives this process a real-time priority, above all normal processes; Linux only.
 
-    Call it before any thread is started, since threads inherit it: the ticks share Python's lock
-    with the client's thread, which must not be kept waiting while it holds that.
+    Call it before any thread is started, since threads inherit it: the ticks share Python's GIL
+    with the client's thread, which must not be preempted while it holds that lock.
 
     Raises:
-        PermissionError: this needs root, or CAP_SYS_NICE.
+        PermissionError: it needs root, or CAP_SYS_NICE.
     """
     os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(priority))

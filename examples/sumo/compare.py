@@ -22,7 +22,7 @@ _FIXED_GREEN_S = (7, 12, 17, 27, 42)
 _MODULE = Path("learner_group/learner/rl_module/default_policy")
 
 Controller = Callable[[Crossing], bool]
-"""Says whether to switch."""
+"""Returns whether to switch."""
 
 
 def main() -> None:
@@ -41,7 +41,7 @@ def main() -> None:
 
 
 def mean_waiting_s(crossing: Crossing, controller: Controller, seed: int) -> float:
-    """Returns how long a vehicle stood in one episode, on average."""
+    """Returns the mean time that a vehicle stood in one episode."""
     crossing.begin(seed)
     while not crossing.is_over:
         crossing.run(switch=controller(crossing))
@@ -56,7 +56,7 @@ def fixed_plan(green_s: int) -> Controller:
 
 
 def trained_policy(checkpoint: Path) -> Controller:
-    """Returns a controller that does what the policy thinks best."""
+    """Returns a controller that takes the policy's most likely action."""
     module = cast("Any", RLModule.from_checkpoint(checkpoint.absolute() / _MODULE))
 
     def decide(crossing: Crossing) -> bool:

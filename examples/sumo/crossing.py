@@ -14,12 +14,12 @@ from examples.sumo.simulation import Crossing
 from headrace.actors import PolicyClient
 
 FIRST_TRAINING_SEED = 1000
-"""Seeds below are for comparing."""
+"""Seeds below it are for comparison."""
 _REWARD_SCALE_S = 100.0
 
 
 def main() -> None:
-    """Plays until it is stopped."""
+    """Plays episodes until it is stopped."""
     address = sys.argv[1] if len(sys.argv) > 1 else None
     seeds = np.random.default_rng()
     with Crossing() as crossing, PolicyClient(address) as client:
@@ -29,7 +29,7 @@ def main() -> None:
 
 
 def play(crossing: Crossing, client: PolicyClient) -> None:
-    """Plays the episode that was begun; its rewards are minus what vehicles waited."""
+    """Plays the current episode; its reward is minus the time that vehicles waited."""
     episode = client.start_episode()
     while not crossing.is_over:
         action = client.get_action(episode, crossing.observe())

@@ -1,4 +1,4 @@
-"""Who drives where and when: random, the same for the same seed, and uneven between the axes."""
+"""Random traffic demand, reproducible from a seed and uneven between the axes."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from pathlib import Path
 import numpy as np
 
 ARMS = ("north", "east", "south", "west")
-"""Clockwise; arms with even numbers are one axis, the others are the other one."""
+"""Clockwise; arms with even indices form one axis, the others the other."""
 
 _INTERVAL_S = 600
 _HEAVY_PER_HOUR, _LIGHT_PER_HOUR = (900.0, 1200.0), (150.0, 400.0)
 _TURNS, _SHARES = (1, 2, 3), (0.1, 0.8, 0.1)
-"""Arms further on, clockwise: to the left, straight on, to the right."""
+"""Offset to the destination arm, clockwise: to the left, straight on, to the right."""
 
 
 def write_demand(path: Path, seed: int, until_s: int) -> int:
-    """Writes SUMO's route file for one episode, and returns how many vehicles it has.
+    """Writes SUMO's route file for one episode, and returns its number of vehicles.
 
-    For each ten minutes a coin says which axis is the busy one.
+    The busy axis is drawn at random for each ten minutes.
     """
     rng = np.random.default_rng(seed)
     trips: list[tuple[float, int, int]] = []

@@ -1,4 +1,4 @@
-"""A crossing of two roads in SUMO, whose traffic light is told every five seconds what to do."""
+"""A crossing of two roads in SUMO, whose traffic light is controlled every five seconds."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ class Crossing:
     """SUMO with one crossing, in this process; `begin` an episode, then `run` until it `is_over`.
 
     Attributes:
-        green_s: how long the axis that has green has had it.
-        waited_s: vehicle-seconds that were spent standing in this episode, those of vehicles that
-            find no room on the road included.
+        green_s: how long the light has been green for the current axis.
+        waited_s: vehicle-seconds spent standing in this episode, including those of vehicles that
+            find no room on the road.
     """
 
     def __init__(self, episode_s: int = EPISODE_S) -> None:
@@ -59,16 +59,16 @@ class Crossing:
 
     @property
     def mean_waiting_s(self) -> float:
-        """How long a vehicle of this episode has stood, on average."""
+        """The mean time that a vehicle of this episode has stood."""
         return self.waited_s / self._vehicles
 
     def begin(self, seed: int) -> None:
-        """Begins an episode, of which everything follows from the seed and the decisions."""
+        """Begins an episode, which the seed and the decisions determine."""
         libsumo.close()
         demand = Path(self._scratch.name) / "demand.rou.xml"
         self._vehicles = write_demand(demand, seed, self._episode_s)
         command = ["sumo", "--net-file", str(self._network), "--route-files", str(demand)]
-        # Without teleports a vehicle that is stuck stays, and its waiting is counted.
+        # Without teleports a stuck vehicle stays, and its waiting is counted.
         command += ["--time-to-teleport", "-1", "--seed", str(seed)]
         libsumo.start([*command, "--no-step-log", "--no-warnings", "--xml-validation", "never"])
         self._axis_phases = _axis_phases()
@@ -76,10 +76,10 @@ class Crossing:
         self._show_green()
 
     def observe(self) -> NDArray[np.float32]:
-        """Returns what a controller sees, [18]; all of it is around 1 at most.
+        """Returns a controller's observation, [18]; all values are around 1 at most.
 
-        For each of the eight lanes that lead to the crossing, how many vehicles stand and how long
-        they have stood together; then which axis has green, and for how long.
+        For each of the eight lanes that lead to the crossing, the number of standing vehicles, then
+        their total waiting time; last the axis that has green, and for how long it has had it.
         """
         halted = [libsumo.lane.getLastStepHaltingNumber(lane) / _HALTED_SCALE for lane in _LANES]
         waited = [libsumo.lane.getWaitingTime(lane) / _WAITED_SCALE_S for lane in _LANES]
@@ -87,11 +87,11 @@ class Crossing:
         return np.array([*halted, *waited, *light], np.float32)
 
     def run(self, *, switch: bool) -> float:
-        """Runs to the next decision; returns the vehicle-seconds that were spent standing.
+        """Runs to the next decision; returns the vehicle-seconds spent standing.
 
         Args:
-            switch: give the other axis green, after yellow. It is ignored before the minimum green
-                time is over.
+            switch: give the other axis green, after yellow. Ignored until the minimum green time
+                is over.
         """
         before_s, seconds = self.waited_s, DECISION_S
         if switch and self.green_s >= MIN_GREEN_S:
@@ -114,7 +114,7 @@ class Crossing:
 
 
 def _build(network: Path) -> None:
-    """Has SUMO make its network of the nodes and edges in this folder."""
+    """Builds SUMO's network from the nodes and edges in this folder."""
     command: list[str | Path] = [Path(sumo.SUMO_HOME) / "bin" / "netconvert"]
     command += ["--no-turnarounds", "true"]
     command += ["--node-files", _FOLDER / "crossing.nod.xml"]
@@ -123,7 +123,7 @@ def _build(network: Path) -> None:
 
 
 def _axis_phases() -> tuple[tuple[str, str], ...]:
-    """Returns the signals for green and for yellow of each axis, as netconvert planned them."""
+    """Returns the green and yellow signals of each axis, from netconvert's plan."""
     [plan] = libsumo.trafficlight.getAllProgramLogics(_LIGHT)
     first_green, first_yellow, second_green, second_yellow = (p.state for p in plan.phases)
     return (first_green, first_yellow), (second_green, second_yellow)

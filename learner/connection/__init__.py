@@ -1,4 +1,4 @@
-"""The conversation with a broker: session (pure), the link that a runner asks, and its thread.
+"""The connection to a broker: the pure session, the link that runners use, and its thread.
 
 May import `config` and `protocol`.
 """

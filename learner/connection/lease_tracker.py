@@ -1,4 +1,4 @@
-"""What a learner was leased: what it holds unconfirmed, and what it knows to have ended."""
+"""The leases of a learner: those it holds unconfirmed, and those it knows to have ended."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ class _Marks:
     confirmed: set[int] = field(default_factory=set)
 
 
-class Holdings:
-    """Outlives the sessions of its process, so that a new one goes on with what they held.
+class LeaseTracker:
+    """Outlives the sessions of its process, so that a new session keeps the leases of the old one.
 
     Attributes:
-        last_lease: the number of the newest lease of the present session.
-        confirmed: its leases up to this one are confirmed.
-        marks, held: what the hello of the present session says.
+        last_lease: the number of the current session's newest lease.
+        confirmed: the current session's leases up to this number are confirmed.
+        marks, held: fields of the current session's hello.
     """
 
     def __init__(self) -> None:
@@ -37,7 +37,7 @@ class Holdings:
         self.held: tuple[HeldBatch, ...] = ()
 
     def begin(self) -> None:
-        """Begins a session: what is held has the first numbers. Evaluations are given up."""
+        """Begins a session: held leases get the first numbers; evaluations are given up."""
         kept = [lease for lease in self._leases.values() if lease and lease.purpose == "train"]
         self._leases = OrderedDict(enumerate(kept, start=1))
         self._numbers = {_key(lease): number for number, lease in enumerate(kept, start=1)}
@@ -52,7 +52,7 @@ class Holdings:
         self.held = tuple(HeldBatch(indices[_origin(lease)], lease.seq) for lease in kept)
 
     def add(self, lease: Lease) -> bool:
-        """Takes the next lease; returns False if its batch is held already, or has ended."""
+        """Adds the next lease; returns False if its batch is already held, or has ended."""
         self.last_lease = lease.number
         if lease.purpose == "train":
             marks = self._marks_of(lease)
@@ -67,7 +67,7 @@ class Holdings:
         return True
 
     def confirm(self, lease: Lease) -> bool:
-        """Confirms what is held up to a batch, of whichever session; returns False if none is."""
+        """Confirms held leases up to this one, of any session; returns False if it is not held."""
         number = self._numbers.get(_key(lease))
         if number is None:
             return False
@@ -80,7 +80,7 @@ class Holdings:
         return False
 
     def _confirm_up_to(self, number: int) -> None:
-        """Confirms leases up to a number, and after them those that were skipped."""
+        """Confirms leases up to a number, and the skipped ones that follow."""
         while self._leases:
             first, lease = next(iter(self._leases.items()))
             if first > number and lease is not None:

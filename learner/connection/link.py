@@ -1,4 +1,4 @@
-"""What a runner asks of a broker: data, evaluations, and to publish its weights."""
+"""A runner's link to the broker: it takes data and evaluations, and publishes weights."""
 
 from __future__ import annotations
 
@@ -11,12 +11,8 @@ from collections.abc import Callable
 import zmq
 
 from headrace.learner.connection.loop import LinkLoop
-from headrace.learner.connection.session import (
-    LearnerIdentity,
-    LearnerSession,
-    LeasedBatch,
-    OfferedWeights,
-)
+from headrace.learner.connection.session import LearnerIdentity, LearnerSession, LeasedBatch
+from headrace.learner.connection.weights_offer import OfferedWeights
 from headrace.protocol.endpoints import BrokerAddress
 from headrace.protocol.errors import HeadraceError
 from headrace.protocol.identity import MAX_SAFE_INTEGER, PolicyVersion
@@ -31,24 +27,20 @@ from headrace.protocol.zeromq.client_socket import Context, make_client_socket
 from headrace.protocol.zeromq.wake_pair import WakePair
 
 _LOG = logging.getLogger("headrace.learner")
-_LONGEST_POLL_MS = 1000
 _EXPLAIN_EVERY_S = 10.0
-_GOODBYE_LINGER_MS = 500
 _ANY_VERSION = PolicyVersion(0, 0)
-_NO_WAIT = int(zmq.NOBLOCK)
 
 Clock = Callable[[], float]
 
 
 class LearnerStopping(HeadraceError):
-    """Raised out of `sample()` when the training loop was asked to stop."""
+    """Raised by `sample()` when the training loop was asked to stop."""
 
 
 class BrokerLink:
-    """A learner's connection to a broker, which need not be there yet and may come back.
+    """A learner's connection to a broker, which need not be running yet and may restart.
 
-    The DEALER socket has no high-water mark for receiving: what may arrive is bounded by the env
-    steps that were requested.
+    The DEALER socket has no receive high-water mark: the requested env steps bound what arrives.
     """
 
     def __init__(
@@ -74,7 +66,7 @@ class BrokerLink:
         )
 
     def take(self, env_steps: int, timeout_s: float) -> list[LeasedBatch]:
-        """Returns all that is ready once it is so many env steps together, or what came in time.
+        """Returns all ready batches once they hold `env_steps`, or those that came in time.
 
         Raises:
             LearnerStopping: `interrupt` was called.
@@ -95,16 +87,16 @@ class BrokerLink:
             return taken
 
     def request(self, env_steps: int) -> None:
-        """Prefetches so many env steps for the next `take`."""
+        """Prefetches this many env steps for the next `take`."""
         with self._changed:
             self._session.request(env_steps)
             self._loop.wake()
 
     def evaluate(self, episodes: int) -> list[LeasedBatch]:
-        """Returns so many whole episodes, which actors ran with the offered weights or newer ones.
+        """Returns this many whole episodes, run by actors with the offered weights or newer ones.
 
         Raises:
-            LearnerStopping: the run is to end.
+            LearnerStopping: the run is stopping.
             RefusedError: the broker will not serve this learner.
         """
         session = self._session
@@ -128,31 +120,31 @@ class BrokerLink:
             return evaluated
 
     def confirm(self, batch: LeasedBatch) -> None:
-        """Confirms the batches up to this one: all of them was handed to training."""
+        """Confirms the batches up to this one; call it once training has all of them."""
         with self._changed:
             self._session.confirm(batch)
             self._loop.wake()
 
     def assign(self, assignment: Assignment) -> None:
-        """Has actors run something else from their next episodes on; see `assigning.assign`."""
+        """Assigns something else to actors' next episodes; see `headrace.learner.assign`."""
         with self._changed:
             self._session.assign(assignment)
             self._loop.wake()
 
     def announce_stop(self) -> None:
-        """Tells all sessions of the run, through the broker, that the run is to end."""
+        """Announces to all sessions of the run, through the broker, that the run is stopping."""
         with self._changed:
             self._session.stop()
             self._loop.wake()
 
     def offer(self, weights: OfferedWeights) -> None:
-        """Makes weights ready to be published."""
+        """Offers weights for publication."""
         with self._changed:
             self._session.offer(weights)
             self._loop.wake()
 
-    def tell(self, progress: LearnerProgress) -> None:
-        """Tells how training stands, with the next pull."""
+    def report_progress(self, progress: LearnerProgress) -> None:
+        """Reports training progress with the next pull."""
         with self._changed:
             self._session.progress = progress
 
@@ -163,11 +155,11 @@ class BrokerLink:
 
     @property
     def epoch(self) -> int:
-        """The epoch that the broker granted, 0 before it did."""
+        """The epoch that the broker granted, 0 until then."""
         return self._session.epoch
 
     def fresh_report(self, timeout_s: float) -> FleetReport | None:
-        """Returns a report that was made after this call, or the newest if none comes in time."""
+        """Returns a report made after this call, or the newest one if none arrives in time."""
         with self._changed:
             seen = self._session.report_count
             self._session.request(0)
@@ -181,13 +173,13 @@ class BrokerLink:
             return self._session.report
 
     def interrupt(self) -> None:
-        """Makes the present and every later `take` raise LearnerStopping; from any thread."""
+        """Makes this `take` and all later ones raise LearnerStopping; from any thread."""
         with self._changed:
             self._interrupted = True
             self._changed.notify_all()
 
     def close(self) -> None:
-        """Says goodbye and disconnects; what was not confirmed goes back to the broker's queue."""
+        """Says goodbye and disconnects; unconfirmed batches return to the broker's queue."""
         with self._changed:
             if self._is_closed:
                 return
@@ -201,7 +193,7 @@ class BrokerLink:
         explain: Callable[[], None],
         deadline_s: float = float("inf"),
     ) -> None:
-        """Waits until a condition holds or time is up, and says now and then what for."""
+        """Waits for a condition until the deadline, and periodically logs the reason."""
         session = self._session
         explain_at_s = self._clock() + _EXPLAIN_EVERY_S
 
@@ -240,11 +232,11 @@ class BrokerLink:
         report = self._session.report
         evaluators = report.evaluators if report is not None else 0
         _LOG.warning(
-            "waiting for %d evaluation episodes, %d are here; %d actors evaluate%s",
+            "waiting for %d evaluation episodes, %d have arrived; %d actors evaluate%s",
             episodes,
             len(self._session.evaluated),
             evaluators,
-            "" if evaluators else ": those that step one environment do; start such an actor",
+            "" if evaluators else ": every Python actor does; start one",
         )
 
     def _explain(self, env_steps: int) -> None:

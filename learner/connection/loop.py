@@ -1,4 +1,4 @@
-"""The thread that owns a learner's socket: receives, sends what is due, wakes those that wait."""
+"""The thread that owns a learner's socket: receives, sends what is due, notifies waiters."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ Clock = Callable[[], float]
 class LinkLoop:
     """Serves a session in a daemon thread.
 
-    The session is shared with the runner's threads: `changed` guards it. Call everything but `join`
-    while holding it.
+    The session is shared with the runner's threads: `changed` guards it. Hold it for every call
+    except `join`.
 
     Attributes:
-        failure: what ended the thread, if it was not `stop`.
+        failure: the exception that ended the thread, None unless there was one.
     """
 
     def __init__(
@@ -55,14 +55,14 @@ class LinkLoop:
         self._thread.start()
 
     def wake(self) -> None:
-        """Has the thread send what has become due."""
+        """Wakes the thread to send what has become due."""
         self._wake_pair.wake()
 
     @contextlib.contextmanager
     def awaiting(self, condition: Callable[[], bool]) -> Generator[None]:
-        """Has the thread check a condition after each message, and notify `changed` once it holds.
+        """Makes the thread check a condition after messages, and notify `changed` once it holds.
 
-        To wake the waiting thread for each message would take longer than handling the message.
+        Waking the waiting thread for each message would take longer than handling the message.
         """
         self._awaited.append(condition)
         try:
@@ -71,19 +71,19 @@ class LinkLoop:
             self._awaited.remove(condition)
 
     def stop(self) -> None:
-        """Asks the thread to say goodbye and end; then `join`, without holding `changed`."""
+        """Asks the thread to say goodbye and end; then call `join` without holding `changed`."""
         self._is_stopping = True
         self._wake_pair.wake()
 
     def join(self) -> None:
-        """Waits for the end of the thread, and closes what is left."""
+        """Waits for the thread to end, and closes the wake pair."""
         self._thread.join()
         self._wake_pair.close()
 
     def _serve(self) -> None:
         try:
             self._serve_until_stopped()
-        except Exception as error:  # whoever waits must hear of it, and it is raised there
+        except Exception as error:  # waiters must wake up: they raise it
             with self._changed:
                 self.failure = error
                 self._changed.notify_all()
@@ -112,14 +112,14 @@ class LinkLoop:
         self._dealer.close(linger=_GOODBYE_LINGER_MS)
 
     def _reconnect_if_silent(self) -> None:
-        if self._session.refusal is None and self._silence.is_overdue(self._clock()):
-            _LOG.info("connects to the broker anew: it has been silent")
+        if self._session.refusal is None and self._silence.restart_if_overdue(self._clock()):
+            _LOG.info("reconnecting to the broker: it has been silent")
             self._dealer.disconnect(self._endpoint)
             self._dealer.connect(self._endpoint)
 
     def _receive(self) -> None:
         while (frames := receive(self._dealer)) is not None:
-            self._silence.hear(self._clock())
+            self._silence.note_contact(self._clock())
             try:
                 self._session.on_message(frames, self._clock())
             except RemoteProtocolError as error:

@@ -24,7 +24,7 @@ def open_link(
     """Connects a runner, or the driver of an Algorithm without a local one, to the broker."""
     job = ray.get_runtime_context().get_job_id() if ray.is_initialized() else str(os.getpid())
     identity = LearnerIdentity(
-        # Equal for all runners of one Algorithm and their restarts, and for nothing else.
+        # The same for all runners of one Algorithm and their restarts, and for no others.
         learner_run=hashlib.sha256(f"{job} {log_dir}".encode()).hexdigest()[:32],
         worker_index=worker_index,
         run=config.run,

@@ -1,4 +1,4 @@
-"""Batches become RLlib's episodes: segments, joined, cut and buffered. Pure.
+"""Turns batches into RLlib's episodes: segments, joined, cut and buffered. Pure.
 
-May import `spaces` and `protocol`: no socket, clock, thread, file or log.
+May import `spaces` and `protocol`; uses no socket, clock, thread, file or log.
 """

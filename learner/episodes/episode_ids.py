@@ -1,4 +1,4 @@
-"""Which chunks go on where another one ended."""
+"""Names the chunks of an episode so that equal names are contiguous."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from headrace.protocol.trajectory import Chunk
 _REMEMBERED_EPISODES = 20_000
 
 
-class EpisodeNames:
-    """Names chunks so that those of one name are contiguous, whatever was lost or went elsewhere.
+class ContiguousEpisodeIds:
+    """Names chunks so that chunks of one name are contiguous, even if others are missing.
 
-    RLlib's replay buffers join chunks by episode id, and fail on one that does not begin where the
-    last one ended. With several runners the chunks of one episode may go to more than one of them.
+    RLlib's replay buffers join chunks by episode id, and fail on a chunk that does not begin where
+    the previous one ended. Chunks may be lost, or leased to other runners.
     """
 
     def __init__(self) -> None:
         self._open: OrderedDict[str, tuple[int, str]] = OrderedDict()
-        """By episode id: the step at which the next chunk has to begin, and the name in use."""
+        """By episode id: the step at which the next chunk must begin, and the name in use."""
 
     def name(self, chunk: Chunk) -> str:
         """Returns the episode's id, or another name after a gap; call it for each chunk once."""

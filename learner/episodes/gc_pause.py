@@ -1,4 +1,4 @@
-"""Making many objects at once without the garbage collector looking at each a dozen times."""
+"""Pauses the garbage collector while many objects are made at once."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def paused_collection() -> Generator[None]:
-    """Pauses Python's cyclic garbage collector while objects are made that all stay alive.
+def paused_gc() -> Generator[None]:
+    """Pauses Python's cyclic garbage collector while objects that stay alive are made.
 
-    A learner's process holds a million objects, which a full collection walks through. Whether one
-    begins depends on how many young objects survived the small ones, and a batch's episodes survive
-    all that happen while they are made: that took three times as long as making them.
+    A learner's process holds a million objects, and a full collection visits them all. Full
+    collections are triggered by objects that survive the small ones, as all of a batch's episodes
+    do: collecting took three times as long as making them.
     """
     was_enabled = gc.isenabled()
     gc.disable()

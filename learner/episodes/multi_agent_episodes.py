@@ -1,4 +1,4 @@
-"""Pieces of several agents as RLlib's MultiAgentEpisodes, without copying an array."""
+"""Segments of several agents as RLlib's MultiAgentEpisodes, without copying an array."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ray.rllib.env.multi_agent_episode import MultiAgentEpisode
 from ray.rllib.env.single_agent_episode import SingleAgentEpisode
 from ray.rllib.env.utils.infinite_lookback_buffer import InfiniteLookbackBuffer
 
-from headrace.learner.episodes.segments import EpisodePiece
+from headrace.learner.episodes.segments import EpisodeSegment
 from headrace.learner.episodes.single_agent_episodes import EpisodeMaker
 from headrace.protocol.trajectory import ENV_T, Chunk
 
@@ -19,10 +19,9 @@ ModuleOfAgent = Callable[[Any, MultiAgentEpisode], str]
 
 
 class MultiAgentEpisodeMaker:
-    """Makes one MultiAgentEpisode of a piece; the arrays of its agents are views of the chunks'.
+    """Makes one MultiAgentEpisode of a segment; its agents' arrays are views of the chunks'.
 
-    What RLlib keeps for actions whose outcome is not known yet stays empty: an actor sends a step
-    when its outcome is there.
+    RLlib's buffers for actions without an outcome stay empty: actors send only completed steps.
     """
 
     def __init__(
@@ -32,35 +31,35 @@ class MultiAgentEpisodeMaker:
         action_space: gym.spaces.Dict,
         module_of: ModuleOfAgent,
     ) -> None:
-        """Takes a maker for each module, and the spaces by agent."""
+        """Takes one maker per module, and the spaces by agent."""
         self._makers = makers
         self._observation_space = observation_space
         self._action_space = action_space
         self._module_of = module_of
 
-    def make(self, piece: EpisodePiece, number: int) -> MultiAgentEpisode:
-        """Returns a piece as an episode; `number` is the policy version's."""
-        name = _name_of(piece)
-        started = min(chunk.env_t_started for chunk in piece.chunks)
-        stopped = max(int(chunk.columns[ENV_T][-1]) for chunk in piece.chunks)
+    def make(self, segment: EpisodeSegment, number: int) -> MultiAgentEpisode:
+        """Returns a segment as an episode; `number` is that of the policy version."""
+        name = _name_of(segment)
+        started = min(chunk.env_t_started for chunk in segment.chunks)
+        stopped = max(int(chunk.columns[ENV_T][-1]) for chunk in segment.chunks)
         episode = MultiAgentEpisode(
             name,
             observation_space=self._observation_space,
             action_space=self._action_space,
             env_t_started=started,
-            agent_t_started={chunk.agent_id: chunk.t_started for chunk in piece.chunks},
-            agent_module_ids={chunk.agent_id: chunk.module_id for chunk in piece.chunks},
+            agent_t_started={chunk.agent_id: chunk.t_started for chunk in segment.chunks},
+            agent_module_ids={chunk.agent_id: chunk.module_id for chunk in segment.chunks},
             agent_to_module_mapping_fn=self._module_of,
         )
         episode.env_t = stopped
-        for chunk in piece.chunks:
+        for chunk in segment.chunks:
             episode.agent_episodes[chunk.agent_id] = self._agent_episode(chunk, number, name)
             steps = InfiniteLookbackBuffer(data=_agent_steps(chunk, started, stopped))
             episode.env_t_to_agent_t[chunk.agent_id] = steps
-        ended = piece.ended
+        ended = segment.ended
         if ended is not None:
             episode.is_terminated, episode.is_truncated = not ended.truncated, ended.truncated
-            # RLlib has no public way to tell an episode how long it took.
+            # RLlib has no public API to set an episode's duration.
             times: Any = episode
             times._start_time, times._last_step_time = 0.0, ended.episode_s
         return episode
@@ -73,23 +72,23 @@ class MultiAgentEpisodeMaker:
         return episode
 
 
-def _name_of(piece: EpisodePiece) -> str:
-    """Names a whole episode by its id, and every other piece for itself.
+def _name_of(segment: EpisodeSegment) -> str:
+    """Returns the episode id for a whole episode, and a unique name for any other segment.
 
-    RLlib's learner connectors collect rows by episode and agent, and take those of equal names for
-    rows that follow one another in the batch.
+    RLlib's learner connectors collect rows by episode and agent, and assume that rows of equal
+    names follow one another in the batch.
     """
-    ended = piece.ended
-    if ended is not None and sum(c.length for c in piece.chunks) == sum(
+    ended = segment.ended
+    if ended is not None and sum(c.length for c in segment.chunks) == sum(
         agent.steps for agent in ended.agents
     ):
-        return piece.episode_id
-    started = min(chunk.env_t_started for chunk in piece.chunks)
-    return f"{piece.episode_id}-{piece.lease.seq}.{started}"
+        return segment.episode_id
+    started = min(chunk.env_t_started for chunk in segment.chunks)
+    return f"{segment.episode_id}-{segment.lease.seq}.{started}"
 
 
 def _agent_steps(chunk: Chunk, started: int, stopped: int) -> list[int | str]:
-    """Returns, by env step, the number of the agent's observation; a tag where it saw nothing."""
+    """Returns, by env step, the index of the agent's observation; a tag where it has none."""
     steps: list[int | str] = [MultiAgentEpisode.SKIP_ENV_TS_TAG] * (stopped - started + 1)
     for t, env_t in enumerate(chunk.columns[ENV_T][chunk.lookback :].tolist(), chunk.t_started):
         steps[env_t - started] = t

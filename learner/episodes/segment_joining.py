@@ -1,7 +1,7 @@
-"""Joins pieces of one episode that follow one another.
+"""Joins consecutive segments of one episode.
 
-Fleets send short chunks to stay fresh. Where a chunk ends, a learner goes on with what its value
-function says, and not with what really came: longer chunks learn in fewer env steps.
+Fleets send short chunks to stay fresh. At the end of a chunk, a learner bootstraps from its value
+function instead of the actual rewards: longer chunks learn in fewer env steps.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from headrace.learner.episodes.segments import EpisodePiece
+from headrace.learner.episodes.segments import EpisodeSegment
 from headrace.protocol.arrays import Array
 from headrace.protocol.ended_episodes import EndedEpisode
 from headrace.protocol.messages import Lease
@@ -19,19 +19,19 @@ from headrace.protocol.trajectory import Chunk, has_last_row
 
 
 class _Joined:
-    """Pieces that become one, the chunks of each agent in the order of their steps."""
+    """Segments to join, with each agent's chunks in the order of their steps."""
 
-    def __init__(self, piece: EpisodePiece) -> None:
-        self._first = piece
-        self._chunks = {chunk.agent_id: [chunk] for chunk in piece.chunks}
+    def __init__(self, segment: EpisodeSegment) -> None:
+        self._first = segment
+        self._chunks = {chunk.agent_id: [chunk] for chunk in segment.chunks}
         self._count = 1
-        self._lease: Lease = piece.lease
-        self._ended: EndedEpisode | None = piece.ended
+        self._lease: Lease = segment.lease
+        self._ended: EndedEpisode | None = segment.ended
 
-    def takes(self, piece: EpisodePiece) -> bool:
-        """Whether a piece goes on where these end, without a gap for any agent."""
-        return piece.lease.version == self._lease.version and all(
-            self._goes_on(chunk) for chunk in piece.chunks
+    def takes(self, segment: EpisodeSegment) -> bool:
+        """Returns whether a segment continues these, without a gap for any agent."""
+        return segment.lease.version == self._lease.version and all(
+            self._goes_on(chunk) for chunk in segment.chunks
         )
 
     def _goes_on(self, chunk: Chunk) -> bool:
@@ -42,37 +42,37 @@ class _Joined:
         ends_at = last.t_started + last.length
         return not last.is_done and chunk.t_started == ends_at
 
-    def add(self, piece: EpisodePiece) -> None:
-        for chunk in piece.chunks:
+    def add(self, segment: EpisodeSegment) -> None:
+        for chunk in segment.chunks:
             self._chunks.setdefault(chunk.agent_id, []).append(chunk)
         self._count += 1
-        self._lease, self._ended = piece.lease, piece.ended
+        self._lease, self._ended = segment.lease, segment.ended
 
     @property
-    def piece(self) -> EpisodePiece:
+    def segment(self) -> EpisodeSegment:
         if self._count == 1:
             return self._first
         chunks = tuple(
             parts[0] if len(parts) == 1 else _join(parts) for parts in self._chunks.values()
         )
-        return EpisodePiece(chunks, self._lease, self._ended)
+        return EpisodeSegment(chunks, self._lease, self._ended)
 
 
-def join_pieces(pieces: Iterable[EpisodePiece]) -> list[EpisodePiece]:
-    """Returns the pieces with those joined that one version recorded without a gap.
+def join_segments(segments: Iterable[EpisodeSegment]) -> list[EpisodeSegment]:
+    """Returns the segments, joining those that one version recorded without a gap.
 
-    Each stands where its first part stood. Arrays of joined chunks are copies.
+    A joined segment takes the place of its first part. Arrays of joined chunks are copies.
     """
     joined: list[_Joined] = []
     newest: dict[str, _Joined] = {}
-    for piece in pieces:
-        own = newest.get(piece.episode_id)
-        if own is not None and own.takes(piece):
-            own.add(piece)
+    for segment in segments:
+        own = newest.get(segment.episode_id)
+        if own is not None and own.takes(segment):
+            own.add(segment)
         else:
-            own = newest[piece.episode_id] = _Joined(piece)
+            own = newest[segment.episode_id] = _Joined(segment)
             joined.append(own)
-    return [own.piece for own in joined]
+    return [own.segment for own in joined]
 
 
 def _join(chunks: list[Chunk]) -> Chunk:
@@ -88,10 +88,10 @@ def _join(chunks: list[Chunk]) -> Chunk:
 
 
 def _rows(name: str, chunks: list[Chunk]) -> Array:
-    """The context of later chunks, and the observation between two, are there already."""
-    pieces = [chunks[0].columns[name]]
-    pieces += [chunk.columns[name][chunk.lookback :] for chunk in chunks[1:]]
+    """Returns a joined column, without later chunks' context and repeated observations."""
+    segments = [chunks[0].columns[name]]
+    segments += [chunk.columns[name][chunk.lookback :] for chunk in chunks[1:]]
     if has_last_row(name):
-        pieces = [*(piece[:-1] for piece in pieces[:-1]), pieces[-1]]
-    rows: Array = np.concatenate(pieces)
+        segments = [*(segment[:-1] for segment in segments[:-1]), segments[-1]]
+    rows: Array = np.concatenate(segments)
     return rows

@@ -1,4 +1,4 @@
-"""What is handed to RLlib as one episode: chunks of one episode that were recorded together."""
+"""Episode segments: chunks recorded together that RLlib receives as one episode."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from headrace.protocol.trajectory import ENV_T, Chunk, TrajectoryBatch, has_last
 
 
 @dataclass(frozen=True)
-class EpisodePiece:
-    """Chunks of one episode, at most one of each agent, and the lease that they came with.
+class EpisodeSegment:
+    """Chunks of one episode, at most one per agent, and the lease that they came with.
 
     Attributes:
-        ended: what became of the whole episode, if it had several agents and ended here.
+        ended: totals of the whole episode, if it had several agents and ended here.
     """
 
     chunks: tuple[Chunk, ...]
@@ -34,14 +34,14 @@ class EpisodePiece:
 
     @property
     def env_steps(self) -> int:
-        """Env steps at which a trained step began: of several agents' at one time, one."""
+        """Env steps at which a trained step began; simultaneous steps of agents count once."""
         if len(self.chunks) == 1:
             return self.chunks[0].length
         return len(_begin_times(self.chunks))
 
 
-def pieces_of(batch: TrajectoryBatch, lease: Lease) -> list[EpisodePiece]:
-    """Returns the chunks of a batch, those of several agents put together."""
+def segments_of(batch: TrajectoryBatch, lease: Lease) -> list[EpisodeSegment]:
+    """Returns the segments of a batch, grouping the chunks of several agents."""
     groups: list[dict[str, Chunk]] = []
     newest: dict[str, dict[str, Chunk]] = {}
     for chunk in batch:
@@ -52,25 +52,25 @@ def pieces_of(batch: TrajectoryBatch, lease: Lease) -> list[EpisodePiece]:
         group[chunk.agent_id] = chunk
     ended = batch.ended
     ends = {id(newest[episode_id]): end for episode_id, end in ended.items()}
-    return [EpisodePiece(tuple(group.values()), lease, ends.get(id(group))) for group in groups]
+    return [EpisodeSegment(tuple(group.values()), lease, ends.get(id(group))) for group in groups]
 
 
-def cut_piece(
-    piece: EpisodePiece, env_steps: int, lookbacks: Mapping[str, int]
-) -> tuple[EpisodePiece, EpisodePiece]:
-    """Returns the first `env_steps` of a piece that has more, and the rest.
+def cut_segment(
+    segment: EpisodeSegment, env_steps: int, lookbacks: Mapping[str, int]
+) -> tuple[EpisodeSegment, EpisodeSegment]:
+    """Returns the first `env_steps` of a segment that has more, and the rest.
 
     Args:
-        lookbacks: by module, how much context the rest brings; none where it is not named.
+        lookbacks: by module, the number of context steps in the rest; 0 for unnamed modules.
     """
-    if len(piece.chunks) == 1:
-        chunk = piece.chunks[0]
+    if len(segment.chunks) == 1:
+        chunk = segment.chunks[0]
         first, rest = cut_chunk(chunk, env_steps, lookbacks.get(chunk.module_id, 0))
-        return _part(piece, [first]), dataclasses.replace(piece, chunks=(rest,))
+        return _part(segment, [first]), dataclasses.replace(segment, chunks=(rest,))
     firsts: list[Chunk] = []
     rests: list[Chunk] = []
-    middle = _begin_times(piece.chunks)[env_steps]
-    for chunk in piece.chunks:
+    middle = _begin_times(segment.chunks)[env_steps]
+    for chunk in segment.chunks:
         length = int(np.searchsorted(_begins(chunk), middle))
         if length == 0:
             rests.append(chunk)
@@ -80,11 +80,11 @@ def cut_piece(
             first, rest = cut_chunk(chunk, length, lookbacks.get(chunk.module_id, 0))
             firsts.append(first)
             rests.append(rest)
-    return _part(piece, firsts), dataclasses.replace(piece, chunks=tuple(rests))
+    return _part(segment, firsts), dataclasses.replace(segment, chunks=tuple(rests))
 
 
-def _part(piece: EpisodePiece, chunks: list[Chunk]) -> EpisodePiece:
-    return EpisodePiece(tuple(chunks), piece.lease)
+def _part(segment: EpisodeSegment, chunks: list[Chunk]) -> EpisodeSegment:
+    return EpisodeSegment(tuple(chunks), segment.lease)
 
 
 def _begins(chunk: Chunk) -> Array:
@@ -97,7 +97,7 @@ def _begin_times(chunks: tuple[Chunk, ...]) -> Array:
 
 
 def cut_chunk(chunk: Chunk, length: int, lookback: int) -> tuple[Chunk, Chunk]:
-    """Returns the first `length` steps of a chunk, and the rest with up to `lookback` before it.
+    """Returns the first `length` steps of a chunk, and the rest with up to `lookback` steps before.
 
     Arrays are views; the observation between the two is in both.
     """

@@ -32,7 +32,7 @@ _OWN_FIELDS = (OBSERVATIONS, ACTIONS, REWARDS, STATE_OUT, ENV_T, INFOS)
 
 @dataclass(frozen=True)
 class _ColumnNames:
-    """Which columns of a batch are what; all chunks of a run have the same."""
+    """The columns of a batch by kind; all chunks of a run have the same columns."""
 
     all: tuple[str, ...]
     state: dict[str, str]
@@ -50,9 +50,9 @@ class _ColumnNames:
 class EpisodeMaker:
     """Makes episode chunks in RLlib's numpy form; their arrays are views of the chunks'.
 
-    Episodes and buffers are copies of empty ones that RLlib made: its constructors look the spaces'
-    structure up each time, which takes longer than all the rest, `from_state` is twenty times
-    slower still, and a lookback above the number of a nested column's parts would be cut to that.
+    Episodes and buffers are copies of empty ones that RLlib made. Its constructors inspect the
+    spaces each time, which takes longer than all the rest, and would cap the lookback at the number
+    of a nested column's parts; `from_state` is twenty times slower still.
     """
 
     def __init__(self, observation_space: gym.Space[Any], action_space: gym.Space[Any]) -> None:
@@ -81,8 +81,8 @@ class EpisodeMaker:
         """Returns a chunk as an episode.
 
         Args:
-            name: the episode's id in RLlib, where it is not the chunk's.
-            number: the policy version's, recorded at every step as RLlib's own runner does.
+            name: the episode's id in RLlib, if it is not the chunk's.
+            number: that of the policy version; recorded at every step, as RLlib's runner does.
         """
         columns, lookback = chunk.columns, chunk.lookback
         names = self._names
@@ -121,7 +121,7 @@ class EpisodeMaker:
 def _infos(
     columns: Mapping[str, Array], keys: Mapping[str, str], rows: int
 ) -> list[dict[str, float]]:
-    """Returns an info dict for each observation: what came with it; with the first one nothing."""
+    """Returns the info dict that came with each observation; the first one is empty."""
     if not keys:
         # One empty dict for all steps: hundreds of them keep the garbage collector busy.
         return [{}] * (rows + 1)

@@ -1,4 +1,4 @@
-"""From what a module computes to actions: sampling inside the graph, driven by uniform noise."""
+"""Samples actions from a module's outputs inside the graph, driven by uniform noise."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from headrace.protocol.manifest import ActionRange
 
 
 class ActionHead(nn.Module, abc.ABC):
-    """Turns what a module computes and uniform noise into an action."""
+    """Turns a module's outputs and uniform noise into actions."""
 
     noise_size: int
     action_range: ActionRange | UnsetType = UNSET
@@ -37,7 +37,7 @@ class ActionHead(nn.Module, abc.ABC):
     def sample(
         self, inputs: Tensor, noise: Tensor, explore: Tensor, epsilon: Tensor
     ) -> tuple[Tensor, Tensor | None]:
-        """Returns actions, and their log-probabilities where they are drawn from a distribution.
+        """Returns actions, and their log-probabilities if drawn from a distribution.
 
         `explore` 0 gives the most likely actions.
         """
@@ -155,9 +155,9 @@ class SquashedGaussianHead(BoxHead):
 
 
 class EpsilonGreedyHead(ActionHead):
-    """The action of the highest value, or with probability epsilon any that has a value.
+    """The action of the highest value or, with probability epsilon, any unmasked one.
 
-    RLlib's DQN takes an action whose value is 0 or minus infinity for one that is masked.
+    RLlib's DQN treats an action whose value is 0 or minus infinity as masked.
     """
 
     def __init__(self, space: gym.spaces.Discrete[Any]) -> None:
@@ -181,7 +181,7 @@ def make_head(
     """Returns the head that samples as the module does when it explores.
 
     Raises:
-        ConfigError: no head samples that distribution over that space.
+        ConfigError: no head supports that distribution over that space.
     """
     if is_value_based(module) and isinstance(space, gym.spaces.Discrete):
         return EpsilonGreedyHead(space)
@@ -205,7 +205,7 @@ def make_head(
 
 
 def is_value_based(module: TorchRLModule) -> bool:
-    """Returns whether a module acts by the values of actions, as DQN's does."""
+    """Returns whether a module acts by action values, as DQN's does."""
     return isinstance(module, QNetAPI) and hasattr(module, "epsilon_schedule")
 
 

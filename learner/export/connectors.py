@@ -1,4 +1,4 @@
-"""Which of RLlib's connectors a run uses, and whether the policy graph can stand for them."""
+"""The RLlib connectors of a run, and the spaces that result; rejects those without a stage."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ from headrace.learner.export.observation_stages import (
     FlattenStage,
     FrameStackStage,
     MeanStdStage,
-    Stage,
+    ObservationStage,
     make_stage,
 )
 from headrace.protocol.errors import ConfigError
 
-# What these do to a batch, the graph and the columns of the wire do by construction.
+# The graph and the columns of the wire do by construction what these do to a batch.
 _PLUMBING = (
     AddObservationsFromEpisodesToBatch,
     AddTimeDimToBatchAndZeroPad,
@@ -59,29 +59,29 @@ _AGENT_PLUMBING = (AgentToModuleMapping, ModuleToAgentUnmapping)
 
 @dataclass(frozen=True)
 class ModuleSpaces:
-    """What a simulator gives and takes, and what becomes of its observations.
+    """The spaces of a simulator, and of its observations after each stage.
 
     Attributes:
-        stages: the connectors that change observations, those that are recorded first.
-        module_observation: what the module sees.
-        written_observation: what connectors leave in episodes, where they run on the actors.
+        stages: the connectors that change observations, the recorded ones first.
+        module_observation: input of the module.
+        written_observation: what connectors write to episodes, if they run on the actors.
     """
 
     observation: gym.Space[Any]
     action: gym.Space[Any]
-    stages: tuple[Stage, ...]
+    stages: tuple[ObservationStage, ...]
     module_observation: gym.Space[Any]
     written_observation: gym.Space[Any] | None = None
 
     @property
     def recorded_observation(self) -> gym.Space[Any]:
-        """What actors record."""
+        """The space of the observations that actors record."""
         recorded = [stage for stage in self.stages if stage.is_recorded]
         return recorded[-1].output if recorded else self.observation
 
     @property
     def episode_observation(self) -> gym.Space[Any]:
-        """What RLlib's episodes hold."""
+        """The space of the observations in RLlib's episodes."""
         if self.written_observation is not None:
             return self.written_observation
         written = [s for s in self.stages if not isinstance(s, FrameStackStage)]
@@ -89,12 +89,12 @@ class ModuleSpaces:
 
     @property
     def filter(self) -> MeanStdStage | None:
-        """The stage that normalises, if there is one."""
+        """The stage that normalises, None without one."""
         return next((stage for stage in self.stages if isinstance(stage, MeanStdStage)), None)
 
     @property
     def frames(self) -> int:
-        """How many frames the module sees at once."""
+        """The number of frames that the module sees at once."""
         stacked = [stage.frames for stage in self.stages if isinstance(stage, FrameStackStage)]
         return stacked[0] if stacked else 1
 
@@ -111,14 +111,14 @@ class ModuleSpaces:
 
 @dataclass(frozen=True)
 class Pipelines:
-    """RLlib's own pipelines, whose state (statistics) RLlib merges, broadcasts and saves."""
+    """RLlib's own pipelines; RLlib merges, broadcasts and saves their state (statistics)."""
 
     to_module: EnvToModulePipeline
     to_env: ModuleToEnvPipeline
 
 
-_PICTURE_AXES = 3
-_WHAT_STACKS = "frames are stacked of pictures, height x width x 1"
+_IMAGE_AXES = 3
+_STACKABLE = "only images of height x width x 1 can be stacked"
 
 
 def build_pipelines(
@@ -127,7 +127,7 @@ def build_pipelines(
     """Returns the pipelines that a config asks for.
 
     Raises:
-        ConfigError: RLlib's connectors do not take these observations.
+        ConfigError: RLlib's connectors do not accept these observations.
     """
     env_spaces = (observation, action)
     spaces = {INPUT_ENV_SPACES: env_spaces, INPUT_ENV_SINGLE_SPACES: env_spaces}
@@ -135,8 +135,8 @@ def build_pipelines(
         to_module: Any = config.build_env_to_module_connector(env=None, spaces=spaces, device="cpu")
     except AssertionError as error:
         raise ConfigError(
-            f"the env-to-module connectors do not take the observations {observation}: {error}; "
-            f"{_WHAT_STACKS}"
+            f"the env-to-module connectors do not accept the observations {observation}: {error}; "
+            f"{_STACKABLE}"
         ) from error
     to_env: Any = config.build_module_to_env_connector(env=None, spaces=spaces)
     return Pipelines(to_module, to_env)
@@ -155,8 +155,8 @@ def module_spaces(
     for connector in to_env.connectors:
         _stage_of(connector)
     stacks = any(isinstance(stage, FrameStackStage) for stage in stages)
-    if stacks and len(to_module.observation_space.shape) != _PICTURE_AXES:
-        raise ConfigError(f"RLlib cannot stack the observations {observation}: {_WHAT_STACKS}")
+    if stacks and len(to_module.observation_space.shape) != _IMAGE_AXES:
+        raise ConfigError(f"RLlib cannot stack the observations {observation}: {_STACKABLE}")
     ranks = [_rank(stage) for stage in stages]
     if ranks != sorted(ranks):
         raise ConfigError(
@@ -172,37 +172,37 @@ def agent_module_spaces(
     """Returns the spaces of an agent for which `module` acts, after the connectors.
 
     Raises:
-        ConfigError: a configured connector has no counterpart in the policy graph, or changes
-            observations otherwise than for each agent by itself.
+        ConfigError: a configured connector has no counterpart in the policy graph, or does not
+            change each agent's observations separately.
     """
     to_module, to_env = cast("Any", pipelines.to_module), cast("Any", pipelines.to_env)
-    stages: list[Stage] = []
+    stages: list[ObservationStage] = []
     for connector in (*to_module.connectors, *to_env.connectors):
         if isinstance(connector, FlattenObservations):
             stages.append(FlattenStage(FlattenObservations(observation, action)))
         elif not isinstance(connector, (*_PLUMBING, *_AGENT_PLUMBING)):
             raise ConfigError(
                 f"with several agents, the connector {type(connector).__name__} cannot be put into "
-                "the policy graphs that actors run. Known are FlattenObservations and RLlib's "
+                "the policy graphs that actors run. Supported are FlattenObservations and RLlib's "
                 "defaults; do the work in the simulator, or in the RLModule"
             )
     return ModuleSpaces(observation, action, tuple(stages), to_module.observation_space[module])
 
 
-def _rank(stage: Stage) -> int:
-    """What is recorded comes before what the learner computes again, and that before stacking."""
+def _rank(stage: ObservationStage) -> int:
+    """Orders recorded stages first, then those that the learner recomputes, then stacking."""
     return 2 if isinstance(stage, FrameStackStage) else int(not stage.is_recorded)
 
 
-def _stage_of(connector: ConnectorV2) -> Stage | None:
-    """Returns what a connector does to observations; None for plumbing."""
+def _stage_of(connector: ConnectorV2) -> ObservationStage | None:
+    """Returns the stage of a connector that changes observations; None for plumbing."""
     if isinstance(connector, _PLUMBING):
         return None
     stage = make_stage(connector)
     if stage is None:
         raise ConfigError(
             f"the connector {type(connector).__name__} cannot be put into the policy graph that "
-            "actors run, and leaving it out would train on something else. Known are "
+            "actors run, and training would not match without it. Supported are "
             "FlattenObservations, PrevActionsPrevRewards, MeanStdFilter, FrameStacking and RLlib's "
             "defaults; do the work in the simulator (a Gymnasium wrapper), or in the RLModule, or "
             'run RLlib itself on the actors: policy = "rllib" here, --policy rllib there'

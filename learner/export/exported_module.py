@@ -1,4 +1,4 @@
-"""A module as actors get it."""
+"""A module in the form that actors receive."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from headrace.protocol.manifest import ModuleManifest
 
 @dataclass(frozen=True)
 class ExportedModule:
-    """One module as actors get it.
+    """One module in the form that actors receive.
 
     Attributes:
-        parameters: names of the module's parameters and buffers that the graph takes in.
-        initial_state: what comes beside them with each version and never changes.
+        parameters: names of the module's parameters and buffers that are inputs of the graph.
+        initial_state: sent with them in each version, and always the same.
     """
 
     graph: bytes

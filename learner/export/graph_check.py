@@ -52,7 +52,7 @@ def sample_arguments(
     observations = _sample_observations(spaces.observation, rows)
     state = {name: uniform(rows, *shape) for name, shape in graph.state_shapes.items()}
     stages = {name: uniform(*shape) + 0.5 for name, shape in tensors_of(spaces.stages).items()}
-    # Values and not distributions: only the greedy action can be compared.
+    # With values instead of distributions, only the greedy action can be compared.
     greedy = is_value_based(module)
     others = {NOISE: uniform(rows, graph.head.noise_size), EXPLORE: torch.tensor([1.0 - greedy])}
     if graph.needs_reward:
@@ -71,14 +71,14 @@ def _sample_observations(space: gym.Space[Any], rows: int) -> dict[str, Tensor]:
 
 
 def perturb(tensor: Tensor) -> Tensor:
-    """Returns other values of the same shape; integers stay as they are."""
+    """Returns different values of the same shape; integers stay as they are."""
     return tensor * 1.25 + 0.01 if tensor.is_floating_point() else tensor
 
 
 def expected_outputs(
     graph: PolicyGraphModule, module: TorchRLModule, arguments: Arguments
 ) -> dict[str, Tensor]:
-    """Returns what the graph should give; what can be RLlib's own is."""
+    """Returns the outputs that the graph should give, from RLlib's own methods where possible."""
     observations, state, weights, others = arguments
     with torch.no_grad():
         expected = graph.compute(*arguments)
@@ -94,7 +94,7 @@ def expected_outputs(
         distribution = module.get_exploration_action_dist_cls().from_logits(inputs)
         logp = cast("Tensor", distribution.logp(expected[ACTION]))
         if isinstance(graph.head, BoxHead) and graph.head.squashes:
-            # RLlib inverts the tanh of a given action, which loses it close to the bounds.
+            # RLlib inverts the tanh of a given action, which loses precision near the bounds.
             is_inside = (expected[ACTION].abs() < _SATURATED).flatten(1).all(-1)
             logp = torch.where(is_inside, logp, expected[ACTION_LOGP])
         expected[ACTION_LOGP] = logp
@@ -107,7 +107,7 @@ def compare(
     arguments: Arguments,
     expected: Mapping[str, Tensor],
 ) -> float:
-    """Returns the largest difference between graph and module, to the next power of ten."""
+    """Returns the largest difference between graph and module, up to the next power of ten."""
     session = onnxruntime.InferenceSession(frame, providers=["CPUExecutionProvider"])
     feed = {name: tensor for group in arguments for name, tensor in group.items()}
     inputs = {entry.name for entry in session.get_inputs()}
@@ -123,8 +123,8 @@ def compare(
         if not difference <= _LARGEST_ERROR * scale:
             raise ConfigError(
                 f"the exported policy graph differs from the module by {difference} in {name!r}; "
-                "does the module use randomness of its own in forward_exploration?"
+                "does the module use its own randomness in forward_exploration?"
             )
         largest = max(largest, difference)
-    # Runners on other processors must come to the same manifest.
+    # Runners on other processors must arrive at the same manifest.
     return float(f"1e{int(np.ceil(np.log10(largest)))}")

@@ -1,4 +1,4 @@
-"""What a graph takes and gives, and what actors record of it: its part of the manifest."""
+"""A graph's part of the manifest: its inputs and outputs, and the columns that actors record."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _RECORDED = {ACTION: ACTIONS, ACTION_LOGP: ACTION_LOGP, ACTION_DIST_INPUTS: ACTI
 def recorded_columns(
     graph: PolicyGraphModule, spaces: ModuleSpaces, outputs: Mapping[str, Tensor]
 ) -> tuple[ColumnSpec, ...]:
-    """Returns what actors record of each step: observations, the action, the reward, and more."""
+    """Returns the columns that actors record: observations, the action, the reward, and more."""
     recorded = _recorded_observations(outputs)
     if recorded:
         columns = [_output_column(column, outputs[name]) for name, column in recorded.items()]
@@ -71,13 +71,13 @@ def graph_contract(
     explores: bool,
     largest_error: float,
 ) -> PolicyGraph:
-    """Returns what the graph takes and gives.
+    """Returns the inputs and outputs of the graph.
 
     Args:
-        weights: those of the module's that the graph takes in.
-        outputs: of the graph, with some rows.
-        initial: the first states of a recurrent module, by weight name.
-        largest_error: against the module, on random inputs.
+        weights: the module's weights that are inputs of the graph.
+        outputs: outputs of the graph, with some rows.
+        initial: the initial states of a recurrent module, by weight name.
+        largest_error: difference from the module on random inputs.
     """
     recorded = {name: column for name, column in _RECORDED.items() if name in outputs}
     recorded |= {name: name for name in graph.recorded_state}
@@ -105,8 +105,8 @@ def graph_contract(
 def lookback_of(graph: PolicyGraphModule, spaces: ModuleSpaces, config: AlgorithmConfig) -> int:
     """Returns the context that the learner's connectors need before a chunk.
 
-    A recurrent module's state, the frames of a stack, or what a config asks for beyond RLlib's
-    default of one step, which most pipelines have no use for.
+    This is a recurrent module's state, the frames of a stack, or what a config asks for beyond
+    RLlib's default of one step, which most pipelines do not use.
     """
     asked = int(config.episode_lookback_horizon or 0)
     return max(spaces.frames - 1, int(bool(graph.recorded_state)), asked if asked > 1 else 0)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from headrace.learner.export.action_heads import ActionHead, is_value_based
 from headrace.learner.export.connectors import ModuleSpaces
-from headrace.learner.export.observation_stages import Stage, Tensors
+from headrace.learner.export.observation_stages import ObservationStage, Tensors
 from headrace.learner.spaces import nest_columns, nest_state
 from headrace.protocol.paths import flatten_paths
 from headrace.protocol.policy_graph import (
@@ -40,11 +40,11 @@ _Q_PREDS = "qf_preds"
 
 
 class PolicyGraphModule(nn.Module):
-    """The exported computation; parameters of `module` come in as inputs.
+    """The exported computation; parameters of `module` are inputs.
 
     Attributes:
-        state_shapes: of what goes from one step to the next, by input name, without the rows.
-        initial_state: what state begins with where that is not zero.
+        state_shapes: shapes of the state between steps, by input name, without the rows.
+        initial_state: the initial state where it is not zero.
         recorded_state: outputs with the module's own state, which are recorded.
     """
 
@@ -87,7 +87,7 @@ class PolicyGraphModule(nn.Module):
 
         Args:
             weights: parameters of the module, tensors of the stages, and epsilon.
-            others: noise, explore, and reward where a stage needs it.
+            others: noise, explore, and the reward if a stage needs it.
         """
         noise = torch.clamp(others[NOISE], _SMALLEST_NOISE, 1.0 - _SMALLEST_NOISE)
         reward = others.get(REWARD, noise[:, 0])
@@ -97,7 +97,7 @@ class PolicyGraphModule(nn.Module):
         action, logp = self.head.sample(inputs, noise, explore, weights.get(EPSILON, explore))
         outputs = {ACTION: action, ENV_ACTION: self.head.to_env(action)}
         if logp is not None:
-            # RLlib gives an action that was not drawn the probability 1.
+            # RLlib assigns probability 1 to an action that was not sampled.
             outputs |= {ACTION_LOGP: logp * explore, ACTION_DIST_INPUTS: inputs}
         outputs |= self._recorded_observation(values)
         outputs |= {f"{STATE_OUT}/{path}": value for path, value in state_out.items()}
@@ -109,7 +109,7 @@ class PolicyGraphModule(nn.Module):
     def see(
         self, observations: Tensors, state: Tensors, tensors: Tensors, reward: Tensor
     ) -> list[Any]:
-        """Returns observations as each stage sees them, and last as the module does."""
+        """Returns the observations before each stage, and finally those for the module."""
         singles = {path: _to_single(rows) for path, rows in observations.items()}
         values: list[Any] = [nest_columns(self._spaces.observation, singles)]
         for stage in self._spaces.stages:
@@ -122,7 +122,7 @@ class PolicyGraphModule(nn.Module):
         return cast("dict[str, Tensor]", self._module.module.state_dict())
 
     def module_batch(self, seen: Any, state: Tensors) -> dict[str, Any]:
-        """Returns what the module's public methods take for observations and state."""
+        """Returns observations and state as input of the module's public methods."""
         return self._module.batch(seen, self._module_state(state))
 
     def _module_state(self, state: Tensors) -> Tensors:
@@ -139,7 +139,7 @@ class PolicyGraphModule(nn.Module):
         return cast("tuple[Tensor, Tensors]", outputs)
 
     def _recorded_observation(self, values: list[Any]) -> dict[str, Tensor]:
-        """What the last recorded stage gives, unless it is the simulator's own observation."""
+        """Returns the last recorded stage's output, if there is such a stage."""
         recorded = sum(stage.is_recorded for stage in self._spaces.stages)
         if not recorded:
             return {}
@@ -150,7 +150,7 @@ class PolicyGraphModule(nn.Module):
         }
 
 
-def _own(stage: Stage, state: Tensors) -> Tensors:
+def _own(stage: ObservationStage, state: Tensors) -> Tensors:
     return {name: state[f"{CONNECTOR_STATE}/{name}"] for name in stage.state_shapes}
 
 
@@ -171,7 +171,7 @@ class _Forward(nn.Module):
         return inputs.squeeze(1), flatten_state(outputs[Columns.STATE_OUT])
 
     def batch(self, observations: Any, state: Tensors) -> dict[str, Any]:
-        """Returns observations as a module takes them; a recurrent one wants a time axis."""
+        """Returns observations as input of the module; a recurrent one needs a time axis."""
         if not state:
             return {Columns.OBS: observations}
         timed = {path: rows.unsqueeze(1) for path, rows in flatten_paths(observations, "").items()}
@@ -205,5 +205,5 @@ def renest(structure: Any, leaves: Mapping[str, Any], path: str = "") -> Any:
 
 
 def _to_single(values: Tensor) -> Tensor:
-    """Casts as RLlib's NumpyToTensor does: floats to single precision, integers not at all."""
+    """Casts floats to single precision and keeps integers, as RLlib's NumpyToTensor does."""
     return values.to(torch.float32) if values.is_floating_point() else values

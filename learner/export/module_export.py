@@ -1,4 +1,4 @@
-"""An RLModule as an ONNX graph with its weights as inputs, checked against the module."""
+"""Exports an RLModule as an ONNX graph with weights as inputs, checked against the module."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ from headrace.protocol.policy_graph import (
 def export_module(
     module: TorchRLModule, spaces: ModuleSpaces, config: AlgorithmConfig
 ) -> ExportedModule:
-    """Returns the policy graph of a module, and what actors record for it. Takes 1 to 3 s.
+    """Returns the policy graph of a module, and the columns that actors record. Takes 1 to 3 s.
 
-    The result depends on the module's architecture alone, not on its present weights, so that all
-    runners of a learner export the same.
+    The result depends on the module's architecture alone, not on its current weights, so that all
+    runners of a learner export the same graph.
 
     Raises:
         ConfigError: the module or its action distribution cannot be exported, or the graph does
-            not compute what the module does.
+            not compute the same as the module.
     """
     random = torch.Generator().manual_seed(0)
     module = copy.deepcopy(module)
@@ -53,7 +53,7 @@ def export_module(
     frame, inputs = to_onnx(graph, arguments)
     outputs = expected_outputs(graph, module, arguments)
     largest_error = compare(frame, graph, arguments, outputs)
-    # Once more with other weights: a parameter that went into the graph as a constant shows now.
+    # Again with other weights, which reveals a parameter that became a constant of the graph.
     observations, state, weights, others = arguments
     weights = {name: tensor for name, tensor in weights.items() if name in inputs}
     other_weights = {name: perturb(tensor) for name, tensor in weights.items()}
@@ -74,12 +74,3 @@ def export_module(
     columns = recorded_columns(graph, spaces, outputs)
     parameters = tuple(name for name in weights if name in graph.parameters_by_name)
     return ExportedModule(frame, ModuleManifest(columns, contract, lookback), parameters, initial)
-
-
-# ---------------------------------------------------------------- inputs
-
-
-# ---------------------------------------------------------------- the graph and its check
-
-
-# ---------------------------------------------------------------- the manifest

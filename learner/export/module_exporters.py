@@ -1,4 +1,4 @@
-"""How actors act: with the policy graph, or with RLlib itself where that cannot be exported."""
+"""Exports modules for actors that run the policy graph, or RLlib itself if there is no graph."""
 
 from __future__ import annotations
 
@@ -27,22 +27,22 @@ from headrace.protocol.policy_graph import ENV_ACTION, ENV_STEPS, EXPLORE
 from headrace.protocol.trajectory import ACTIONS, OBSERVATIONS, REWARDS
 
 
-class Acting(abc.ABC):
-    """What actors record, and what they need for it.
+class ModuleExporter(abc.ABC):
+    """Exports what actors need in order to act and record.
 
     Attributes:
-        spaces: of the simulator and of the module.
+        spaces: those of the simulator and of the module.
     """
 
     spaces: ModuleSpaces
 
     @abc.abstractmethod
     def export(self, module: TorchRLModule) -> ExportedModule:
-        """Returns what actors get of a module besides its weights."""
+        """Returns everything that actors get of a module, except its weights."""
 
 
-class GraphActing(Acting):
-    """Actors run the exported policy graph, which stands for RLlib's connectors too."""
+class GraphExporter(ModuleExporter):
+    """For actors that run the exported policy graph, which includes RLlib's connectors."""
 
     def __init__(
         self,
@@ -58,10 +58,10 @@ class GraphActing(Acting):
         return export_module(module, self.spaces, self._config)
 
 
-class RLlibActing(Acting):
-    """Actors run RLlib's own runner, with its connectors and the module: nothing is exported.
+class RLlibExporter(ModuleExporter):
+    """For actors that run RLlib's own runner, connectors and module: there is no graph.
 
-    What they record is found out by one step of the configured pipelines.
+    One step of the configured pipelines determines the columns that they record.
     """
 
     def __init__(
@@ -123,8 +123,8 @@ class RLlibActing(Acting):
 def _try_step(
     module: TorchRLModule, pipelines: Pipelines, spaces: ModuleSpaces
 ) -> tuple[Any, dict[str, Any]]:
-    """Returns the observation as connectors leave it in an episode, and outputs by column name."""
-    pipelines = copy.deepcopy(pipelines)  # what it sees must not count in anybody's statistics
+    """Returns the observation that connectors write to an episode, and outputs by column name."""
+    pipelines = copy.deepcopy(pipelines)  # this step must not count in the statistics
     to_module, to_env = cast("Any", pipelines.to_module), cast("Any", pipelines.to_env)
     episode = SingleAgentEpisode(observation_space=spaces.observation, action_space=spaces.action)
     episode.add_env_reset(observation=spaces.observation.sample())
@@ -151,7 +151,7 @@ def _fits(value: Any, space: gym.Space[Any]) -> bool:
 
 
 def _space_like(value: Any) -> gym.Space[Any]:
-    """A connector may write what is neither the simulator's space nor the module's."""
+    """Returns a space for an observation of neither the simulator's nor the module's space."""
     if isinstance(value, dict):
         return gym.spaces.Dict({name: _space_like(member) for name, member in value.items()})
     if isinstance(value, tuple):

@@ -1,7 +1,7 @@
 """The statistics of RLlib's MeanStdFilter: kept by the learner, sent with the weights.
 
-Actors normalise inside the graph, with the statistics of their policy version, and record what was
-not normalised yet. The learner counts that into the statistics, and normalises it as the actor did.
+Actors normalise inside the graph, with the statistics of their policy version, and record the raw
+observations. The learner adds these to the statistics, and normalises them as the actor did.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _REMEMBERED_VERSIONS = 4096
 
 
 class ObservationFilter:
-    """The filter of a pipeline, and its statistics at each version that was published."""
+    """The filter of a pipeline, and its statistics at each published version."""
 
     def __init__(self, pipeline: EnvToModulePipeline, stage: MeanStdStage) -> None:
         connectors: list[Any] = pipeline.connectors
@@ -35,7 +35,7 @@ class ObservationFilter:
         self.remember(0)
 
     def remember(self, number: int) -> None:
-        """Notes that the version of this number goes out with the present statistics."""
+        """Stores the current statistics as those of the version with this number."""
         self._by_number[number] = self._tensors()
         if len(self._by_number) > _REMEMBERED_VERSIONS:
             self._by_number.popitem(last=False)
@@ -46,9 +46,9 @@ class ObservationFilter:
         return known if known is not None else next(reversed(self._by_number.values()))
 
     def take(self, chunk: Chunk, number: int) -> dict[str, Array]:
-        """Counts a chunk's observations, and returns its columns as the actor's policy saw them."""
+        """Adds a chunk's observations to the statistics, and returns its columns normalised."""
         observed = {name: v for name, v in chunk.columns.items() if is_column(OBSERVATIONS, name)}
-        if self._connector._update_stats:  # RLlib has no public way to ask
+        if self._connector._update_stats:  # RLlib has no public API for it
             self._count(observed, chunk)
         tensors = {name: torch.as_tensor(value) for name, value in self.tensors(number).items()}
         rows = {path: torch.as_tensor(np.array(values)) for path, values in observed.items()}
@@ -64,7 +64,7 @@ class ObservationFilter:
         }
 
     def _count(self, observed: Mapping[str, Array], chunk: Chunk) -> None:
-        # The first observation of a chunk that goes on was the last one of the chunk before.
+        # The first observation of a continued chunk is the last one of the chunk before.
         first = chunk.lookback + int(chunk.t_started > 0)
         for path, stat in self._running_stats().items():
             for row in observed[path][first:]:
@@ -73,7 +73,7 @@ class ObservationFilter:
     def _tensors(self) -> dict[str, Array]:
         tensors: dict[str, Array] = {}
         for path, stat in self._running_stats().items():
-            # Two observations make the first standard deviation; before, nothing is changed.
+            # A standard deviation needs two observations; until then nothing is changed.
             has_spread = stat.n > 1
             mean = stat.mean if has_spread else np.zeros(stat.shape)
             std = stat.std if has_spread else np.ones(stat.shape)

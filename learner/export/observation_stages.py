@@ -1,8 +1,8 @@
 """RLlib's observation connectors as parts of the policy graph, one class each.
 
-A stage sees rows of observations, as the nested structure of its input space, and gives those of
-its output space. What it remembers of earlier steps (frames, actions, rewards) is *state*: tensors
-that the graph takes in and gives out, zero at the start of an episode.
+A stage maps rows of observations, in the nested structure of its input space, to its output space.
+Its memory of earlier steps (frames, actions, rewards) is *state*: tensors that are inputs and
+outputs of the graph, zero at the start of an episode.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ Tensors = Mapping[str, Tensor]
 """Tensors by name."""
 
 
-class Stage(nn.Module, abc.ABC):
+class ObservationStage(nn.Module, abc.ABC):
     """One connector.
 
     Attributes:
-        input, output: the spaces of what it is given and gives.
+        input, output: the spaces of its inputs and outputs.
         state_shapes: shape of each tensor of its state, without the leading n.
         tensor_shapes: shape of each input that comes with every version of the weights.
-        is_recorded: whether actors record what it gives; otherwise the learner computes it again.
+        is_recorded: whether actors record its output; otherwise the learner recomputes it.
     """
 
     is_recorded = True
@@ -53,18 +53,18 @@ class Stage(nn.Module, abc.ABC):
 
     @abc.abstractmethod
     def forward(self, value: Any, state: Tensors, tensors: Tensors, reward: Tensor) -> Any:
-        """Returns observations as the next stage sees them.
+        """Returns observations for the next stage.
 
         Args:
-            reward: [n] what the last step gave, 0 at the start of an episode.
+            reward: [n] of the last step, 0 at the start of an episode.
         """
 
     def remember(self, value: Any, state: Tensors, reward: Tensor, action: Tensor) -> Tensors:
-        """Returns the state for the next step; `value` is what `forward` was given."""
+        """Returns the state for the next step; `value` is the input of `forward`."""
         return {}
 
 
-class FlattenStage(Stage):
+class FlattenStage(ObservationStage):
     """RLlib's FlattenObservations: one vector, indices as one-hot."""
 
     def __init__(self, connector: FlattenObservations) -> None:
@@ -83,14 +83,14 @@ class FlattenStage(Stage):
         return torch.cat([_flatten(rows[path], s) for path, s in self._leaves.items()], dim=-1)
 
 
-class PreviousStage(Stage):
-    """RLlib's PrevActionsPrevRewards: what was done and earned, beside the observation."""
+class PreviousStage(ObservationStage):
+    """RLlib's PrevActionsPrevRewards: previous actions and rewards, beside the observation."""
 
     def __init__(self, connector: PrevActionsPrevRewards) -> None:
         super().__init__(connector)
         action = connector.input_action_space
         if not isinstance(action, gym.spaces.Discrete):
-            raise ConfigError(f"PrevActionsPrevRewards knows Discrete actions, not {action}")
+            raise ConfigError(f"PrevActionsPrevRewards needs Discrete actions, not {action}")
         self._size = int(action.n)
         self._actions, self._rewards = connector.n_prev_actions, connector.n_prev_rewards
         self.needs_reward = self._rewards > 0
@@ -126,11 +126,11 @@ class PreviousStage(Stage):
         return torch.cat([state["prev_rewards"], newest], dim=-1)
 
 
-class MeanStdStage(Stage):
+class MeanStdStage(ObservationStage):
     """RLlib's MeanStdFilter, with the statistics that came with the weights.
 
-    Actors record what comes in, from which the learner keeps the statistics and computes again what
-    comes out.
+    Actors record its input, from which the learner updates the statistics and recomputes its
+    output.
     """
 
     is_recorded = False
@@ -145,7 +145,7 @@ class MeanStdStage(Stage):
                 self.tensor_shapes[f"filter/{path}/std"] = cast("tuple[int, ...]", leaf.shape)
 
     def forward(self, value: Any, state: Tensors, tensors: Tensors, reward: Tensor) -> Any:
-        """Normalises each leaf that is no index."""
+        """Normalises each leaf that is not an index."""
         rows = flatten_paths(value, OBSERVATIONS)
         return nest_columns(
             self.input, {path: self._normalize(path, row, tensors) for path, row in rows.items()}
@@ -161,7 +161,7 @@ class MeanStdStage(Stage):
         return torch.clamp(row, -self._clip, self._clip) if self._clip else row
 
 
-class FrameStackStage(Stage):
+class FrameStackStage(ObservationStage):
     """RLlib's FrameStacking: the newest frames along the last axis, zeros before the start.
 
     Actors record single frames; RLlib's learner connector stacks them again.
@@ -190,8 +190,8 @@ class FrameStackStage(Stage):
         return {"frames": stacked[..., 1:]}
 
 
-def make_stage(connector: ConnectorV2) -> Stage | None:
-    """Returns the stage for a connector that changes observations, None if it is not known."""
+def make_stage(connector: ConnectorV2) -> ObservationStage | None:
+    """Returns the stage for a connector that changes observations, None if it is unknown."""
     match connector:
         case FlattenObservations():
             return FlattenStage(connector)
@@ -221,6 +221,6 @@ def _one_hot(values: Tensor, size: int) -> Tensor:
     return (values.reshape(-1, 1) == classes).to(torch.float32)
 
 
-def tensors_of(stages: tuple[Stage, ...]) -> Mapping[str, tuple[int, ...]]:
+def tensors_of(stages: tuple[ObservationStage, ...]) -> Mapping[str, tuple[int, ...]]:
     """Returns the shapes of all inputs that come with each version of the weights."""
     return {name: shape for stage in stages for name, shape in stage.tensor_shapes.items()}

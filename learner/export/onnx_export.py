@@ -1,4 +1,4 @@
-"""A policy graph as ONNX bytes that depend on nothing but the graph."""
+"""Encodes a policy graph as ONNX bytes that depend only on the graph."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Arguments = tuple[dict[str, Tensor], dict[str, Tensor], dict[str, Tensor], dict[
 def to_onnx(graph: PolicyGraphModule, arguments: Arguments) -> tuple[bytes, list[str]]:
     """Returns the ONNX bytes, and the names of the inputs that the outputs depend on.
 
-    A critic's parameters are not among them.
+    These exclude a critic's parameters.
     """
     observations, state, weights, others = arguments
     rows = torch.export.Dim("rows", min=1, max=2**20)
@@ -32,7 +32,7 @@ def to_onnx(graph: PolicyGraphModule, arguments: Arguments) -> tuple[bytes, list
     with _quiet():
         program = torch.onnx.export(
             graph,
-            (*arguments, {}),  # torch takes a last map for keyword arguments
+            (*arguments, {}),  # torch treats a final map as keyword arguments
             input_names=[*observations, *state, *weights, *others],
             output_names=graph.output_names,
             dynamic_shapes=(
@@ -56,7 +56,7 @@ def to_onnx(graph: PolicyGraphModule, arguments: Arguments) -> tuple[bytes, list
 
 
 def _forget_origin(graph: Any) -> None:
-    """Leaves out what the exporter notes of Python files: it differs, and is nobody's business."""
+    """Removes the exporter's notes on Python files: they vary, and reveal local paths."""
     for entry in (graph, *graph, *graph.inputs, *graph.outputs, *graph.initializers.values()):
         entry.metadata_props.clear()
         entry.doc_string = None

@@ -1,4 +1,4 @@
-"""`BrokerEnvRunner`, and what it needs of a config: sampling, publishing, metrics, callbacks.
+"""`BrokerEnvRunner`, and what it takes from a config: sampling, publishing, metrics, callbacks.
 
 May import `connection`, `episodes`, `export` and what these may import.
 """

@@ -1,4 +1,4 @@
-"""What depends on whether a simulator has one agent or several."""
+"""The interface of everything that differs between one agent per simulator and several."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import gymnasium as gym
 from ray.rllib.core.rl_module.rl_module import RLModule
 
-from headrace.learner.episodes.segments import EpisodePiece
+from headrace.learner.episodes.segments import EpisodeSegment
 from headrace.learner.export.connectors import Pipelines
 from headrace.learner.export.exported_module import ExportedModule
 from headrace.learner.runner.module_weights import ModuleWeights
@@ -22,10 +22,10 @@ class AgentSetup(abc.ABC):
     """The modules of a run, with their connectors, and how chunks become RLlib's episodes.
 
     Attributes:
-        pipelines: RLlib's own, for whatever of their state RLlib merges and saves.
+        pipelines: RLlib's own pipelines, whose state RLlib merges and saves.
         spaces: as `EnvRunner.get_spaces` returns them.
         weights: by module id.
-        modules_by_agent: which module acts for whom, where that is known and worth telling.
+        modules_by_agent: which module acts for which agent; empty for a single agent.
     """
 
     pipelines: Pipelines
@@ -41,7 +41,7 @@ class AgentSetup(abc.ABC):
 
     @abc.abstractmethod
     def export(self) -> dict[str, ExportedModule]:
-        """Returns what actors get besides the weights, by module id.
+        """Returns everything that actors get except the weights, by module id.
 
         Raises:
             ConfigError: a module cannot be exported.
@@ -49,12 +49,12 @@ class AgentSetup(abc.ABC):
 
     @abc.abstractmethod
     def set_weights(self, state: Mapping[str, Any], number: int) -> None:
-        """Takes newer weights, those of the version `number`."""
+        """Stores newer weights, those of version `number`."""
 
     @abc.abstractmethod
     def statistics(self, number: int) -> Mapping[str, Mapping[str, Array]]:
-        """Returns what of a version comes beside its weights, by module id."""
+        """Returns the statistics that are sent with a version's weights, by module id."""
 
     @abc.abstractmethod
-    def make_episodes(self, pieces: Sequence[EpisodePiece]) -> list[Any]:
-        """Returns pieces as RLlib's episodes, one for each."""
+    def make_episodes(self, segments: Sequence[EpisodeSegment]) -> list[Any]:
+        """Returns segments as RLlib's episodes, one for each."""

@@ -1,4 +1,4 @@
-"""What actors are to run, as the learner's script says it."""
+"""Assigns tasks to actors from the learner's script."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from headrace.protocol.errors import ConfigError
 from headrace.protocol.messages import Assignment
 
 _MAX_BYTES = 16_384
-"""It is part of every delivery state that the broker sends, to every actor."""
+"""An assignment is part of every `delivery` that the broker sends, to every actor."""
 
 WallClock = Callable[[], float]
 
@@ -28,23 +28,24 @@ def assign(
     seed: int | None = None,
     wall_clock: WallClock = time.time,
 ) -> None:
-    """Has all actors run something else from their next episodes on, present and future ones.
+    """Assigns a task to all current and future actors, for their next episodes.
 
-    Call it between two `train()`, or in a callback such as `on_train_result`. It holds until the
-    next call, or until another Algorithm uses the broker: one that is restored assigns again.
-    Batches that were recorded before may still arrive; `env_runners/headrace/tasks` in the result
-    tells returns by task.
+    Call it between two `train()` calls, or in a callback such as `on_train_result`. An assignment
+    holds until the next call, or until another Algorithm uses the broker: a restored one must
+    assign again. Batches recorded before may still arrive; `env_runners/headrace/tasks` in the
+    result contains returns by task.
 
     Args:
-        task: a name for it in results, such as `level-3`: printable ASCII, without spaces.
-        options: what environments are reset with: `reset(options=…)`. Numbers, strings, booleans,
-            None, and lists of these.
-        seed: of the first reset under it, the same for each actor; None for random ones.
+        task: the assignment's name in results, such as `level-3`: printable ASCII, no spaces.
+        options: passed to environments as `reset(options=…)`. Numbers, strings, booleans, None,
+            and lists of these.
+        seed: seed of the first reset under the assignment, the same for each actor; None for
+            random ones.
 
     Raises:
-        ConfigError: the wire cannot carry it.
+        ConfigError: the wire cannot carry the assignment.
     """
-    # Above what an earlier Algorithm of this process may have assigned with the same logdir.
+    # Above the numbers that an earlier Algorithm of this process may have used with the logdir.
     number = int(wall_clock() * 1e6)
     assignment = make_assignment(number, task, options or {}, seed)
     runner = algorithm.env_runner
@@ -53,14 +54,14 @@ def assign(
         return
     group = algorithm.env_runner_group
     if group is None:
-        raise ConfigError("this Algorithm has no env runners that could tell the broker")
-    manager = group._worker_manager  # pyright: ignore[reportPrivateUsage] # no public way
+        raise ConfigError("this Algorithm has no env runners to send an assignment to the broker")
+    manager = group._worker_manager  # pyright: ignore[reportPrivateUsage] # no public API
     for remote in manager.actors().values():
         remote.apply.remote(_Assign(assignment))
 
 
 class _Assign:
-    """For a runner in another process, which does it when its present `sample()` has returned."""
+    """Assigns from a runner in another process, once its current `sample()` has returned."""
 
     def __init__(self, assignment: Assignment) -> None:
         self._assignment = assignment
@@ -72,7 +73,7 @@ class _Assign:
 def make_assignment(
     number: int, task: str, options: Mapping[str, Any], seed: int | None
 ) -> Assignment:
-    """Returns an assignment as the wire has it.
+    """Returns an assignment as a message of the wire.
 
     Raises:
         ConfigError: the wire cannot carry it.
@@ -91,14 +92,14 @@ def make_assignment(
         ) from error
     if size_bytes > _MAX_BYTES:
         raise ConfigError(
-            f"cannot assign {size_bytes} bytes of options; the limit is {_MAX_BYTES}: name what is "
-            "large, and let the environment load it"
+            f"cannot assign {size_bytes} bytes of options; the limit is {_MAX_BYTES}: pass large "
+            "data by name, and let the environment load it"
         )
     return assignment
 
 
 def _plain(value: Any) -> Any:
-    """Returns NumPy's numbers, of which RLlib's results are full, as Python's."""
+    """Returns NumPy numbers, which RLlib's results are full of, as Python numbers."""
     if isinstance(value, np.generic):
         return value.item()
     if isinstance(value, np.ndarray):

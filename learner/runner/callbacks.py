@@ -1,4 +1,4 @@
-"""RLlib's callbacks on what came through the broker."""
+"""Calls RLlib's callbacks for episodes that came through the broker."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ray.rllib.callbacks.utils import make_callback
 from ray.rllib.env.env_runner import EnvRunner
 from ray.rllib.utils import force_list
 
-from headrace.learner.episodes.segments import EpisodePiece
+from headrace.learner.episodes.segments import EpisodeSegment
 
 _REMEMBERED_EPISODES = 20_000
 
@@ -20,7 +20,7 @@ _REMEMBERED_EPISODES = 20_000
 class SampleCallbacks:
     """Calls `on_episode_end` and `on_sample_end`.
 
-    Those of single steps have nothing to be called for: simulators step elsewhere.
+    Callbacks for single steps are never called: simulators step elsewhere.
     """
 
     def __init__(self, config: AlgorithmConfig) -> None:
@@ -33,12 +33,12 @@ class SampleCallbacks:
         self._open: OrderedDict[str, list[Any]] = OrderedDict()
 
     def sampled(
-        self, runner: EnvRunner, pieces: Sequence[EpisodePiece], episodes: list[Any]
+        self, runner: EnvRunner, segments: Sequence[EpisodeSegment], episodes: list[Any]
     ) -> None:
-        """Calls what is configured for what one `sample()` returns: pieces, as RLlib's episodes."""
+        """Calls the configured callbacks for the episodes that one `sample()` returns."""
         if self._objects or self._on_episode_end:
-            for piece, episode in zip(pieces, episodes, strict=True):
-                self._take(runner, piece.episode_id, episode)
+            for segment, episode in zip(segments, episodes, strict=True):
+                self._take(runner, segment.episode_id, episode)
         if self._objects or self._on_sample_end:
             self._call("on_sample_end", self._on_sample_end, runner, samples=episodes)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 import time
 from collections.abc import Collection
 from typing import Any, cast
@@ -26,12 +25,12 @@ from ray.rllib.utils.metrics.metrics_logger import MetricsLogger
 
 from headrace.learner.connection.link import BrokerLink, LearnerStopping
 from headrace.learner.connection.open_link import open_link
-from headrace.learner.episodes.gc_pause import paused_collection
-from headrace.learner.episodes.segment_buffer import PieceStock
-from headrace.learner.episodes.segment_joining import join_pieces
-from headrace.learner.episodes.segments import EpisodePiece, pieces_of
+from headrace.learner.episodes.gc_pause import paused_gc
+from headrace.learner.episodes.segment_buffer import SegmentBuffer
+from headrace.learner.episodes.segment_joining import join_segments
 from headrace.learner.runner.agent_setup import AgentSetup
 from headrace.learner.runner.callbacks import SampleCallbacks
+from headrace.learner.runner.evaluation import EvaluationSampler
 from headrace.learner.runner.multi_agent_setup import MultiAgentSetup
 from headrace.learner.runner.publisher import WeightsPublisher
 from headrace.learner.runner.runner_config import runner_config_of
@@ -50,9 +49,9 @@ _ONLY_AGENT = {DEFAULT_AGENT: DEFAULT_MODULE}
 class BrokerEnvRunner(EnvRunner, Checkpointable):
     """Samples from a fleet of simulators that RLlib neither starts nor steps.
 
-    Use it with `config.env_runners(env_runner_cls=BrokerEnvRunner)`; the broker's address and more
-    go into `config.environment(env_config={"headrace": {"address": "tcp://…"}})`. Nothing connects
-    before the first `sample()`, so a runner that nobody samples is silent.
+    Use it with `config.env_runners(env_runner_cls=BrokerEnvRunner)`. Its settings, such as the
+    broker's address, go into `config.environment(env_config={"headrace": {"address": "tcp://…"}})`.
+    A runner connects at the first `sample()`, so one that is never sampled stays silent.
     """
 
     def __init__(self, *, config: AlgorithmConfig, **kwargs: Any) -> None:
@@ -66,7 +65,7 @@ class BrokerEnvRunner(EnvRunner, Checkpointable):
         self._runner_config = runner_config_of(config)
         setup_class = MultiAgentSetup if config.is_multi_agent else SingleAgentSetup
         self._setup: AgentSetup = setup_class(config, self._runner_config.policy)
-        # Names that RLlib's EnvRunnerGroup looks for, to merge the connectors' states.
+        # RLlib's EnvRunnerGroup looks for these names, to merge the connectors' states.
         self._env_to_module = self._setup.pipelines.to_module
         self._module_to_env = self._setup.pipelines.to_env
         self._weights_seq_no = 0
@@ -81,10 +80,13 @@ class BrokerEnvRunner(EnvRunner, Checkpointable):
         self._publisher = WeightsPublisher(
             self._setup, config, self._runner_config, self._sampling.flow
         )
-        self._stock: PieceStock | None = None
+        self._buffer: SegmentBuffer | None = None
         self._link: BrokerLink | None = None
-        self._evaluation_link: BrokerLink | None = None
-        self._is_interrupted = False
+        self._evaluation = EvaluationSampler(
+            lambda: open_link(
+                self._runner_config, self._log_dir, self.worker_index, purpose="evaluate"
+            )
+        )
 
     # ---------------------------------------------------------------- sampling
 
@@ -95,18 +97,19 @@ class BrokerEnvRunner(EnvRunner, Checkpointable):
         num_episodes: int | None = None,
         **_: Any,
     ) -> list[Any]:
-        """Returns what the fleet sampled as RLlib's episodes, as much as the algorithm counts on.
+        """Returns the fleet's samples as RLlib episodes, in the amount that the algorithm expects.
 
-        First confirms what the previous call returned, and publishes the newest weights. While no
-        data comes it says every 10 s what it waits for; PPO, DQN and SAC get an empty list after
-        `pull_timeout_s` and ask again, IMPALA and APPO wait on.
+        First confirms the episodes of the previous call, and publishes the newest weights. While no
+        data arrives it logs the reason every 10 s; PPO, DQN and SAC get an empty list after
+        `pull_timeout_s` and call again, IMPALA and APPO keep waiting.
 
         Args:
-            num_timesteps, num_episodes: an evaluation of at least so much; RLlib gives neither when
-                it trains. Actors run whole episodes, greedily, with these weights or newer ones.
+            num_timesteps, num_episodes: run an evaluation of at least this size; RLlib passes
+                neither when it trains. Actors run whole episodes, greedily, with these weights or
+                newer ones.
 
         Raises:
-            LearnerStopping: the run is to end.
+            LearnerStopping: the run is stopping.
             RefusedError: the broker serves another learner, or does not know this wire version.
         """
         if self.config.in_evaluation or num_episodes is not None or num_timesteps is not None:
@@ -114,31 +117,31 @@ class BrokerEnvRunner(EnvRunner, Checkpointable):
         self._pull_newest_state()
         self.metrics.log_value(WEIGHTS_SEQ_NO, self._weights_seq_no, window=1)
         link = self._connect()
-        stock = self._stock = self._stock or PieceStock(self._publisher.lookbacks)
+        buffer = self._buffer = self._buffer or SegmentBuffer(self._publisher.lookbacks)
         self.confirm()
         started_s = time.monotonic()
         self._publish_if_due(link, started_s)
         wanted = fragment_env_steps(self.config, self.worker_index)
         try:
-            taken = self._sampling.take(link, stock, wanted, self._runner_config.pull_timeout_s)
+            taken = self._sampling.take(link, buffer, wanted, self._runner_config.pull_timeout_s)
         except LearnerStopping:
             if self.worker_index > 0:
-                # RLlib answers an exception of a remote runner by waiting a minute to restart it.
+                # On an exception of a remote runner, RLlib would wait a minute to restart it.
                 exit_actor()
             raise
         self._sampled.log_wait(time.monotonic() - started_s)
-        for piece in taken:
-            self._sampled.log_piece(piece)
-        with paused_collection():
-            joined = join_pieces(taken)
+        for segment in taken:
+            self._sampled.log_segment(segment)
+        with paused_gc():
+            joined = join_segments(taken)
             episodes = self._setup.make_episodes(joined)
         self._report = link.report
-        self.num_env_steps_sampled_lifetime += sum(piece.env_steps for piece in taken)
+        self.num_env_steps_sampled_lifetime += sum(segment.env_steps for segment in taken)
         self._callbacks.sampled(self, joined, episodes)
         return episodes
 
     def _publish_if_due(self, link: BrokerLink, now_s: float) -> None:
-        """Not in `set_state`: a restore calls that with initial weights first."""
+        """Publishes here, not in `set_state`: a restore calls that with initial weights first."""
         is_early = now_s - self._published_at_s < self._sampling.publish_interval_s
         if self._weights_are_published or is_early:
             return
@@ -150,33 +153,26 @@ class BrokerEnvRunner(EnvRunner, Checkpointable):
         self._publisher.publish(link, self._weights_seq_no, self.num_env_steps_sampled_lifetime)
 
     def _evaluate(self, episodes: int | None, env_steps: int | None) -> list[Any]:
-        """Has actors run whole episodes until there are so many, or of so many env steps."""
-        link = self._connect_evaluation()
-        self._publish(link)
-        evaluated: list[EpisodePiece] = []
-        left = episodes or 1
-        while left > 0:
-            for batch in link.evaluate(left):
-                evaluated += pieces_of(batch.unpack(), batch.lease)
-            sampled = sum(piece.env_steps for piece in evaluated)
-            missing = (env_steps or 0) - sampled
-            left = math.ceil(missing * len(evaluated) / sampled)
-        self._report = link.report
-        for piece in evaluated:
-            self._sampled.log_piece(piece)
+        evaluated = self._evaluation.sample(episodes, env_steps, self._publish)
+        self._report = self._evaluation.report
+        for segment in evaluated:
+            self._sampled.log_segment(segment)
         made = self._setup.make_episodes(evaluated)
         self._callbacks.sampled(self, evaluated, made)
         return made
 
     def _pull_newest_state(self) -> None:
-        """Asks RLlib's EnvRunnerStateServer, as its own runners do; IMPALA pushes nothing else."""
+        """Asks RLlib's EnvRunnerStateServer, as its own runners do.
+
+        IMPALA pushes state only there.
+        """
         server = self._env_runner_state_server
         if server is None:
             return
         try:
             state: Any = ray.get(server.pull_if_newer.remote(self._weights_seq_no))
         except RayError as error:
-            _LOG.warning("goes on with version %d: %s", self._weights_seq_no, error)
+            _LOG.warning("keeping version %d: %s", self._weights_seq_no, error)
             return
         if state is not None:
             self.set_state(state)
@@ -187,28 +183,26 @@ class BrokerEnvRunner(EnvRunner, Checkpointable):
         return self.metrics.reduce()
 
     def confirm(self) -> None:
-        """Tells the broker that training has what `sample()` returned; the next one does so too."""
-        if self._stock is not None and self._stock.finished is not None:
-            self._connect().confirm(self._stock.finished)
+        """Confirms to the broker what `sample()` returned, as the next `sample()` would."""
+        if self._buffer is not None and self._buffer.finished is not None:
+            self._connect().confirm(self._buffer.finished)
 
     def interrupt(self) -> None:
-        """Makes `sample()` raise LearnerStopping, now and from now on; from any thread."""
-        self._is_interrupted = True
+        """Makes this `sample()` and all later ones raise LearnerStopping; from any thread."""
         self._connect().interrupt()
-        if self._evaluation_link is not None:
-            self._evaluation_link.interrupt()
+        self._evaluation.interrupt()
 
     @property
     def link(self) -> BrokerLink:
-        """The connection to the broker; opened by this if nothing was sampled yet."""
+        """The connection to the broker; opened here if nothing was sampled yet."""
         return self._connect()
 
     def stop(self) -> None:
         """Says goodbye to the broker."""
-        for link in (self._link, self._evaluation_link):
-            if link is not None:
-                link.close()
-        self._link = self._evaluation_link = None
+        self._evaluation.close()
+        if self._link is not None:
+            self._link.close()
+        self._link = None
 
     def assert_healthy(self) -> None:
         """Does nothing: a runner that was constructed is healthy, connected or not."""
@@ -221,7 +215,7 @@ class BrokerEnvRunner(EnvRunner, Checkpointable):
 
     @property
     def module(self) -> RLModule:
-        """The module, or several in one, with the newest weights; nothing here acts with it."""
+        """The module or multi-module with the newest weights; this runner does not act with it."""
         return self._setup.module
 
     def get_state(
@@ -231,7 +225,7 @@ class BrokerEnvRunner(EnvRunner, Checkpointable):
         not_components: str | Collection[str] | None = None,
         **kwargs: Any,
     ) -> dict[str, Any]:
-        """Returns the module's weights with their number, connectors' state, and sampled steps."""
+        """Returns the weights and their number, the connectors' state and the sampled steps."""
         state: dict[str, Any] = {
             NUM_ENV_STEPS_SAMPLED_LIFETIME: self.num_env_steps_sampled_lifetime
         }
@@ -248,7 +242,7 @@ class BrokerEnvRunner(EnvRunner, Checkpointable):
         return state
 
     def set_state(self, state: dict[str, Any]) -> None:
-        """Stores weights that are newer, or whose number says to force them, for `sample()`."""
+        """Stores weights that are newer, or forced by their number, for the next `sample()`."""
         for name, pipeline in self._pipelines:
             if name in state:
                 pipeline.set_state(state[name])
@@ -269,7 +263,7 @@ class BrokerEnvRunner(EnvRunner, Checkpointable):
         self._setup.set_weights(weights, self._weights_seq_no)
 
     def get_ctor_args_and_kwargs(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """Returns what RLlib constructs a restored runner with."""
+        """Returns the arguments with which RLlib constructs a restored runner."""
         return (), {"config": self.config}
 
     def get_checkpointable_components(self) -> list[tuple[str, Any]]:
@@ -289,13 +283,3 @@ class BrokerEnvRunner(EnvRunner, Checkpointable):
         if self._link is None:
             self._link = open_link(self._runner_config, self._log_dir, self.worker_index)
         return self._link
-
-    def _connect_evaluation(self) -> BrokerLink:
-        """A session of its own, since what it is leased has nothing to do with training."""
-        if self._evaluation_link is None:
-            self._evaluation_link = open_link(
-                self._runner_config, self._log_dir, self.worker_index, purpose="evaluate"
-            )
-            if self._is_interrupted:
-                self._evaluation_link.interrupt()
-        return self._evaluation_link

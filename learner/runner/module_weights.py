@@ -1,4 +1,4 @@
-"""The newest weights of a module, ready to publish, and loaded into it when somebody looks."""
+"""The newest weights of a module, ready to publish, and loaded into the module on demand."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from headrace.protocol.arrays import Array
 
 
 class ModuleWeights:
-    """Weights that RLlib set, which actors get; the module itself is seldom used.
+    """Weights that RLlib set, to be sent to actors; the module itself is seldom used.
 
-    Loading them takes torch several times as long as publishing does, and RLlib sets some that are
-    replaced before anybody looks: one iteration of DQN sets 990.
+    Loading weights takes torch several times as long as publishing them, and RLlib often replaces
+    them before they are used: one iteration of DQN sets 990.
     """
 
     def __init__(self, module: TorchRLModule) -> None:
         self.architecture = module
-        """The module with whatever weights it has, for what does not depend on them."""
+        """The module with possibly old weights, for uses that do not depend on them."""
         self._unloaded: dict[str, Array] | None = None
 
     @property
@@ -37,7 +37,7 @@ class ModuleWeights:
             self._unloaded = None
 
     def set(self, state: Mapping[str, Any]) -> None:
-        """Takes a copy: what RLlib passes may be views of parameters that are being trained."""
+        """Stores a copy: RLlib may pass views of parameters that are being trained."""
         self._unloaded = {name: _copy(value) for name, value in state.items()}
 
     def arrays(self, names: Sequence[str]) -> dict[str, Array]:

@@ -17,7 +17,7 @@ from ray.rllib.env import INPUT_ENV_SINGLE_SPACES, INPUT_ENV_SPACES
 from ray.rllib.env.multi_agent_episode import MultiAgentEpisode
 
 from headrace.learner.episodes.multi_agent_episodes import ModuleOfAgent, MultiAgentEpisodeMaker
-from headrace.learner.episodes.segments import EpisodePiece
+from headrace.learner.episodes.segments import EpisodeSegment
 from headrace.learner.episodes.single_agent_episodes import EpisodeMaker
 from headrace.learner.export.connectors import agent_module_spaces, build_pipelines
 from headrace.learner.export.exported_module import ExportedModule
@@ -35,30 +35,30 @@ _TRIED_EPISODES = 16
 
 
 class MultiAgentSetup(AgentSetup):
-    """A policy graph for each module; a config's mapping says which module acts for whom.
+    """A policy graph for each module; the config maps agents to modules.
 
-    Modules for which no agent is known are neither exported nor trained.
+    Modules without a known agent are neither exported nor trained.
     """
 
     is_multi_agent = True
 
     def __init__(self, config: AlgorithmConfig, policy: str) -> None:
-        """Raises ConfigError for what a run with several agents cannot have."""
+        """Raises ConfigError for settings that are not supported with several agents."""
         if isinstance(config, DQNConfig | SACConfig):
             raise ConfigError(
                 "DQN and SAC replay the steps of one agent; with several agents use PPO, APPO or "
-                "IMPALA, or a run for each of them"
+                "IMPALA, or one run per agent"
             )
         if policy != "graph":
             raise ConfigError(
-                'several agents act with policy graphs; leave out policy = "rllib", and put what '
-                "cannot be exported into the simulator or the RLModule"
+                'several agents need policy graphs; leave out policy = "rllib", and do what '
+                "cannot be exported in the simulator or in the RLModule"
             )
         observation, action = simulator_spaces(config)
         if not isinstance(observation, gym.spaces.Dict) or not isinstance(action, gym.spaces.Dict):
             raise ConfigError(
                 "a run with several agents needs a space for each: observation_space and "
-                "action_space have to be gymnasium.spaces.Dict, by agent id"
+                "action_space must be gymnasium.spaces.Dict, by agent id"
             )
         self._config = config
         module_of = cast("ModuleOfAgent", config.policy_mapping_fn)
@@ -104,8 +104,8 @@ class MultiAgentSetup(AgentSetup):
     def statistics(self, number: int) -> Mapping[str, Mapping[str, Array]]:
         return {}
 
-    def make_episodes(self, pieces: Sequence[EpisodePiece]) -> list[MultiAgentEpisode]:
-        return [self._episodes.make(piece, piece.lease.version.number) for piece in pieces]
+    def make_episodes(self, segments: Sequence[EpisodeSegment]) -> list[MultiAgentEpisode]:
+        return [self._episodes.make(segment, segment.lease.version.number) for segment in segments]
 
 
 def _map_agents(module_of: ModuleOfAgent, agents: gym.spaces.Dict) -> dict[str, str]:
@@ -116,8 +116,8 @@ def _map_agents(module_of: ModuleOfAgent, agents: gym.spaces.Dict) -> dict[str, 
         modules = {module_of(agent, episode) for episode in episodes}
         if len(modules) > 1:
             raise ConfigError(
-                f"policy_mapping_fn maps agent {agent!r} to {', '.join(sorted(modules))}, one "
-                "episode so and another so; actors are told once which module acts for whom"
+                f"policy_mapping_fn maps agent {agent!r} to {', '.join(sorted(modules))}, "
+                "depending on the episode; actors get one fixed mapping for all episodes"
             )
         by_agent[agent] = modules.pop()
     return by_agent

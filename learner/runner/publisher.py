@@ -1,4 +1,4 @@
-"""From the module's parameters to weights that are ready to be published."""
+"""Turns the modules' parameters into weights ready to be published."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ray.rllib.core.rl_module.torch import TorchRLModule
 
 from headrace.learner.config import RunnerConfig
 from headrace.learner.connection.link import BrokerLink
-from headrace.learner.connection.session import OfferedWeights
+from headrace.learner.connection.weights_offer import OfferedWeights
 from headrace.learner.export.action_heads import is_value_based
 from headrace.learner.export.exported_module import ExportedModule
 from headrace.learner.runner.agent_setup import AgentSetup
@@ -51,7 +51,7 @@ class WeightsPublisher:
         """The policy graphs by module id, exported at the first call.
 
         Raises:
-            ConfigError: the module cannot be exported; the sentence says why.
+            ConfigError: the module cannot be exported; the message says why.
         """
         if not self._exported:
             self._exported = self._export()
@@ -59,7 +59,7 @@ class WeightsPublisher:
 
     @property
     def lookbacks(self) -> dict[str, int]:
-        """How much context chunks bring, by module id."""
+        """The number of context steps before a chunk, by module id."""
         return {name: module.manifest.lookback for name, module in self.exported.items()}
 
     def publish(self, link: BrokerLink, number: int, env_steps: int) -> None:
@@ -69,7 +69,7 @@ class WeightsPublisher:
             env_steps: sampled so far; schedules such as epsilon's depend on it.
 
         Raises:
-            ConfigError: a module cannot be exported; the sentence says why.
+            ConfigError: a module cannot be exported; the message says why.
         """
         statistics = self._setup.statistics(number)
         frame = encode_payload(
@@ -100,7 +100,7 @@ class WeightsPublisher:
         chosen = self._own.compression
         if chosen is None:
             columns = [c for module in exported.values() for c in module.manifest.columns]
-            chosen = "lz4" if any(map(_is_picture, columns)) else "none"
+            chosen = "lz4" if any(map(_is_image, columns)) else "none"
         return msgspec.UNSET if chosen == "none" else chosen
 
     def _export(self) -> dict[str, ExportedModule]:
@@ -135,7 +135,7 @@ def _tensors(
     env_steps: int,
     statistics: Mapping[str, Array],
 ) -> dict[str, Array]:
-    """Returns all that a module's graph takes in with a version."""
+    """Returns all inputs of a module's graph that come with a version."""
     beside = {
         **exported.initial_state,
         **statistics,
@@ -150,7 +150,7 @@ def _tensors(
 
 
 def _schedules(module: TorchRLModule, env_steps: int) -> dict[str, Array]:
-    """Returns the present value of what a module changes with the number of env steps."""
+    """Returns the current values of a module's schedules over env steps."""
     if not is_value_based(module):
         return {}
     schedule = cast("Any", module).epsilon_schedule
@@ -158,8 +158,8 @@ def _schedules(module: TorchRLModule, env_steps: int) -> dict[str, Array]:
     return {EPSILON: np.array([schedule.get_current_value()], np.float32)}
 
 
-def _is_picture(column: ColumnSpec) -> bool:
-    """Bytes compress well where there are many alike; LZ4 gains nothing on floats."""
+def _is_image(column: ColumnSpec) -> bool:
+    """Returns whether LZ4 pays off: images have many equal bytes; floats gain nothing."""
     return column.dtype == "uint8" and math.prod(column.shape) >= _LEAST_PIXELS
 
 
@@ -169,7 +169,7 @@ def weights_digest(frame: bytes) -> str:
 
 
 def _plain(env_config: Mapping[str, Any]) -> dict[str, str | int | float | bool | None]:
-    """Keeps what a manifest can carry: the rest is for the learner's own machine."""
+    """Returns the values that a manifest can carry; the others stay on the learner's machine."""
     return {
         key: value
         for key, value in env_config.items()

@@ -13,7 +13,7 @@ def runner_config_of(config: AlgorithmConfig) -> RunnerConfig:
     """Returns headrace's part of `env_config`.
 
     Raises:
-        ConfigError: a key or a value is wrong.
+        ConfigError: a key or a value is invalid.
     """
     try:
         return msgspec.convert(config.env_config.get(CONFIG_KEY, {}), RunnerConfig)

@@ -1,4 +1,4 @@
-"""What `sample()` tells RLlib of episodes and steps, and of how they came."""
+"""The metrics of `sample()` for RLlib: episodes, steps, and how they were sampled."""
 
 from __future__ import annotations
 
@@ -30,23 +30,23 @@ from ray.rllib.utils.metrics import (
 )
 from ray.rllib.utils.metrics.metrics_logger import MetricsLogger
 
-from headrace.learner.episodes.segments import EpisodePiece
+from headrace.learner.episodes.segments import EpisodeSegment
 from headrace.protocol.ended_episodes import AgentTotals
 from headrace.protocol.messages import FleetReport, Ledger
 from headrace.protocol.trajectory import DEFAULT_AGENT
 
 PREFIX = "headrace"
 _MAX_TASKS = 100
-"""Of which returns are told: actors name them, and RLlib's logger forgets nothing."""
+"""Limits the tasks with reported returns: actors name them, and RLlib's logger keeps all."""
 
-# RLlib's runners for one agent and for several have different names for the same.
+# RLlib's single-agent and multi-agent runners name the same metrics differently.
 _AGENT_RETURN = {False: "agent_episode_return_mean", True: EPISODE_AGENT_RETURN_MEAN}
 _MODULE_RETURN = {False: "module_episode_return_mean", True: EPISODE_MODULE_RETURN_MEAN}
 
 
 @dataclass(frozen=True)
 class _Ended:
-    """What became of one episode."""
+    """The totals of one episode that has ended."""
 
     length: int
     seconds: float
@@ -56,17 +56,17 @@ class _Ended:
 
     @property
     def episode_return(self) -> float:
-        """Of all agents together."""
+        """The return of all agents together."""
         return sum(agent.episode_return for agent in self.agents)
 
     @classmethod
-    def with_(cls, piece: EpisodePiece) -> _Ended | None:
-        ended, lease = piece.ended, piece.lease
+    def with_(cls, segment: EpisodeSegment) -> _Ended | None:
+        ended, lease = segment.ended, segment.lease
         task = lease.task if lease.purpose == "train" else None
         if ended is not None:
             length, seconds = ended.env_steps, ended.episode_s
             return cls(length, seconds, ended.agents, is_multi_agent=True, task=task)
-        chunk = piece.chunks[0]
+        chunk = segment.chunks[0]
         if not chunk.is_done or chunk.agent_id != DEFAULT_AGENT:
             return None
         length = chunk.episode_length
@@ -75,15 +75,15 @@ class _Ended:
 
 
 class SampleMetrics:
-    """Collects what every `sample()` brings; `flush` logs it when RLlib asks for metrics.
+    """Collects metrics in every `sample()`; `flush` logs them when RLlib asks for metrics.
 
-    RLlib's logger takes longer for an episode's numbers than it takes to make the episode.
+    RLlib's logger takes longer to log an episode than it takes to make the episode.
     """
 
     def __init__(
         self, logger: MetricsLogger, config: AlgorithmConfig, modules_by_agent: Mapping[str, str]
     ) -> None:
-        """Takes the agents that are known before any of them has acted."""
+        """Takes the agents that are known before any has acted, with their modules."""
         self._logger = logger
         runners = config.num_env_runners or 1
         self._window = max(1, math.ceil((config.metrics_num_episodes_for_smoothing or 1) / runners))
@@ -91,33 +91,33 @@ class SampleMetrics:
         self._agent_steps = Counter(dict.fromkeys(modules_by_agent, 0))
         self._module_steps = Counter(dict.fromkeys(modules_by_agent.values(), 0))
         self._episodes = 0
-        # RLlib's window holds no more of them.
+        # RLlib's window holds no more episodes.
         self._ended: deque[_Ended] = deque(maxlen=self._window)
         self._returns_by_task: dict[str, list[float]] = {}
         self._wait_s = 0.0
         self._steps_by_lag: Counter[int] = Counter()
 
     def log_wait(self, wait_s: float) -> None:
-        """Notes how long `sample()` waited for data."""
+        """Adds the time that `sample()` waited for data."""
         self._wait_s += wait_s
 
-    def log_piece(self, piece: EpisodePiece) -> None:
-        """Notes a piece; one that ends its episode tells return and length of the whole."""
-        env_steps = piece.env_steps
+    def log_segment(self, segment: EpisodeSegment) -> None:
+        """Adds a segment; one that ends its episode has the return and length of the whole."""
+        env_steps = segment.env_steps
         self._env_steps += env_steps
-        for chunk in piece.chunks:
+        for chunk in segment.chunks:
             self._agent_steps[chunk.agent_id] += chunk.length
             self._module_steps[chunk.module_id] += chunk.length
-        if piece.lease.policy_lag is not None:
-            self._steps_by_lag[piece.lease.policy_lag] += env_steps
-        ended = _Ended.with_(piece)
+        if segment.lease.policy_lag is not None:
+            self._steps_by_lag[segment.lease.policy_lag] += env_steps
+        ended = _Ended.with_(segment)
         if ended is not None:
             self._episodes += 1
             self._ended.append(ended)
             self._note_task(ended)
 
     def flush(self, report: FleetReport | None) -> None:
-        """Logs what came since the last call."""
+        """Logs what was collected since the last call."""
         self._log_episodes()
         self._log_counts(self._env_steps)
         self._log_headrace(report)

@@ -1,4 +1,4 @@
-"""What each kind of RLlib algorithm needs of its data: flow control, amounts, and patience."""
+"""How each kind of RLlib algorithm takes its data: flow control, amounts and timeouts."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from ray.rllib.algorithms.sac import SACConfig
 
 from headrace.learner.config import RunnerConfig
 from headrace.learner.connection.link import BrokerLink
-from headrace.learner.episodes.segment_buffer import PieceStock
-from headrace.learner.episodes.segments import EpisodePiece
+from headrace.learner.episodes.segment_buffer import SegmentBuffer
+from headrace.learner.episodes.segments import EpisodeSegment
 from headrace.protocol.errors import ConfigError
 from headrace.protocol.flow_control import AsynchronousFlow, Flow, OffPolicyFlow, OnPolicyFlow
 
@@ -25,10 +25,10 @@ Clock = Callable[[], float]
 
 
 class Sampling(abc.ABC):
-    """How one kind of algorithm is served.
+    """How one kind of algorithm takes its data.
 
     Attributes:
-        flow: what the manifest asks of the broker.
+        flow: the flow control that the manifest asks of the broker.
         publish_interval_s: shortest time between two published versions.
     """
 
@@ -37,12 +37,12 @@ class Sampling(abc.ABC):
 
     @abc.abstractmethod
     def take(
-        self, link: BrokerLink, stock: PieceStock, env_steps: int, timeout_s: float
-    ) -> list[EpisodePiece]:
-        """Returns what one `sample()` hands to RLlib.
+        self, link: BrokerLink, buffer: SegmentBuffer, env_steps: int, timeout_s: float
+    ) -> list[EpisodeSegment]:
+        """Returns the segments of one `sample()`.
 
         Raises:
-            LearnerStopping: the run is to end.
+            LearnerStopping: the run is stopping.
             RefusedError: the broker will not serve this learner.
         """
 
@@ -50,27 +50,27 @@ class Sampling(abc.ABC):
 class WholeBatches(Sampling):
     """For algorithms that collect and train in turn (PPO).
 
-    Everything that was leased is handed over, so that nothing is kept for a later update and gets
-    older than the flow allows.
+    All leased data is returned at once, so that none is kept for a later update and becomes older
+    than the flow allows.
     """
 
     def __init__(self, flow: OnPolicyFlow) -> None:
         self.flow = flow
 
     def take(
-        self, link: BrokerLink, stock: PieceStock, env_steps: int, timeout_s: float
-    ) -> list[EpisodePiece]:
-        """Returns at least `env_steps`, or what came within `timeout_s`."""
+        self, link: BrokerLink, buffer: SegmentBuffer, env_steps: int, timeout_s: float
+    ) -> list[EpisodeSegment]:
+        """Returns at least `env_steps`, or what arrived within `timeout_s`."""
         for batch in link.take(env_steps, timeout_s):
-            stock.add(batch)
-        return stock.take(stock.env_steps)
+            buffer.add(batch)
+        return buffer.take(buffer.env_steps)
 
 
 class ExactFragments(Sampling):
-    """For algorithms that count on the exact amount, which is prefetched while they train.
+    """For algorithms that depend on the exact amount, which is prefetched while they train.
 
-    IMPALA and APPO form train batches by counting results of `sample()`, whatever is in them; DQN's
-    and SAC's ratio of updates to samples depends on it too. Pieces are cut and joined.
+    IMPALA and APPO form train batches by counting results of `sample()`, whatever their size; DQN's
+    and SAC's ratio of updates to samples also depends on it. Segments are cut to fit.
     """
 
     def __init__(
@@ -85,34 +85,34 @@ class ExactFragments(Sampling):
         self._clock = clock
 
     def take(
-        self, link: BrokerLink, stock: PieceStock, env_steps: int, timeout_s: float
-    ) -> list[EpisodePiece]:
-        """Returns exactly `env_steps`, or nothing if they do not come within `timeout_s`."""
+        self, link: BrokerLink, buffer: SegmentBuffer, env_steps: int, timeout_s: float
+    ) -> list[EpisodeSegment]:
+        """Returns exactly `env_steps`, or nothing if they do not arrive within `timeout_s`."""
         deadline_s = self._clock() + timeout_s
-        while stock.env_steps < env_steps:
-            batches = link.take(env_steps - stock.env_steps, deadline_s - self._clock())
+        while buffer.env_steps < env_steps:
+            batches = link.take(env_steps - buffer.env_steps, deadline_s - self._clock())
             if not batches:
                 return []
             for batch in batches:
-                stock.add(batch)
-        taken = stock.take(env_steps)
-        if stock.env_steps < env_steps:
-            link.request(env_steps - stock.env_steps)
+                buffer.add(batch)
+        taken = buffer.take(env_steps)
+        if buffer.env_steps < env_steps:
+            link.request(env_steps - buffer.env_steps)
         return taken
 
 
 class Uninterrupted(ExactFragments):
-    """For algorithms that fail on an empty result of `sample()`: waits for as long as it takes."""
+    """For algorithms that fail on an empty result of `sample()`: waits without limit."""
 
     def take(
-        self, link: BrokerLink, stock: PieceStock, env_steps: int, timeout_s: float
-    ) -> list[EpisodePiece]:
-        """Returns exactly `env_steps`; the link says every 10 s what it waits for."""
-        return super().take(link, stock, env_steps, float("inf"))
+        self, link: BrokerLink, buffer: SegmentBuffer, env_steps: int, timeout_s: float
+    ) -> list[EpisodeSegment]:
+        """Returns exactly `env_steps`; the link logs the reason for waiting every 10 s."""
+        return super().take(link, buffer, env_steps, float("inf"))
 
 
 def sampling_of(config: AlgorithmConfig, own: RunnerConfig = RunnerConfig()) -> Sampling:
-    """Returns how an algorithm is served.
+    """Returns how an algorithm takes its data.
 
     Raises:
         ConfigError: the algorithm is not supported.
@@ -120,13 +120,13 @@ def sampling_of(config: AlgorithmConfig, own: RunnerConfig = RunnerConfig()) -> 
     runners, lag = max(1, config.num_env_runners or 0), own.max_policy_lag
     match config:
         case PPOConfig():
-            # What is produced while the learner trains is a version old when it is used.
+            # Data produced while the learner trains is one version old when it is used.
             lag = 1 if lag is None else lag
             flow = OnPolicyFlow(
                 config.total_train_batch_size, overlap=min(1.0, lag), max_policy_lag=lag
             )
             return WholeBatches(flow)
-        case IMPALAConfig():  # APPO's is one too
+        case IMPALAConfig():  # APPO's config is a subclass
             version = config.total_train_batch_size * int(config.broadcast_interval or 1)
             lag = 16 if lag is None else lag
             return Uninterrupted(

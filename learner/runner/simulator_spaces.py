@@ -1,4 +1,4 @@
-"""What a run's simulators observe and do: as configured, or as the configured environment says."""
+"""The spaces of a run's simulators: as configured, or those of the configured environment."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any, cast
 
 import gymnasium as gym
 from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
-from ray.tune.registry import (  # RLlib's own runners read it, and there is no public way
+from ray.tune.registry import (  # RLlib's own runners read it; there is no public API
     ENV_CREATOR,
     _global_registry,  # pyright: ignore[reportPrivateUsage]
 )
@@ -25,7 +25,7 @@ def simulator_spaces(config: AlgorithmConfig) -> tuple[gym.Space[Any], gym.Space
         return config.observation_space, config.action_space
     if config.env is None:
         raise ConfigError(
-            "tell the learner what its simulators observe and do: "
+            "the learner needs the spaces of its simulators: set "
             ".environment(observation_space=…, action_space=…), or a Gymnasium id"
         )
     env = _make(config)
@@ -41,14 +41,14 @@ def agent_spaces(env: Any) -> tuple[gym.spaces.Dict, gym.spaces.Dict]:
     """Returns the spaces of an RLlib MultiAgentEnv, or of a PettingZoo environment, by agent id.
 
     Raises:
-        ConfigError: the environment does not know its agents beforehand.
+        ConfigError: the environment does not list its agents in advance.
     """
     env = getattr(env, "unwrapped", env)
     agents = getattr(env, "possible_agents", None)
     if not agents:
         raise ConfigError(
-            f"{type(env).__name__} does not say who its possible_agents are; give the spaces by "
-            "agent id: .environment(observation_space=Dict(…), action_space=Dict(…))"
+            f"{type(env).__name__} does not list its possible_agents; give the spaces by agent "
+            "id: .environment(observation_space=Dict(…), action_space=Dict(…))"
         )
     if hasattr(env, "get_observation_space"):
         observation, action = env.get_observation_space, env.get_action_space
@@ -61,12 +61,12 @@ def agent_spaces(env: Any) -> tuple[gym.spaces.Dict, gym.spaces.Dict]:
 
 
 def environment_kwargs(config: AlgorithmConfig) -> dict[str, Any]:
-    """Returns what of `env_config` is for the environment."""
+    """Returns the part of `env_config` meant for the environment."""
     return {key: value for key, value in config.env_config.items() if key != CONFIG_KEY}
 
 
 def without_learners_part(config: AlgorithmConfig) -> AlgorithmConfig:
-    """Returns a copy for those who only act, with spaces and without what is for the learner.
+    """Returns a copy of a config for actors, with spaces and without the learner's settings.
 
     Raises:
         ConfigError: neither spaces nor an environment are configured.

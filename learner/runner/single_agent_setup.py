@@ -12,12 +12,12 @@ from ray.rllib.core.rl_module.torch import TorchRLModule
 from ray.rllib.env.single_agent_episode import SingleAgentEpisode
 
 from headrace.learner.config import PolicyKind
-from headrace.learner.episodes.episode_ids import EpisodeNames
-from headrace.learner.episodes.segments import EpisodePiece
+from headrace.learner.episodes.episode_ids import ContiguousEpisodeIds
+from headrace.learner.episodes.segments import EpisodeSegment
 from headrace.learner.episodes.single_agent_episodes import EpisodeMaker
 from headrace.learner.export.connectors import build_pipelines
 from headrace.learner.export.exported_module import ExportedModule
-from headrace.learner.export.module_exporters import GraphActing, RLlibActing
+from headrace.learner.export.module_exporters import GraphExporter, RLlibExporter
 from headrace.learner.export.observation_filter import ObservationFilter
 from headrace.learner.runner.agent_setup import AgentSetup
 from headrace.learner.runner.module_weights import ModuleWeights
@@ -25,11 +25,11 @@ from headrace.learner.runner.simulator_spaces import simulator_spaces
 from headrace.protocol.arrays import Array
 from headrace.protocol.manifest import DEFAULT_MODULE
 
-_ACTING = {"graph": GraphActing, "rllib": RLlibActing}
+_ACTING = {"graph": GraphExporter, "rllib": RLlibExporter}
 
 
 class SingleAgentSetup(AgentSetup):
-    """RLlib's default module, and what its connectors do to observations."""
+    """RLlib's default module, and the observation filter among its connectors."""
 
     is_multi_agent = False
     modules_by_agent: Mapping[str, str] = {}
@@ -41,7 +41,7 @@ class SingleAgentSetup(AgentSetup):
         own = self._acting.spaces
         self.spaces = own.by_rllib_key
         self._episodes = EpisodeMaker(own.episode_observation, action)
-        self._names = EpisodeNames()
+        self._names = ContiguousEpisodeIds()
         self._filter = (
             ObservationFilter(self.pipelines.to_module, own.filter) if own.filter else None
         )
@@ -64,11 +64,11 @@ class SingleAgentSetup(AgentSetup):
     def statistics(self, number: int) -> Mapping[str, Mapping[str, Array]]:
         return {DEFAULT_MODULE: self._filter.tensors(number) if self._filter is not None else {}}
 
-    def make_episodes(self, pieces: Sequence[EpisodePiece]) -> list[SingleAgentEpisode]:
-        return [self._make(piece) for piece in pieces]
+    def make_episodes(self, segments: Sequence[EpisodeSegment]) -> list[SingleAgentEpisode]:
+        return [self._make(segment) for segment in segments]
 
-    def _make(self, piece: EpisodePiece) -> SingleAgentEpisode:
-        chunk, number = piece.chunks[0], piece.lease.version.number
+    def _make(self, segment: EpisodeSegment) -> SingleAgentEpisode:
+        chunk, number = segment.chunks[0], segment.lease.version.number
         if self._filter is not None:
             chunk = dataclasses.replace(chunk, columns=self._filter.take(chunk, number))
         return self._episodes.make(chunk, number, self._names.name(chunk))

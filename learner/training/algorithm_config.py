@@ -1,4 +1,4 @@
-"""From the sections of a run file to an RLlib AlgorithmConfig."""
+"""Builds an RLlib AlgorithmConfig from the sections of a run file."""
 
 from __future__ import annotations
 
@@ -25,21 +25,21 @@ from headrace.protocol.manifest import DEFAULT_MODULE
 from headrace.protocol.spelling import nearest
 
 _ITERATION_S = 1
-"""How long RLlib's asynchronous algorithms train before they tell how it goes, at least."""
+"""The shortest time for which RLlib's asynchronous algorithms train before they report."""
 _ELSEWHERE = {"observation_filter": "write it under [learner]"}
-"""Keys of RLlib's that its new API stack takes and ignores."""
+"""Keys that RLlib's new API stack accepts and ignores."""
 
 
 def build_config(run: LearnerRun, *, newest_epoch: int = 0) -> AlgorithmConfig:
     """Returns the config of a run's algorithm, with BrokerEnvRunner as its runner.
 
     Raises:
-        ConfigError: RLlib does not know the algorithm, or a key; the sentence names the nearest.
+        ConfigError: RLlib does not know the algorithm or a key; the message names the nearest one.
     """
     section = run.learner
     config = _config_class(section.algorithm)()
     _set_environment(config, run, newest_epoch)
-    # RLlib's own default may be several, which a fleet of actors makes unnecessary.
+    # RLlib's default may be several, which a fleet of actors makes unnecessary.
     config.env_runners(env_runner_cls=BrokerEnvRunner, num_env_runners=0)
     _apply(config.env_runners, section.env_runners, "env_runners")
     connectors = EnvToModule(section, config.is_multi_agent)
@@ -64,12 +64,12 @@ def build_config(run: LearnerRun, *, newest_epoch: int = 0) -> AlgorithmConfig:
 def _callbacks_class(source: str) -> type[RLlibCallback]:
     found: object = load_function(source, "[learner] callbacks")
     if not (isinstance(found, type) and issubclass(found, RLlibCallback)):
-        raise ConfigError(f"[learner] callbacks {source!r} is no subclass of RLlib's RLlibCallback")
+        raise ConfigError(f"[learner] callbacks {source!r} is not a subclass of RLlibCallback")
     return found
 
 
 def _config_class(algorithm: str) -> Callable[[], AlgorithmConfig]:
-    # Imported by name: RLlib's own registry loads every algorithm, with what each depends on.
+    # Imported by name: RLlib's own registry loads every algorithm with all its dependencies.
     try:
         module = importlib.import_module(f"ray.rllib.algorithms.{algorithm.lower()}")
         return cast("Callable[[], AlgorithmConfig]", getattr(module, f"{algorithm}Config"))
@@ -112,7 +112,7 @@ def _set_environment(config: AlgorithmConfig, run: LearnerRun, newest_epoch: int
 
 
 def _set_agents(config: AlgorithmConfig, run: LearnerRun, env_config: dict[str, Any]) -> None:
-    """Asks the environment who its agents are; actors make their own."""
+    """Takes the agents and their spaces from the environment; actors make their own."""
     environment = run.environment
     if environment.id is not None:
         raise ConfigError("[environment] names both an id and multi_agent; leave one of them out")
@@ -141,7 +141,7 @@ def _apply(method: Callable[..., Any], settings: Mapping[str, Any], section: str
 
 
 def _keywords(method: Callable[..., Any]) -> set[str]:
-    """Returns the keywords that a config method takes, those of the classes above it included."""
+    """Returns the keywords that a config method takes, including those of its base classes."""
     owner = cast("Any", method).__self__
     names: set[str] = set()
     for base in type(owner).__mro__:

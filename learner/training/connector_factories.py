@@ -1,4 +1,4 @@
-"""RLlib's connectors for what a run file says of observations."""
+"""Makes RLlib's connectors for the observation settings of a run file."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from headrace.learner.training.run_sections import LearnerSection
 
 @dataclass(frozen=True)
 class EnvToModule:
-    """Makes them as `AlgorithmConfig.env_runners(env_to_module_connector=…)` wants it."""
+    """Factory for `AlgorithmConfig.env_runners(env_to_module_connector=…)`."""
 
     section: LearnerSection
     is_multi_agent: bool
@@ -23,7 +23,7 @@ class EnvToModule:
     def __call__(
         self, _env: Any = None, _spaces: Any = None, _device: Any = None
     ) -> list[ConnectorV2]:
-        """Returns them in the order in which the policy graph knows them."""
+        """Returns the connectors in the order that the policy graph supports."""
         section = self.section
         made: list[ConnectorV2] = []
         if section.flatten_observations:
@@ -37,10 +37,10 @@ class EnvToModule:
 
 @dataclass(frozen=True)
 class LearnerStacking:
-    """Makes what `AlgorithmConfig.learners(learner_connector=…)` wants, to stack frames again."""
+    """Factory for `AlgorithmConfig.learners(learner_connector=…)`, which stacks frames again."""
 
     frames: int
 
     def __call__(self, _observation_space: Any = None, _action_space: Any = None) -> ConnectorV2:
-        """Returns it."""
+        """Returns the connector."""
         return FrameStackingLearner(num_frames=self.frames)

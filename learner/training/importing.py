@@ -1,4 +1,4 @@
-"""Functions that run files and options name as `module:function`. Importable without Ray."""
+"""Loads functions given as `module:function` in run files and options. Importable without Ray."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def load_function(source: str, where: str) -> Callable[..., Any]:
     """Returns the function `module:function`.
 
     Args:
-        where: what names it, for the error.
+        where: the setting that names it, for the error message.
 
     Raises:
         ConfigError: there is no such function.

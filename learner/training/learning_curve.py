@@ -1,4 +1,4 @@
-"""The learning curve as a picture."""
+"""Draws the learning curve."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which module acts for which agent, as a run file says it."""
+"""Maps agents to modules by the patterns of a run file."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from headrace.protocol.errors import ConfigError
 
 @dataclass(frozen=True)
 class ModuleMapping:
-    """RLlib's `policy_mapping_fn`: the first module one of whose patterns fits the agent's id."""
+    """RLlib's `policy_mapping_fn`: the first module with a pattern that matches the agent's id."""
 
     patterns: Mapping[str, tuple[str, ...]]
 

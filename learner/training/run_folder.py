@@ -1,4 +1,4 @@
-"""The folder of a run: config, checkpoints, metrics, TensorBoard events, picture, summary."""
+"""The folder of a run: config, checkpoints, metrics, TensorBoard events, curve, summary."""
 
 from __future__ import annotations
 
@@ -40,10 +40,10 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     """`summary.json`.
 
     Attributes:
-        episode_return_mean: of the last iteration.
-        wall_s: from the learner's start to its end, those of earlier processes included.
+        episode_return_mean: that of the last iteration.
+        wall_s: seconds from the learner's start to its end, including earlier processes.
         policy_lag_mean, policy_lag_p99: over the env steps that the last process trained on.
-        waiting_share: share of its time, from the first data on, in which `sample()` waited.
+        waiting_share: share of its time since the first data in which `sample()` waited.
         batches: the fleet's ledger at the end.
         stopped_by: the criterion that ended the run, or "request".
     """
@@ -60,7 +60,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CheckpointState(msgspec.Struct, frozen=True):
-    """What headrace keeps beside RLlib's checkpoint."""
+    """headrace's state beside RLlib's checkpoint."""
 
     iteration: int
     env_steps: int
@@ -69,10 +69,11 @@ class CheckpointState(msgspec.Struct, frozen=True):
 
 
 class RunFolder:
-    """Writes a run's files; every file that replaces another one does so at once or not at all.
+    """Writes a run's files; files are replaced atomically.
 
-    The process that opened a folder last owns it. One that was taken for dead and comes back gets a
-    RefusedError from whatever would write, instead of mixing its checkpoints with its successor's.
+    The process that opened a folder last owns it. A process that was presumed dead and comes back
+    gets a RefusedError from every method that writes, instead of mixing its checkpoints with its
+    successor's.
     """
 
     def __init__(self, path: Path, *, resume: bool) -> None:
@@ -80,7 +81,7 @@ class RunFolder:
         self._metrics = path / "metrics.jsonl"
         if self._metrics.exists() and not resume:
             raise ConfigError(
-                f"{path} holds a run already; go on with it (--resume), remove it, or choose "
+                f"{path} already contains a run; resume it (--resume), remove it, or choose "
                 "another [run] name"
             )
         path.mkdir(parents=True, exist_ok=True)
@@ -91,7 +92,7 @@ class RunFolder:
         self._tensorboard = SummaryWriter(str(path / "tensorboard"), flush_secs=5)
 
     def write_config(self, config: Mapping[str, Any]) -> None:
-        """Writes the config as it is used, as JSON."""
+        """Writes the effective config as JSON."""
         self._require_ownership()
         encoded = msgspec.json.format(msgspec.json.encode(config), indent=2)
         _replace(self.path / "config.json", encoded)
@@ -106,7 +107,7 @@ class RunFolder:
                 self._tensorboard.add_scalar(f"headrace/{name}", value, metrics.env_steps)
 
     def read_metrics(self) -> list[IterationMetrics]:
-        """Returns all iterations so far, those before a resume included."""
+        """Returns all iterations so far, including those before a resume."""
         if not self._metrics.exists():
             return []
         return msgspec.json.Decoder(IterationMetrics).decode_lines(self._metrics.read_bytes())
@@ -118,7 +119,7 @@ class RunFolder:
         _replace(self.path / "summary.json", encoded)
 
     def new_checkpoint(self, state: CheckpointState) -> tuple[Path, Path]:
-        """Returns a temporary folder to save to, and what `keep_checkpoint` renames it to."""
+        """Returns a temporary folder to save to, and its final path for `keep_checkpoint`."""
         final = self.path / "checkpoints" / f"{state.iteration:06d}"
         temporary = final.with_name(f".{final.name}.part")
         shutil.rmtree(temporary, ignore_errors=True)
@@ -127,7 +128,7 @@ class RunFolder:
         return temporary, final
 
     def keep_checkpoint(self, temporary: Path, final: Path) -> None:
-        """Makes a finished checkpoint the newest one, and removes the oldest."""
+        """Renames a finished checkpoint to its final path, and removes the oldest ones."""
         self._require_ownership()
         shutil.rmtree(final, ignore_errors=True)
         os.replace(temporary, final)
@@ -153,7 +154,7 @@ class RunFolder:
             )
 
     def _cut_metrics(self) -> None:
-        """Forgets iterations after the newest checkpoint: they are trained again."""
+        """Removes iterations after the newest checkpoint: they are trained again."""
         newest = self.newest_checkpoint()
         last = newest[1].iteration if newest is not None else 0
         if self._metrics.exists():

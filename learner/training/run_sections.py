@@ -11,7 +11,7 @@ from headrace.protocol.identity import Name
 
 
 class StopSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """When a run ends: at the first criterion that is met.
+    """When a run ends: at the first criterion met.
 
     Attributes:
         episode_return_mean: mean return of RLlib's window of episodes.
@@ -25,11 +25,13 @@ class StopSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class RunSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`[run]`.
+    """`[run]`: its name, and when it ends.
 
     Attributes:
         name: also the folder's name under `runs/`.
-        checkpoint_every_s: seconds between checkpoints; there is one at the end in any case.
+        stop: when the run ends; below.
+        seed: of RLlib, and with `headrace up` of the environments.
+        checkpoint_every_s: seconds between checkpoints; one more is always written at the end.
     """
 
     name: Annotated[str, msgspec.Meta(max_length=128, pattern="^[A-Za-z0-9][A-Za-z0-9._-]*$")]
@@ -72,11 +74,11 @@ class EnvironmentSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True
     """`[environment]`: a Gymnasium id, or the spaces of a simulator that has none.
 
     Attributes:
-        id: what actors make, and what the learner asks for its spaces.
-        multi_agent: in its stead, for several agents: `module:function`, which returns a PettingZoo
-            environment or an RLlib MultiAgentEnv.
-        config: keyword arguments for it.
-        observation_space, action_space: for a simulator that plugs in by itself, such as
+        id: the environment that actors make, and whose spaces the learner reads.
+        multi_agent: used instead of `id` for several agents: `module:function`, which returns a
+            PettingZoo environment or an RLlib MultiAgentEnv.
+        config: keyword arguments for the environment.
+        observation_space, action_space: for a simulator that connects on its own, such as
             `{ type = "box", shape = [4] }` and `{ type = "discrete", n = 2 }`.
     """
 
@@ -88,22 +90,26 @@ class EnvironmentSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True
 
 
 class LearnerSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`[learner]`: an RLlib algorithm, and what its config's methods of these names take.
+    """`[learner]`: an RLlib algorithm, and arguments of its config's methods of these names.
 
     Attributes:
         algorithm: name of an RLlib algorithm, such as PPO.
-        training, env_runners, learners, evaluation, reporting, fault_tolerance: keyword arguments
-            of `AlgorithmConfig.training()` and so on. Without `num_env_runners` the learner samples
-            in its own process.
-        modules: with several agents, which module acts for whom: ids or patterns such as `red_*` by
-            module id; the first that fits counts. One module acts for all if it is empty.
+        training: keyword arguments of `AlgorithmConfig.training()`.
+        env_runners: keyword arguments of `AlgorithmConfig.env_runners()`. Without `num_env_runners`
+            the learner samples in its own process.
+        learners: keyword arguments of `AlgorithmConfig.learners()`.
+        evaluation: keyword arguments of `AlgorithmConfig.evaluation()`.
+        reporting: keyword arguments of `AlgorithmConfig.reporting()`.
+        fault_tolerance: keyword arguments of `AlgorithmConfig.fault_tolerance()`.
+        modules: with several agents, agent ids or patterns such as `red_*` by module id; the first
+            match counts. If empty, one module acts for all agents.
         callbacks: a subclass of RLlib's RLlibCallback, as `module:Class`.
         flatten_observations: put RLlib's FlattenObservations before the module.
-        observation_filter: RLlib's MeanStdFilter, after that; its statistics are the learner's.
-        frame_stack: so many of the newest pictures (height x width x 1); each travels once.
+        observation_filter: RLlib's MeanStdFilter, after that; the learner keeps its statistics.
+        frame_stack: number of the newest images (height x width x 1) to stack; each is sent once.
         model: keyword arguments of RLlib's DefaultModelConfig, such as fcnet_hiddens.
-        pull_timeout_s, publish_interval_s, max_policy_lag, policy, infos, compression: see
-            `RunnerConfig`.
+
+    The other keys are those of `RunnerConfig`.
     """
 
     algorithm: str = "PPO"
@@ -128,13 +134,13 @@ class LearnerSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class LearnerRun(msgspec.Struct, frozen=True):
-    """All that a learner needs to know of a run.
+    """Everything that a learner needs to know about a run.
 
     Attributes:
-        address: of the broker; empty for the invitation's.
-        join: the file with an invitation, as an absolute path; empty for none.
-        folder: where checkpoints, metrics and pictures go.
-        resume: go on from the newest checkpoint in `folder`, and take over from a learner that
+        address: the broker's address; empty for the invitation's.
+        join: the invitation file, as an absolute path; empty for none.
+        folder: where checkpoints, metrics and curves are written.
+        resume: continue from the newest checkpoint in `folder`, and take over from a learner that
             may still be connected.
     """
 

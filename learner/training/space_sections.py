@@ -1,4 +1,4 @@
-"""The spaces that a run file describes."""
+"""Makes the spaces that a run file describes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def space_of(section: SpaceSection) -> gym.Space[Any]:
     """Returns the space that a run file describes.
 
     Raises:
-        ConfigError: Gymnasium does not take the numbers.
+        ConfigError: Gymnasium does not accept the numbers.
     """
     try:
         match section:

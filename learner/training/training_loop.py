@@ -40,13 +40,13 @@ Clock = Callable[[], float]
 
 
 def start_ray() -> None:
-    """Starts Ray, unless it runs. It takes signals for itself: set handlers after this."""
+    """Starts Ray, unless it is running. Ray installs signal handlers: set your own after this."""
     if not ray.is_initialized():
         ray.init(include_dashboard=False, log_to_driver=False)
 
 
 class ProgressView(Protocol):
-    """Where a person watches a run."""
+    """The display of a run's progress."""
 
     def show(self, metrics: IterationMetrics) -> None:
         """Shows the newest iteration."""
@@ -54,10 +54,10 @@ class ProgressView(Protocol):
 
 
 class Training:
-    """One run of one learner process; `run` once, `stop` from anywhere.
+    """One run of one learner process; call `run` once, and `stop` from any thread.
 
-    `started_s` is when the process began, on the same clock: loading torch and Ray is part of what
-    a run takes.
+    `started_s` is when the process began, on the same clock: a run's time includes loading torch
+    and Ray.
     """
 
     def __init__(
@@ -85,7 +85,7 @@ class Training:
         self._checkpointed_s = self._started_s
 
     def stop(self, reason: str = "request") -> None:
-        """Ends the run after a checkpoint, also while `train()` waits for data."""
+        """Ends the run after a checkpoint, even while `train()` waits for data."""
         self._stop_reason = self._stop_reason or reason
         self._stopping.set()
 
@@ -93,7 +93,7 @@ class Training:
         """Trains until a criterion of the run file is met, or until `stop`.
 
         Raises:
-            ConfigError: the run file cannot work.
+            ConfigError: the run file is invalid.
             RefusedError: the broker serves another learner.
         """
         watchdog = threading.Thread(target=self._watch, name="headrace-watchdog", daemon=True)
@@ -138,7 +138,7 @@ class Training:
                 break
             metrics = self._metrics(result)
             if metrics.env_steps == (newest.env_steps if newest else self._before.env_steps):
-                continue  # RLlib gave up waiting for data for a while
+                continue  # RLlib stopped waiting for data; try again
             self._iteration = metrics.iteration
             newest = metrics
             self._record(algorithm, metrics)
@@ -151,17 +151,17 @@ class Training:
 
     def _record(self, algorithm: Algorithm, metrics: IterationMetrics) -> None:
         if self._first_data_s is None:
-            self._first_data_s = self._clock()  # what it waited for the fleet to start is no share
+            self._first_data_s = self._clock()  # waiting for the fleet to start does not count
         else:
             self._waited_s += metrics.wait_s
         self._folder.add_metrics(metrics)
         self._view.show(metrics)
-        self._link_of(algorithm).tell(
+        self._link_of(algorithm).report_progress(
             LearnerProgress(metrics.env_steps, metrics.iteration, metrics.episode_return_mean)
         )
 
     def _watch(self) -> None:
-        """Interrupts a `train()` that waits for data when the run is to stop."""
+        """Interrupts a `train()` that waits for data when the run should stop."""
         limit_s = self._plan.run.stop.wall_s
         left_s = None if limit_s is None else limit_s - self._wall_s
         if not self._stopping.wait(left_s):
@@ -169,12 +169,12 @@ class Training:
         if self._algorithm is not None and self._stop_reason in ("request", "wall_s"):
             link = self._link_of(self._algorithm)
             if not isinstance(self._algorithm.config, IMPALAConfig):
-                link.announce_stop()  # remote runners of IMPALA and APPO keep nobody waiting
+                link.announce_stop()  # remote runners of IMPALA and APPO do not block it
             link.interrupt()
 
     @property
     def _wall_s(self) -> float:
-        """Seconds that the run took, those before a resume included."""
+        """Seconds that the run took, including those before a resume."""
         return self._before.wall_s + self._clock() - self._started_s
 
     # ---------------------------------------------------------------- records
@@ -202,7 +202,7 @@ class Training:
         )
 
     def _link_of(self, algorithm: Algorithm) -> BrokerLink:
-        """The local runner's, whether or not it samples; else one of the driver's own."""
+        """Returns the local runner's link, whether or not it samples; else the driver's own."""
         if isinstance(algorithm.env_runner, BrokerEnvRunner):
             return algorithm.env_runner.link
         if self._own_link is None:
@@ -265,12 +265,12 @@ def met_criterion(stop: StopSection, metrics: IterationMetrics) -> str | None:
 
 
 def _number(value: Any) -> float | None:
-    """RLlib gives NaN where no episode ended."""
+    """Returns None for NaN, which RLlib reports if no episode ended."""
     return None if value is None or value != value else float(value)
 
 
 def _count(value: Any) -> int:
-    """RLlib gives NaN where nothing was sampled."""
+    """Returns 0 for NaN, which RLlib reports if nothing was sampled."""
     return int(_number(value) or 0)
 
 

@@ -10,9 +10,9 @@ travel back together in a `Delivery`, of which any copy may be lost, repeated or
   incarnation and is dropped when another one speaks.
 
 The Sender transmits each batch once, and again only above a: after a timeout with jitter, on a
-`gap`, when a new broker incarnation reports a lower a, or when a connection was lost; then it waits
-for the next delivery state first, lest it send to a broker that does not know it. Neither class
-reads a clock: `now_s` is any monotonic time in seconds, the same for all calls to one object.
+`gap`, when a new broker incarnation reports a lower a, or after a lost connection. In that last
+case it first waits for the next delivery state, since the broker may not know the actor. Neither
+class reads a clock: `now_s` is any monotonic time in seconds, the same for all calls to one object.
 """
 
 from headrace.protocol.delivery.receiver import Outcome, Receiver, Verdict

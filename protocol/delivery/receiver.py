@@ -11,14 +11,17 @@ from headrace.protocol.messages import Totals
 
 
 class Verdict(Enum):
-    """What a Receiver says of an arriving batch."""
+    """A Receiver's verdict on an arriving batch."""
 
     ACCEPTED = auto()
     DUPLICATE = auto()
     GAP = auto()
+    """An earlier batch is missing: answer at once; only the first such batch gets this verdict."""
+    REPEATED_GAP = auto()
+    """The same batch is still missing: do not answer; the sender resends it after its timeout."""
 
 
-class Outcome(StrEnum):  # its hash is a string's, ten times as fast as another enumeration's
+class Outcome(StrEnum):  # it hashes as a string, ten times as fast as a plain Enum
     """How a batch ended; the value is the field of `Totals` that counts it."""
 
     CONSUMED = "consumed"
@@ -31,7 +34,7 @@ class Outcome(StrEnum):  # its hash is a string's, ten times as fast as another 
 class Receiver:
     """The broker's end, for one incarnation of one actor.
 
-    Call `arrive` for every batch, and for each accepted one, sooner or later, `finish`.
+    Call `arrive` for every batch, and later `finish` for each accepted one.
     """
 
     def __init__(self, acknowledged: int = 0, totals: Totals = Totals()) -> None:
@@ -69,43 +72,32 @@ class Receiver:
         return 0 <= index < len(self._ended) and self._ended[index] is None
 
     def arrive(self, seq: int) -> Verdict:
-        """Judges an arriving batch; ACCEPTED makes it this side's to finish."""
+        """Judges an arriving batch; the caller must later `finish` an ACCEPTED one."""
         if seq <= self.accepted:
             return Verdict.DUPLICATE
         if seq > self.accepted + 1:
-            return Verdict.GAP
+            return self._note_gap()
         self.accepted = seq
         self._ended.append(None)
         self._skip_ended_elsewhere()
         return Verdict.ACCEPTED
 
-    def should_answer_gap(self) -> bool:
-        """Returns whether a gap needs an answer: once per missing batch, the rest is the timeout's.
-
-        With several batches in flight each of them finds the same gap; answering all would start
-        as many retransmissions.
-        """
-        if self._gap_answered_at == self.accepted:
-            return False
-        self._gap_answered_at = self.accepted
-        return True
-
     def finish(self, seq: int, outcome: Outcome) -> None:
-        """Notes how an accepted batch ended, and moves `acknowledged` as far as it goes.
+        """Records how an accepted batch ended, and advances `acknowledged` as far as possible.
 
         Raises:
-            LocalProtocolError: the batch was not accepted, or has ended already.
+            LocalProtocolError: the batch was not accepted, or has already ended.
         """
         if not self.is_open(seq):
             raise LocalProtocolError(f"batch {seq} cannot end as {outcome.value}: it is not open")
         self._ended[seq - self.acknowledged - 1] = outcome
         self._absorb()
 
-    def take_mark(self, ended: int, confirmed: Iterable[int] = ()) -> list[int]:
-        """Ends as consumed what a learner says has ended; returns what of it was open here.
+    def apply_mark(self, ended: int, confirmed: Iterable[int] = ()) -> list[int]:
+        """Ends as consumed the batches that a learner reports; returns those that were open here.
 
-        That is everything up to `ended`, and each of `confirmed`, whether or not it has arrived
-        again since an earlier broker incarnation delivered it. What is missing between them is
+        They are all batches up to `ended`, and each of `confirmed`, whether or not it has arrived
+        again since an earlier broker incarnation delivered it. Batches missing between them are
         still accepted, in order.
         """
         confirmed = set(confirmed)
@@ -113,23 +105,23 @@ class Receiver:
         for seq in was_open:
             self.finish(seq, Outcome.CONSUMED)
         if ended > self.accepted:
-            # Everything that arrived has ended; the rest is counted, however much it is.
+            # All batches that arrived have ended; the others are only counted, however many.
             self._counts[Outcome.CONSUMED] += ended - self.accepted
             self.accepted = self.acknowledged = ended
         self._ended_elsewhere |= dict.fromkeys(confirmed, Outcome.CONSUMED)
         self._skip_ended_elsewhere()
         return was_open
 
-    def take_stored(self, seqs: Iterable[int]) -> None:
-        """Notes which batches are in the broker's journal, and need not arrive."""
+    def note_stored(self, seqs: Iterable[int]) -> None:
+        """Records which batches are in the broker's journal and need not arrive."""
         self._ended_elsewhere |= dict.fromkeys(seqs, Outcome.STORED)
         self._skip_ended_elsewhere()
 
-    def take_books(self, acknowledged: int, totals: Totals) -> list[int]:
-        """Adopts an actor's books where they are ahead; returns what was open here up to there.
+    def adopt_counts(self, acknowledged: int, totals: Totals) -> list[int]:
+        """Adopts an actor's counts if they are ahead; returns the open batches that this ended.
 
-        They are ahead when an earlier broker incarnation ended batches after the actor wrote the
-        hello that reached this one.
+        They are ahead if an earlier broker incarnation ended batches after the actor sent the hello
+        that reached this one.
         """
         if acknowledged <= self.acknowledged:
             return []
@@ -143,12 +135,20 @@ class Receiver:
         self._skip_ended_elsewhere()
         return was_open
 
+    def _note_gap(self) -> Verdict:
+        # Several batches in flight meet the same gap; answering each would start as many
+        # retransmissions.
+        if self._gap_answered_at == self.accepted:
+            return Verdict.REPEATED_GAP
+        self._gap_answered_at = self.accepted
+        return Verdict.GAP
+
     def _open_seqs(self) -> list[int]:
         first = self.acknowledged + 1
         return [first + index for index, outcome in enumerate(self._ended) if outcome is None]
 
     def _skip_ended_elsewhere(self) -> None:
-        """Accepts, with its end, what a learner or a journal has and need not arrive."""
+        """Accepts, with their outcome, the next batches if a learner or the journal has them."""
         elsewhere = self._ended_elsewhere
         for seq in [seq for seq in elsewhere if seq <= self.accepted]:
             del elsewhere[seq]

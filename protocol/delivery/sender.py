@@ -16,12 +16,12 @@ Item = TypeVar("Item")
 
 @dataclass(frozen=True)
 class ResendPolicy:
-    """When a Sender repeats what was not accepted.
+    """When a Sender resends batches that were not accepted.
 
     Attributes:
-        first_s: wait before the first repetition; each further one waits twice as long,
-        longest_s: up to this.
-        jitter: each wait is stretched by a random share up to this, so that a fleet spreads.
+        first_s: wait before the first resend; each further wait is twice as long.
+        longest_s: the longest wait.
+        jitter: each wait is stretched by a random share up to this, to spread a fleet's resends.
     """
 
     first_s: float = 2.0
@@ -74,7 +74,7 @@ class Sender(Generic[Item]):
         return credit is not None and self.last_seq < credit.up_to and version >= credit.min_version
 
     def enter(self, item: Item) -> int:
-        """Takes a finished batch, and returns the sequence number that it now has."""
+        """Adds a finished batch, and returns its sequence number."""
         self.last_seq += 1
         self._held[self.last_seq] = item
         return self.last_seq
@@ -92,19 +92,19 @@ class Sender(Generic[Item]):
         return Outgoing(seq, self._held[seq], sent_before=seq <= self._sent_once_up_to)
 
     def mark_sent(self, seq: int, now_s: float) -> None:
-        """Notes that the batch from `next_due` left."""
+        """Records that the batch from `next_due` was transmitted."""
         self._cursor = seq
         self._sent_once_up_to = max(self._sent_once_up_to, seq)
         if self._resend_at_s == float("inf"):
             self._arm(now_s)
 
     def lose_connection(self) -> None:
-        """Transmits nothing until a delivery state tells what has arrived."""
+        """Stops transmission until a delivery state reports what has arrived."""
         self._is_cut_off = True
 
     @property
     def next_event_at_s(self) -> float:
-        """When `next_due` may change by time alone; infinity if never."""
+        """When `next_due` may change merely because time passes; infinity if never."""
         return float("inf") if self._is_waiting else self._resend_at_s
 
     @property
@@ -115,16 +115,16 @@ class Sender(Generic[Item]):
         """Applies a delivery state of this incarnation.
 
         Raises:
-            RemoteProtocolError: it acknowledges more than it accepts, or more than was produced.
+            RemoteProtocolError: more is acknowledged than accepted, or accepted than produced.
         """
         if not delivery.acknowledged <= delivery.accepted <= self.last_seq:
             raise RemoteProtocolError(
                 RejectCode.MALFORMED,
                 f"delivery of acknowledged {delivery.acknowledged} and accepted "
-                f"{delivery.accepted}, where {self.last_seq} batches were produced",
+                f"{delivery.accepted}, but {self.last_seq} batches were produced",
             )
         if delivery.broker != self._broker:
-            self._meet_broker(delivery, now_s)
+            self._switch_broker(delivery, now_s)
         self._acknowledge(delivery)
         self._accept(delivery.accepted, now_s)
         was_waiting = self._is_cut_off or (self._is_held_up and delivery.accepts)
@@ -134,8 +134,8 @@ class Sender(Generic[Item]):
         if delivery.credit is not None:
             self.credit = _newer_credit(self.credit, delivery.credit)
 
-    def _meet_broker(self, delivery: Delivery, now_s: float) -> None:
-        """A new incarnation holds what it says and no more, and the old one's credit is void."""
+    def _switch_broker(self, delivery: Delivery, now_s: float) -> None:
+        """A new incarnation holds only what it reports, and the old one's credit is void."""
         self._broker = delivery.broker
         self.credit = None
         self.accepted = max(delivery.accepted, self.acknowledged)

@@ -1,4 +1,4 @@
-"""The closed set of messages: what a header frame may say. Pure. Do not subclass these.
+"""The closed set of messages that a header frame may hold. Pure. Do not subclass these.
 
 Every message is one header frame, a msgpack map with the keys `kind`, `wire` and the fields of its
 class, and as many payload frames as `payload_count` says. Unknown keys are ignored, so a minor

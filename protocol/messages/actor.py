@@ -1,4 +1,4 @@
-"""What actors say, and what brokers tell them."""
+"""Messages between actors and the broker."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ from headrace.protocol.messages.parts import Assignment, Credit, EvaluationTask,
 
 
 class ActorMessage(Message, frozen=True):
-    """Base of what actors push."""
+    """Base of the messages that actors push."""
 
     actor: Name
     incarnation: Count
 
 
 class Presence(ActorMessage, frozen=True):
-    """What an actor has; the broker sends again whatever is behind.
+    """The state of an actor; the broker resends whatever is out of date.
 
     Attributes:
         version: the weights it acts with, None before the first snapshot.
-        policy_digest: the policy frame that it has.
+        policy_digest: of the policy frame that it has.
         last_seq: the newest batch that it finished, sent or not.
-        acknowledged, totals: its books, from which a new broker continues.
+        acknowledged, totals: its counts, from which a new broker continues.
         env_steps: steps recorded so far.
         unrecorded_env_steps: steps that a simulator took without credit and did not record.
-        evaluates: whether it runs evaluation episodes when it is told to.
+        evaluates: whether it runs evaluation episodes on request.
         broken_episodes: episodes that were dropped because their simulator failed; unset means 0.
     """
 
@@ -62,7 +62,7 @@ class Hello(Presence, frozen=True, tag="hello"):
 
 
 class Alive(Presence, frozen=True, tag="alive"):
-    """Says once a second that an actor lives."""
+    """Reports once a second that an actor is alive."""
 
 
 class Goodbye(ActorMessage, frozen=True, tag="goodbye"):
@@ -78,11 +78,11 @@ class Trajectories(ActorMessage, frozen=True, tag="trajectories"):
         run: the run of the manifest that the batch was recorded under.
         version: the one policy version that acted.
         env_steps: env steps in the batch, as credit counts them.
-        purpose: a batch to evaluate needs no credit, and is one whole episode of `task`.
-        task: of the evaluation; in a batch to train on, of the assignment that its episodes began
+        purpose: an evaluation batch needs no credit, and is one whole episode of `task`.
+        task: of the evaluation; in a training batch, of the assignment that its episodes began
             under, if there was one.
         sent_before: this is a retransmission, or goes to a broker that is new to the actor.
-        compression: of the payload; unset for none. Only what the manifest offers.
+        compression: of the payload, as the manifest offers it; unset for none.
     """
 
     payload_count: ClassVar[int] = 1
@@ -108,7 +108,7 @@ class Delivery(Message, frozen=True, tag="delivery"):
         gap: a batch above `accepted + 1` came first; send again from there.
         accepts: whether the broker accepts batches now; keep them while it does not.
         task: evaluation episodes to run before anything else.
-        assignment: what is in force now; unset if nothing is.
+        assignment: the one in force; unset if none is.
     """
 
     broker: Count
@@ -133,7 +133,7 @@ class Reject(Message, frozen=True, tag="reject"):
 
 
 class Beacon(Message, frozen=True, tag="beacon"):
-    """Tells all actors once a second which broker is there and which version is newest."""
+    """Announces the running broker and the newest version to all actors once a second."""
 
     broker: Count
     wire_min: int = WIRE_VERSION
@@ -153,7 +153,7 @@ class Weights(Message, frozen=True, tag="weights"):
 
 
 class Snapshot(Message, frozen=True, tag="snapshot"):
-    """All that a late joiner needs: payloads are the policy frame and the weights frame."""
+    """Everything a late joiner needs: payloads are the policy frame and the weights frame."""
 
     payload_count: ClassVar[int] = 2
 

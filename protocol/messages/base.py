@@ -1,4 +1,4 @@
-"""What all messages have in common."""
+"""The base of all messages."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import ClassVar
 import msgspec
 
 WIRE_VERSION = 1
-"""The major version of the wire; peers of another one are refused with `unsupported_version`."""
+"""The major version of the wire; peers with another one are refused with `unsupported_version`."""
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind"):

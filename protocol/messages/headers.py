@@ -1,4 +1,4 @@
-"""Header frames to messages and back: total, bounded, and typed per endpoint."""
+"""Encoding and decoding of header frames: total, bounded, and typed per endpoint."""
 
 from __future__ import annotations
 
@@ -63,11 +63,11 @@ class MessageDecoder(Generic[AnyMessage]):
     def decode(self, frames: Sequence[Frame]) -> tuple[AnyMessage, Sequence[Frame]]:
         """Returns the message in a header frame, and the payload frames that follow it.
 
-        Payloads are neither decoded nor measured here: one that is too large still has a sequence
-        number that must not block its actor.
+        Payloads are neither decoded nor measured here: an oversized one still has a sequence
+        number, which must not block its actor.
 
         Raises:
-            RemoteProtocolError: any bytes that are not a legal message of this endpoint.
+            RemoteProtocolError: the frames are not a legal message of this endpoint.
         """
         if not frames:
             raise RemoteProtocolError(RejectCode.MALFORMED, "a message without frames")
@@ -92,7 +92,7 @@ class MessageDecoder(Generic[AnyMessage]):
 
 
 def _explain(header: Frame, error: Exception) -> RemoteProtocolError:
-    """Tells a peer of another version from one that sends rubbish."""
+    """Distinguishes a peer with another version from one that sends invalid bytes."""
     try:
         envelope = _ENVELOPE.decode(header)
     except _UNREADABLE:
@@ -107,7 +107,7 @@ def _explain(header: Frame, error: Exception) -> RemoteProtocolError:
 
 
 def _speaks_ours_too(message: Message) -> bool:
-    """Hellos are read across versions: they carry the range that the peer speaks."""
+    """Hellos are read across versions: they carry the range that the peer supports."""
     if not isinstance(message, Hello | LearnerHello):
         return False
     return message.wire_min <= WIRE_VERSION <= message.wire_max
@@ -138,25 +138,25 @@ def _wrong_version(theirs: int) -> RemoteProtocolError:
 
 
 def ingest_decoder(limits: DecodeLimits = DEFAULT_LIMITS) -> MessageDecoder[IngestMessage]:
-    """Returns the decoder of what actors push."""
+    """Returns the decoder for messages that actors push."""
     return MessageDecoder(IngestMessage, limits)
 
 
 def control_decoder(limits: DecodeLimits = DEFAULT_LIMITS) -> MessageDecoder[ControlMessage]:
-    """Returns the decoder of what the control endpoint publishes, after the topic frame."""
+    """Returns the decoder for messages of the control endpoint, without the topic frame."""
     return MessageDecoder(ControlMessage, limits)
 
 
 def weights_decoder(limits: DecodeLimits = DEFAULT_LIMITS) -> MessageDecoder[WeightsMessage]:
-    """Returns the decoder of what the weights endpoint publishes, after the topic frame."""
+    """Returns the decoder for messages of the weights endpoint, without the topic frame."""
     return MessageDecoder(WeightsMessage, limits)
 
 
 def from_learner_decoder(limits: DecodeLimits = DEFAULT_LIMITS) -> MessageDecoder[FromLearner]:
-    """Returns the decoder of what learners send, after the routing id."""
+    """Returns the decoder for messages that learners send, without the routing id."""
     return MessageDecoder(FromLearner, limits)
 
 
 def to_learner_decoder(limits: DecodeLimits = DEFAULT_LIMITS) -> MessageDecoder[ToLearner]:
-    """Returns the decoder of what learners receive."""
+    """Returns the decoder for messages that learners receive."""
     return MessageDecoder(ToLearner, limits)

@@ -1,4 +1,4 @@
-"""What a thin simulator says to a policy server, and what it is answered (SPEC.md, section 11).
+"""Messages between thin simulators and a policy server (SPEC.md, section 11).
 
 Each request has one payload, `{agent id: AgentTurn}` as maps; the answer to `act` has one too,
 `{agent id: action}`. A single agent is called `default_agent`.
@@ -28,16 +28,16 @@ Turn = Annotated[int, msgspec.Meta(ge=0, le=2**40)]
 
 
 class Describe(Message, frozen=True, tag="describe"):
-    """Asks what is served; answered once the learner has published. Ask again after a second."""
+    """Asks which policy is served; answered once the learner has published. Retry each second."""
 
 
 class Description(Message, frozen=True, tag="description"):
     """Answers `describe`.
 
     Attributes:
-        multi_agent: whether an episode has agents with names of their own.
+        multi_agent: whether agents have names of their own.
         infos: names of the infos that are recorded; unset for none.
-        assignment: what simulators are to be reset to; unset for nothing special.
+        assignment: how to reset simulators; unset for none.
     """
 
     run: Name
@@ -48,13 +48,13 @@ class Description(Message, frozen=True, tag="description"):
 
 
 class InferenceMessage(Message, frozen=True):
-    """Base of what passes between a thin simulator and a policy server.
+    """Base of the messages about an episode, between a thin simulator and a policy server.
 
     Attributes:
         episode: a name that no other episode has, such as 16 random bytes in hexadecimal.
         turn: the number of this request within the episode, from 0 without gaps; the answer has
-            the same. Whoever gets no answer asks again with the same turn, and the answer is the
-            same too.
+            the same. An unanswered request is repeated with the same turn, and gets the same
+            answer.
     """
 
     episode: Name
@@ -65,8 +65,8 @@ class Act(InferenceMessage, frozen=True, tag="act"):
     """Asks for actions; the first one of an episode begins it.
 
     Attributes:
-        training_enabled: whether the learner may have what comes of the episode; of its first turn.
-        task: of the assignment that the simulator was reset to; of the first turn, too.
+        training_enabled: whether the episode is recorded for the learner; read in its first turn.
+        task: of the assignment that the simulator was reset to; also read in the first turn.
     """
 
     payload_count: ClassVar[int] = 1
@@ -79,7 +79,7 @@ class End(InferenceMessage, frozen=True, tag="end"):
     """Ends an episode for all agents in it.
 
     Attributes:
-        truncated: it was cut off, and not at a terminal state.
+        truncated: whether the episode was cut off before a terminal state.
     """
 
     payload_count: ClassVar[int] = 1
@@ -97,17 +97,17 @@ class Ended(InferenceMessage, frozen=True, tag="ended"):
     """Answers `end`.
 
     Attributes:
-        assignment: what the simulator is to be reset to next; unset for nothing special.
+        assignment: for the next reset of the simulator; unset for none.
     """
 
     assignment: Assignment | msgspec.UnsetType = msgspec.UNSET
 
 
 class Denial(Message, frozen=True, tag="denial"):
-    """Says why a request was not served; with `unknown_episode` begin another one.
+    """Says why a request was not served; after `unknown_episode` begin another one.
 
     Attributes:
-        episode, turn: of the request, where these could be read.
+        episode, turn: of the request, if they could be read.
     """
 
     code: RejectCode
@@ -125,14 +125,14 @@ _NO_INFO: dict[str, Any] = {}
 
 
 class AgentTurn(msgspec.Struct, frozen=True):
-    """What one agent tells in a request.
+    """One agent's part of a request.
 
     Attributes:
         observation: an array, a number, lists of numbers, or maps of these; None if there is none.
-        reward: what its last action has brought since.
-        action: what it does without asking; None to be told.
-        terminated, truncated: it leaves the episode with this observation, and gets no action.
-        info: numbers beside the reward; those that the learner asks for are recorded.
+        reward: since its last action.
+        action: the one that it has chosen itself; None to request one.
+        terminated, truncated: whether it leaves the episode with this observation.
+        info: numbers that came with the reward; those that the learner asks for are recorded.
     """
 
     observation: Any = None
@@ -144,17 +144,17 @@ class AgentTurn(msgspec.Struct, frozen=True):
 
     @property
     def has_left(self) -> bool:
-        """Whether the agent gets no action."""
+        """Whether the agent has left the episode, and so gets no action."""
         return self.terminated or self.truncated
 
 
 def request_decoder(limits: DecodeLimits = DEFAULT_LIMITS) -> MessageDecoder[Question]:
-    """Returns the decoder of what thin simulators send."""
+    """Returns the decoder for messages from thin simulators."""
     return MessageDecoder(Question, limits)
 
 
 def answer_decoder(limits: DecodeLimits = DEFAULT_LIMITS) -> MessageDecoder[Answer]:
-    """Returns the decoder of what they are answered."""
+    """Returns the decoder for the answers to them."""
     return MessageDecoder(Answer, limits)
 
 
@@ -162,7 +162,7 @@ def decode_turns(frame: Frame, limits: DecodeLimits = DEFAULT_LIMITS) -> dict[st
     """Returns the agents' turns in the payload of a request.
 
     Raises:
-        RemoteProtocolError: the bytes are not that.
+        RemoteProtocolError: the payload does not hold agents' turns.
     """
     tree = decode_payload(frame, limits)
     try:
@@ -172,15 +172,15 @@ def decode_turns(frame: Frame, limits: DecodeLimits = DEFAULT_LIMITS) -> dict[st
 
 
 def _turn(fields: Any) -> AgentTurn:
-    """By hand, since a library's converter would look into observations, which may be anything."""
+    """Converts by hand: a library would inspect observations, which may be anything."""
     if not isinstance(fields, dict):
         raise TypeError("it is not a map")
     reward = fields.get("reward", 0.0)
     if type(reward) not in _NUMBERS or not math.isfinite(reward):
-        raise TypeError(f"a reward of {reward!r:.80} is no finite float")
+        raise TypeError(f"a reward of {reward!r:.80} is not a finite number")
     terminated, truncated = fields.get("terminated", False), fields.get("truncated", False)
     if type(terminated) is not bool or type(truncated) is not bool:
-        raise TypeError("'terminated' and 'truncated' are true or false")
+        raise TypeError("'terminated' and 'truncated' must be true or false")
     info = fields.get("info", _NO_INFO)
     if not isinstance(info, dict):
         raise TypeError("'info' is not a map")
@@ -194,7 +194,7 @@ def encode_actions(actions: Mapping[str, Any]) -> bytes:
 
 
 class RequestName(msgspec.Struct, frozen=True):
-    """Which request a header is of, whatever else is in it."""
+    """The episode and turn of a request, whatever else its header holds."""
 
     episode: Name
     turn: Count
@@ -204,7 +204,7 @@ _NAME = msgspec.msgpack.Decoder(RequestName)
 
 
 def peek_request(header: Frame) -> RequestName | None:
-    """Returns what names a request that could not be decoded, to answer it."""
+    """Returns episode and turn of a request that could not be decoded, to answer it."""
     try:
         return _NAME.decode(header)
     except (msgspec.MsgspecError, ValueError, RecursionError, OverflowError):

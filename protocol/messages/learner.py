@@ -1,4 +1,4 @@
-"""What learners say, and what brokers tell them."""
+"""Messages between learners and the broker."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from headrace.protocol.messages.parts import (
 
 
 class LearnerMessage(Message, frozen=True):
-    """Base of what learner sessions send; `session` is a random id, not a socket."""
+    """Base of the messages that learner sessions send; `session` is a random id, not a socket."""
 
     session: Count
 
@@ -45,16 +45,16 @@ class LearnerHello(LearnerMessage, frozen=True, tag="learner_hello"):
         run: the run's id, as in the manifest.
         takeover: end the sessions of another learner run instead of being refused.
         granted_epoch: the epoch that an earlier broker incarnation granted to this learner run, 0
-            for none; it stays valid unless a newer one was heard of.
+            for none; it stays valid unless the broker knows a newer one.
         newest_epoch: the newest epoch known from a checkpoint; the granted one is above it.
-        former: this process's session before, if any; what it was leased and is neither in marks
-            nor held was lost on its way.
-        marks: what ended of each actor so far; none of it is leased again.
-        held: what earlier sessions of this process were leased and have not confirmed; the new
-            session holds it as its leases 1, 2, …, and its next lease has the number after them.
-        sessions: of the learner, as the last report told; a broker that has started waits for as
-            many before it leases what one of them may hold already.
-        purpose: what it will be leased.
+        former: this process's previous session, 0 for none; its leases that are neither in marks
+            nor held were lost in transit.
+        marks: the batches of each actor that have ended; none of them is leased again.
+        held: batches that were leased to earlier sessions of this process and are not confirmed;
+            they are leases 1, 2, … of the new session, whose next lease has the number after them.
+        sessions: the learner's, as in the last report; a restarted broker waits for that many
+            before it leases batches that one of them may hold already.
+        purpose: of the batches that it will be leased.
     """
 
     learner_run: Name
@@ -74,14 +74,14 @@ class LearnerHello(LearnerMessage, frozen=True, tag="learner_hello"):
 
 
 class Pull(LearnerMessage, frozen=True, tag="pull"):
-    """Says how much the session takes, cumulatively, and that it lives; sent once a second.
+    """Requests leases up to a cumulative limit; sent once a second, as a heartbeat.
 
     Attributes:
         lease_up_to_steps: lease batches while fewer env steps than this were leased in all.
         confirmed: leases up to this one were handed to training.
-        stopping: the run is to end; every session of it is told with its next report.
-        evaluation: what it wants evaluated, until it has that.
-        assignment: the newest of this session; unset if it has assigned nothing.
+        stopping: the run is ending; the next report to each of its sessions says so.
+        evaluation: the request of this session, until it has the episodes.
+        assignment: the newest of this session; unset if it has made none.
     """
 
     lease_up_to_steps: Count
@@ -93,7 +93,7 @@ class Pull(LearnerMessage, frozen=True, tag="pull"):
 
 
 class Offer(LearnerMessage, frozen=True, tag="offer"):
-    """Tells that this session has weights of version `number` to publish.
+    """Offers weights of version `number` for publication.
 
     Attributes:
         previous: the version that this runner offered last, published by it or by another one. A
@@ -129,7 +129,7 @@ class Welcome(Message, frozen=True, tag="welcome"):
 
 
 class Refusal(Message, frozen=True, tag="refusal"):
-    """Turns a learner session or a publish away."""
+    """Refuses a learner session or a publish."""
 
     session: Count
     code: RejectCode
@@ -137,10 +137,10 @@ class Refusal(Message, frozen=True, tag="refusal"):
 
 
 class Want(Message, frozen=True, tag="want"):
-    """Answers an offer: which frames the session is to publish; none once it is published.
+    """Answers an offer: which frames the session must publish; none once they are published.
 
-    A session repeats its offer until nothing is wanted, and asks for leases only then, so that what
-    it is leased is judged against the weights that it will train.
+    A session repeats its offer until nothing is wanted, and asks for leases only then, so that
+    their staleness is judged against the weights that it will train.
     """
 
     session: Count
@@ -150,13 +150,13 @@ class Want(Message, frozen=True, tag="want"):
 
 
 class Lease(Message, frozen=True, tag="lease"):
-    """One batch for a session, numbered from 1; the payload is the actor's, untouched.
+    """One batch for a session, numbered from 1; the payload is the actor's, unchanged.
 
     Attributes:
         ended: every batch of this incarnation up to this one has ended; for marks.
         attempt: 1, or more when an earlier session ended without confirming it.
         policy_lag: published versions since the batch's own, None across epochs.
-        compression: the actor's.
+        compression: of the payload, as the actor sent it.
     """
 
     payload_count: ClassVar[int] = 1
@@ -177,15 +177,15 @@ class Lease(Message, frozen=True, tag="lease"):
 
 
 class FleetReport(Message, frozen=True, tag="fleet_report"):
-    """Answers each pull: how the fleet and the queue stand.
+    """Answers each pull with the state of the fleet and the queue.
 
     Attributes:
-        evaluators: actors among them that run evaluation episodes.
-        last_lease: the newest lease that was sent before this message; a session that has not got
-            it lost it with a connection, and begins anew.
-        stopping: a session of this run said that the run is to end.
+        evaluators: how many of the actors run evaluation episodes.
+        last_lease: the newest lease that was sent before this message; a session without it lost
+            it with a connection, and must open another session.
+        stopping: a session of this run said that the run is ending.
         sessions: of the learner; the only one may publish without being asked. Those that an
-            earlier broker had and that are not back count for a while.
+            earlier broker had and that are not back are counted for a while.
     """
 
     session: Count

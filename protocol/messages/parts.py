@@ -1,4 +1,4 @@
-"""What several messages carry."""
+"""Parts that several messages share."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ Purpose = Literal["train", "evaluate"]
 
 
 class Totals(msgspec.Struct, frozen=True):
-    """How the batches up to the acknowledged one ended; all add up to `acknowledged`.
+    """How the batches up to the acknowledged one ended; the counts sum to `acknowledged`.
 
     Attributes:
-        stored: they are in the broker's journal, which answers for them from then on.
+        stored: in the broker's journal, which is responsible for them from then on.
     """
 
     consumed: BatchCount = 0
@@ -32,7 +32,7 @@ class Totals(msgspec.Struct, frozen=True):
 
     @property
     def ended(self) -> int:
-        """All of them."""
+        """The sum of all counts."""
         return self.consumed + self.stale + self.rejected + self.dropped + self.stored
 
 
@@ -52,8 +52,8 @@ class Credit(msgspec.Struct, frozen=True):
 
     Attributes:
         up_to: the highest sequence number that may be begun.
-        fragment_steps: close a batch at this many env steps,
-        fragment_s: or after this many seconds, whichever comes first.
+        fragment_steps: close a batch at this many env steps.
+        fragment_s: close it after this many seconds, if that comes first.
         min_version: begin only with weights at least this new; credit can overtake weights.
     """
 
@@ -64,10 +64,10 @@ class Credit(msgspec.Struct, frozen=True):
 
 
 class Mark(msgspec.Struct, frozen=True, array_like=True):
-    """What a learner knows to have ended of one incarnation of an actor.
+    """The batches of one actor incarnation that a learner knows to have ended.
 
     Attributes:
-        ended: every batch up to this one, as a lease told.
+        ended: every batch up to this one, as a lease reported.
         confirmed: the batches above it that this learner was handed and confirmed.
     """
 
@@ -78,7 +78,7 @@ class Mark(msgspec.Struct, frozen=True, array_like=True):
 
 
 class HeldBatch(msgspec.Struct, frozen=True, array_like=True):
-    """A batch that a learner was leased and has not confirmed.
+    """A batch that was leased to a learner and is not confirmed.
 
     Attributes:
         mark: the index of its incarnation in the hello's marks.
@@ -89,7 +89,7 @@ class HeldBatch(msgspec.Struct, frozen=True, array_like=True):
 
 
 class EvaluationRequest(msgspec.Struct, frozen=True):
-    """What a learner session wants evaluated: so many whole episodes, greedy.
+    """A learner session's request for whole evaluation episodes with greedy actions.
 
     Attributes:
         task: a name that no other request has.
@@ -102,7 +102,7 @@ class EvaluationRequest(msgspec.Struct, frozen=True):
 
 
 class EvaluationTask(msgspec.Struct, frozen=True):
-    """What an actor is to run for a request.
+    """An actor's share of an evaluation request.
 
     Attributes:
         episodes: whole episodes for this task, in all; each is pushed as one batch.
@@ -116,16 +116,16 @@ class EvaluationTask(msgspec.Struct, frozen=True):
 OptionValue = bool | int | float | str | None
 
 Options = dict[Name, OptionValue | list[OptionValue]]
-"""What `reset(options=…)` of an environment takes, as far as every language has it."""
+"""For `reset(options=…)` of an environment, with the types that every language has."""
 
 
 class Assignment(msgspec.Struct, frozen=True):
-    """What the learner wants simulators to run in training, from their next episodes on.
+    """The task that a learner assigns to simulators in training, from their next episodes on.
 
     Attributes:
-        number: a later assignment of the same learner run has a higher one; microseconds since 1970
-            do. One that is not higher is ignored.
-        task: what the batches of these episodes echo, such as a level of a curriculum.
+        number: higher than in earlier assignments of the same learner run, such as microseconds
+            since 1970. An assignment with a number that is not higher is ignored.
+        task: named by the batches of these episodes, such as a level of a curriculum.
         options: for every reset of the environment, in Gymnasium's sense.
         seed: for the first of these resets; unset for a random one.
     """
@@ -137,7 +137,7 @@ class Assignment(msgspec.Struct, frozen=True):
 
 
 class LearnerProgress(msgspec.Struct, frozen=True):
-    """What a learner tells about its training, for `headrace status`."""
+    """A learner's training progress, for `headrace status`."""
 
     env_steps: Count = 0
     iteration: Count = 0

@@ -1,4 +1,4 @@
-"""A socket that connects: how it notices a dead connection, and its keys."""
+"""Sockets that connect: detection of dead connections, reconnection and keys."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def make_client_socket(
 
     Args:
         options: further socket options by name, such as high-water marks.
-        invitation: with it, the connection is encrypted, and its key is the invited peer's.
+        invitation: encrypts the connection, and authenticates it as the invited peer.
     """
     made = context.socket(kind)
     for name, value in {**CONNECTION_OPTIONS, **RECONNECT_OPTIONS, **options}.items():
@@ -35,7 +35,7 @@ def make_client_socket(
 
 
 def encrypt(socket: zmq.Socket[bytes], invitation: Invitation) -> None:
-    """Encrypts what a socket will connect to."""
+    """Encrypts the connections that a socket will make."""
     secret = invitation.secret_key.encode()
     socket.set(zmq.CURVE_SERVERKEY, invitation.server_key.encode())
     socket.set(zmq.CURVE_PUBLICKEY, zmq.curve_public(secret))

@@ -1,4 +1,4 @@
-"""Whole messages over a socket that is only used without waiting.
+"""Non-blocking send and receive of whole messages.
 
 pyzmq's own `recv_multipart` and `send_multipart` take two to three times as long for two frames.
 """
@@ -38,7 +38,7 @@ def drain(socket: zmq.Socket[bytes]) -> list[list[memoryview]]:
 
 
 def send(socket: zmq.Socket[bytes], frames: Sequence[Frame]) -> None:
-    """Sends a message. Frames that were received are shared with libzmq, and not copied."""
+    """Sends a message; frames that were received are shared with libzmq, not copied."""
     for frame in frames[:-1]:
         _send_frame(socket, frame, _MORE)
     _send_frame(socket, frames[-1], 0)
@@ -50,7 +50,7 @@ def source_of(frames: Sequence[memoryview]) -> int:
 
 
 def user_of(frames: Sequence[memoryview]) -> str:
-    """Returns the name that the sender of a received message was authenticated as."""
+    """Returns the authenticated name of the sender of a received message."""
     return str(cast("zmq.Frame", frames[0].obj).get("User-Id"))
 
 

@@ -1,4 +1,4 @@
-"""The file that holds an invitation, and with it a secret key."""
+"""Invitation files, each of which holds a secret key."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def load_invitation(path: Path, role: Role) -> Invitation:
     """Returns the invitation in a file.
 
     Raises:
-        ConfigError: it cannot be read, others could read it too, or it is for another role.
+        ConfigError: the file cannot be read, other users can read it, or its role differs.
     """
     try:
         mode = path.stat().st_mode
@@ -26,6 +26,6 @@ def load_invitation(path: Path, role: Role) -> Invitation:
     if invitation.role != role:
         raise ConfigError(
             f"{path} is an invitation for role {invitation.role}, not {role}: "
-            f"`headrace invite {role} NAME` makes one that does"
+            f"`headrace invite {role} NAME` makes one for that role"
         )
     return invitation

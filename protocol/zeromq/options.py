@@ -1,4 +1,4 @@
-"""ZeroMQ options of every socket that crosses a network: how a dead connection is noticed."""
+"""ZeroMQ options of every network socket: detection of dead connections, and reconnection."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from types import MappingProxyType
 
 CONNECTION_OPTIONS = MappingProxyType(
     {
-        # A cable that is cut says nothing: a connection is given up when what was sent, or a probe
-        # in silence, has not been answered for six seconds. A peer that only hangs keeps its own,
-        # since its kernel answers; heartbeats of ZMTP would end that one too.
+        # A cut cable sends nothing: a connection is closed when sent data, or a probe of an idle
+        # connection, has not been acknowledged for six seconds. A peer that only hangs keeps its
+        # connection, since its kernel answers; ZMTP heartbeats would close that one as well.
         "TCP_KEEPALIVE": 1,
         "TCP_KEEPALIVE_IDLE": 2,
         "TCP_KEEPALIVE_INTVL": 1,
@@ -16,9 +16,9 @@ CONNECTION_OPTIONS = MappingProxyType(
         "TCP_MAXRT": 6000,
     }
 )
-"""By name; seconds, probes, and milliseconds for the last one."""
+"""By name; in seconds, as a number of probes, and in milliseconds for the last one."""
 
 RECONNECT_OPTIONS = MappingProxyType(
     {"RECONNECT_IVL": 100, "RECONNECT_IVL_MAX": 1000, "CONNECT_TIMEOUT": 2000}
 )
-"""For the side that connects, in milliseconds; by itself TCP would wait longer at each attempt."""
+"""For the side that connects, in milliseconds; TCP itself would wait longer at each attempt."""

@@ -1,4 +1,4 @@
-"""A socket that is bound: for whom, how strangers are kept short, and how all are disconnected."""
+"""Sockets that bind: keys, a handshake timeout for strangers, and disconnecting all peers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from headrace.protocol.zeromq.options import CONNECTION_OPTIONS
 
 _UNBIND_TIMEOUT_MS = 2000
 _HANDSHAKE_MS = 5000
-"""A peer that has not finished its handshake by then is disconnected."""
+"""A peer that has not finished its handshake in this time is disconnected."""
 
 
 def make_server_socket(
@@ -31,15 +31,15 @@ def make_server_socket(
 
 
 def require_keys(socket: zmq.Socket[bytes], domain: str, public_key: str, secret_key: str) -> None:
-    """Encrypts a socket's connections, and has libzmq ask who may connect (ZAP, RFC 27).
+    """Encrypts a socket's connections, and has libzmq authenticate each one (ZAP, RFC 27).
 
-    Call it before `bind`. Keys are in Z85; the domain is what the authenticator is asked about.
+    Call it before `bind`. Keys are in Z85; `domain` names the socket to the authenticator.
     """
     socket.set(zmq.CURVE_SERVER, 1)
     socket.set(zmq.CURVE_PUBLICKEY, public_key.encode())
     socket.set(zmq.CURVE_SECRETKEY, secret_key.encode())
     socket.set(zmq.ZAP_DOMAIN, domain.encode())
-    # Without it, libzmq admits everybody while there is no authenticator.
+    # Without it, libzmq admits every peer while there is no authenticator.
     socket.set(zmq.ZAP_ENFORCE_DOMAIN, 1)
 
 
@@ -47,7 +47,7 @@ def bind(socket: zmq.Socket[bytes], endpoint: str, advice: str) -> str:
     """Binds a socket, and returns the endpoint; port 0 becomes the port that the system chose.
 
     Args:
-        advice: what a person may do when it cannot be bound, as the end of a sentence.
+        advice: what the user can do if binding fails, as the end of a sentence.
 
     Raises:
         ConfigError: the endpoint cannot be bound.

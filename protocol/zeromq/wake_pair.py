@@ -13,7 +13,7 @@ _UNREAD_WAKES = 8
 
 
 class WakePair:
-    """Wakes a poll loop from other threads, which take turns under a lock of theirs.
+    """Wakes a poll loop from other threads, which must share a lock around `wake`.
 
     The loop polls `receive`, and drains it when it wakes.
     """
@@ -27,10 +27,10 @@ class WakePair:
 
     def wake(self) -> None:
         """Wakes the loop."""
-        with contextlib.suppress(zmq.Again):  # then it has enough reasons to wake up already
+        with contextlib.suppress(zmq.Again):  # full: the loop has enough unread wakes already
             self._send.send(b"", zmq.NOBLOCK)
 
     def close(self) -> None:
-        """Closes both ends; the loop has ended."""
+        """Closes both ends, once the loop has ended."""
         self._send.close(linger=0)
         self.receive.close(linger=0)

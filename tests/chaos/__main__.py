@@ -37,10 +37,10 @@ NEEDS_HOSTS = ("partitions",)
 @click.command()
 @click.argument("scenarios", nargs=-1, type=click.Choice(SCENARIOS))
 @click.option("--short", "is_short", is_flag=True, help="A few minutes in all, as in CI.")
-@click.option("--seed", default=1, show_default=True, help="The schedule of faults.")
+@click.option("--seed", default=1, show_default=True, help="Seed of the fault schedule.")
 @click.option("--keep", type=click.Path(path_type=Path), help="Keep diaries and logs here.")
 def main(scenarios: tuple[str, ...], is_short: bool, seed: int, keep: Path | None) -> None:
-    """Breaks headrace on purpose, and shows what that cost."""
+    """Injects faults into headrace, and reports their effects."""
     root = keep or Path(tempfile.mkdtemp(prefix="headrace-chaos-"))
     failed: list[str] = []
     for name in scenarios or SCENARIOS:

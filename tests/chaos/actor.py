@@ -21,14 +21,14 @@ Context = zmq.Context[zmq.Socket[bytes]]
 
 
 class ActorPlan(msgspec.Struct, frozen=True):
-    """What a process of actors does; its one command line argument, as JSON.
+    """The parameters of a process of actors; its one command line argument, as JSON.
 
     Attributes:
         actors: their indices.
-        join: the file with an invitation, if the broker has keys.
-        life: which process of these actors it is, from 0.
-        pause_s: what recording a batch takes.
-        drain_s: after SIGTERM, how long all batches may take to end.
+        join: the invitation file, if the broker has keys.
+        life: the number of the process for these actors, from 0.
+        pause_s: the time that recording a batch takes.
+        drain_s: the time that all batches may take to end after SIGTERM.
     """
 
     address: str
@@ -42,7 +42,7 @@ class ActorPlan(msgspec.Struct, frozen=True):
 
 
 def recording_context(diary: Diary, life: int) -> Context:
-    """Returns a context whose sockets write down each batch that is handed to them."""
+    """Returns a context whose sockets record each batch that they send."""
 
     class RecordingSocket(zmq.Socket[bytes]):
         def send_multipart(self, msg_parts: Any, *args: Any, **kwargs: Any) -> Any:
@@ -84,11 +84,11 @@ class ScriptedActor:
         self._thread.start()
 
     def stop(self) -> None:
-        """Asks for an orderly end."""
+        """Requests an orderly end; call `join` next."""
         self._stopping.set()
 
     def join(self) -> None:
-        """Waits for it."""
+        """Waits for the end."""
         self._thread.join()
 
     def _run(self) -> None:
@@ -97,7 +97,7 @@ class ScriptedActor:
             while not self._stopping.is_set():
                 permit = client.begin(0.2)
                 self._note_acknowledged(number)
-                if permit is None or permit.credit is None:
+                if permit is None:
                     continue
                 number += 1
                 env_steps = min(self._plan.batch_env_steps, permit.credit.fragment_steps)

@@ -1,4 +1,4 @@
-"""Batches that say in their content who made them, so that no header has to be believed."""
+"""Batches whose content identifies them, so that checks need not trust headers."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ class BatchId:
 
 
 def make_marked_batch(batch: BatchId, env_steps: int, manifest: Manifest) -> TrajectoryBatch:
-    """Returns one chunk of an episode of its own, with the batch's id in every observation.
+    """Returns one chunk of its own episode, with the batch's id in every observation.
 
-    Columns that the manifest asks for and that say nothing of the batch are zeros.
+    Other columns of the manifest are zeros.
     """
     columns = {
         column.name: np.zeros((env_steps, *column.shape), column.dtype)
@@ -51,8 +51,8 @@ def read_mark(payload: Frame) -> BatchId:
 def mark_of(observations: Any, rewards: Any) -> BatchId:
     """Returns the id in observations; asserts that all steps agree on it."""
     rows = np.asarray(observations)
-    assert (rows == rows[0]).all(), "steps of different batches in one"
+    assert (rows == rows[0]).all(), "one batch contains steps of several"
     actor, life, high, low = (int(value) for value in rows[0])
     mark = BatchId(actor, life, high * _BASE + low)
-    assert (np.asarray(rewards) == mark.number % _REWARDS).all(), "a batch with other rewards"
+    assert (np.asarray(rewards) == mark.number % _REWARDS).all(), "rewards of another batch"
     return mark

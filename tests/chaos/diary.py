@@ -1,4 +1,4 @@
-"""What a process saw, in a file of its own that outlives it."""
+"""A process's observations, in a file of its own that outlives it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Entry:
 
 
 class Diary:
-    """Appends entries, each with one write: what was written survives the writer's kill -9."""
+    """Appends entries, each with one write, so that they survive the writer's kill -9."""
 
     def __init__(self, path: Path, clock: Clock = time.monotonic) -> None:
         self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
@@ -36,7 +36,7 @@ class Diary:
 
 
 def read_diary(path: Path) -> Iterator[Entry]:
-    """Yields the entries in the order in which they were written."""
+    """Yields the entries in the order of writing."""
     with path.open() as file:
         for line in file:
             at_s, kind, *fields = json.loads(line)

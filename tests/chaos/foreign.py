@@ -1,4 +1,4 @@
-"""A stage whose actors are programs of another language, a process for each."""
+"""A stage whose actors are programs in another language, a process for each."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from chaos.stage import Stage
 class ForeignStage(Stage):
     """Starts `command` with `--address`, `--diary`, `--actor`, `--life`, and the options of a plan.
 
-    Such a program plays the part of `chaos.actor` for one actor, and writes the same diary.
+    The program acts as `chaos.actor` for one actor, and writes the same diary.
     """
 
     def __init__(self, folder: Path, command: Sequence[str], *, actors: int) -> None:

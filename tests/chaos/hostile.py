@@ -1,4 +1,4 @@
-"""Bytes that mean harm: legal frames with changes, and payloads made to break decoders."""
+"""Hostile bytes: mutated legal frames, and payloads designed to break decoders."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _KINDS = (b"", b"O", b"V", b"S", b"\x00")
 
 
 class HostileBytes:
-    """An endless supply of frames, the same for the same seed."""
+    """An endless supply of frames, reproducible from a seed."""
 
     def __init__(self, rng: random.Random) -> None:
         self._rng = rng
@@ -42,7 +42,7 @@ class HostileBytes:
         self._frames.append(compress("lz4", make_payload([50]))[1])
 
     def count(self) -> int:
-        """Returns of how many frames a message is."""
+        """Returns the number of frames of a message."""
         return self._rng.choice((1, 1, 2, 2, 3, 4))
 
     def frame(self) -> bytes:
@@ -101,7 +101,7 @@ class HostileBytes:
         )
 
     def _array(self) -> dict[Any, Any]:
-        """What `msgpack_numpy` would make an array of, or run."""
+        """Returns a map that `msgpack_numpy` would decode into an array, or execute."""
         rng = self._rng
         shape = [rng.choice((0, 1, 2, -1, 2**31, 2**62)) for _ in range(rng.randrange(10))]
         kind: Any = rng.choice(_DTYPES)

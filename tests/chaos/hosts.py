@@ -1,6 +1,6 @@
-"""Hosts of our own on this machine: network namespaces, joined by a bridge.
+"""Virtual hosts on this machine: network namespaces, joined by a bridge.
 
-Needs root and iproute2. Nothing outside the namespaces is touched, and they are deleted again.
+Needs root and iproute2. Nothing outside the namespaces is changed, and they are deleted again.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ _PREFIX = f"hr{os.getpid()}"
 
 
 class Hosts:
-    """Namespaces with an address each, 10.211.0.1 and up, behind a switch in one of its own."""
+    """Namespaces with an address each, 10.211.0.1 and up; the switch has a namespace too."""
 
     def __init__(self, names: Sequence[str]) -> None:
         self._names = list(names)
@@ -45,19 +45,19 @@ class Hosts:
         return f"10.211.0.{self._names.index(name) + 1}"
 
     def running(self, name: str) -> list[str]:
-        """Returns the start of a command line that runs on a host."""
+        """Returns the command line prefix that runs a program on a host."""
         return ["ip", "netns", "exec", self.namespace(name)]
 
     def cut(self, name: str) -> None:
-        """Pulls a host's cable out of the switch: both sides still see a link, nothing passes."""
+        """Unplugs a host at the switch: both sides still see a link, but nothing passes."""
         self._in(self._switch, "link", "set", f"port{self._names.index(name)}", "nomaster")
 
     def unplug(self, name: str) -> None:
-        """Takes a host's own link down: it knows at once."""
+        """Takes a host's own link down, which it notices at once."""
         self._in(self.namespace(name), "link", "set", "eth0", "down")
 
     def heal(self, name: str) -> None:
-        """Puts both right."""
+        """Reverses `cut` and `unplug`."""
         port = f"port{self._names.index(name)}"
         self._in(self._switch, "link", "set", port, "master", "bridge")
         self._in(self.namespace(name), "link", "set", "eth0", "up")
@@ -77,7 +77,7 @@ class Hosts:
 
 
 def are_available() -> bool:
-    """Returns whether namespaces can be made here."""
+    """Returns whether namespaces can be created on this machine."""
     probe = f"{_PREFIX}-probe"
     try:
         _ip("netns", "add", probe)

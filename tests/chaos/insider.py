@@ -1,4 +1,4 @@
-"""A process that attacks a broker with an actor's key, or only burns as much time."""
+"""A process that attacks a broker with an actor's key, or only uses as much CPU time."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ Context = zmq.Context[zmq.Socket[bytes]]
 
 
 class InsiderPlan(msgspec.Struct, frozen=True):
-    """What it does; its one command line argument, as JSON.
+    """The process's parameters; its one command line argument, as JSON.
 
     Attributes:
-        attack: `subscribe` or `overload`; anything else only computes,
-        cpu_s: for so many seconds of its time.
-        life: which attack it is, from 0.
-        batches_per_s: of an overload.
+        attack: `subscribe` or `overload`; anything else only computes.
+        cpu_s: CPU time that the computation uses.
+        life: the number of the attack, from 0.
+        batches_per_s: the rate of an overload.
     """
 
     attack: str
@@ -53,7 +53,7 @@ class InsiderPlan(msgspec.Struct, frozen=True):
 
 
 def subscribe(plan: InsiderPlan, invitation: Invitation) -> None:
-    """Subscribes as fast as the endpoints take it; half of the topics are its own to have."""
+    """Subscribes as fast as the endpoints accept it; its key permits half of the topics."""
     context: Context = zmq.Context()
     rng = random.Random(plan.life)
     end_s = time.monotonic() + plan.lasts_s
@@ -77,7 +77,7 @@ def subscribe(plan: InsiderPlan, invitation: Invitation) -> None:
 
 
 class Overload:
-    """Pushes batches that fit, without regard for credit, and again what is not accepted."""
+    """Pushes valid batches regardless of credit, and repeats unaccepted ones."""
 
     def __init__(self, plan: InsiderPlan, invitation: Invitation) -> None:
         self._plan = plan
@@ -100,14 +100,14 @@ class Overload:
         self._accepted = self._seq = 0
 
     def run(self) -> None:
-        """Goes on for as long as it was told."""
+        """Pushes for `lasts_s`."""
         begun_s = hello_due_s = time.monotonic()
         sent = 0
         while (now_s := time.monotonic()) < begun_s + self._plan.lasts_s:
             if now_s >= hello_due_s:
                 hello_due_s = now_s + 1.0
                 self._send(Hello(actor=self._actor, incarnation=self._plan.life + 1))
-            self._hear()
+            self._receive()
             if sent < (now_s - begun_s) * self._plan.batches_per_s:
                 sent += self._send_next()
             else:
@@ -124,7 +124,7 @@ class Overload:
         assert update is not None, "no policy"
         return update
 
-    def _hear(self) -> None:
+    def _receive(self) -> None:
         while (frames := receive(self._control)) is not None:
             message, _ = control_decoder().decode(frames[1:])
             if not isinstance(message, Delivery) or message.incarnation != self._plan.life + 1:

@@ -1,4 +1,4 @@
-"""A scripted learner process: a real link to the broker, and training that only takes notes."""
+"""A scripted learner process: a real link to the broker, and training that only keeps a diary."""
 
 from __future__ import annotations
 
@@ -16,23 +16,24 @@ from chaos.batches import read_mark
 from chaos.diary import Diary
 from headrace.deploy.process import on_stop_signal
 from headrace.learner.connection.link import BrokerLink
-from headrace.learner.connection.session import LearnerIdentity, OfferedWeights
+from headrace.learner.connection.session import LearnerIdentity
+from headrace.learner.connection.weights_offer import OfferedWeights
 from headrace.protocol.flow_control import OffPolicyFlow
 from headrace.protocol.manifest import Manifest
 from headrace.protocol.zeromq.invitation_file import load_invitation
 
 
 class LearnerPlan(msgspec.Struct, frozen=True):
-    """What a learner's process does; its one command line argument, as JSON.
+    """The parameters of a learner's process; its one command line argument, as JSON.
 
     Attributes:
-        worker_index: RLlib's: a new process with the same one replaces the old one.
-        life: which process of this worker it is, from 0.
-        began_at_s: a moment of the monotonic clock, the same for all, from which versions count.
-        join: the file with an invitation, if the broker has keys.
+        worker_index: RLlib's; a new process with the same index replaces the old one.
+        life: the number of the process for this worker, from 0.
+        began_at_s: the origin of version numbers on the monotonic clock, the same for all learners.
+        join: the invitation file, if the broker has keys.
         version_s: time from one version of the weights to the next.
-        take_env_steps: what one `take` asks for.
-        train_s: what training on it takes.
+        take_env_steps: env steps that one `take` asks for.
+        train_s: the time of training on them.
     """
 
     address: str
@@ -47,7 +48,7 @@ class LearnerPlan(msgspec.Struct, frozen=True):
 
 
 def make_replaying_manifest(take_env_steps: int) -> Manifest:
-    """Returns a manifest under which nothing gets stale, so that whatever is missing is lost."""
+    """Returns a manifest under which no batch goes stale, so that every missing batch is lost."""
     return msgspec.structs.replace(
         make_manifest(), flow=OffPolicyFlow(sample_env_steps=take_env_steps)
     )
@@ -66,7 +67,7 @@ def offered(number: int, manifest: Manifest) -> OfferedWeights:
 
 
 def train(plan: LearnerPlan, diary: Diary, link: BrokerLink, stopping: threading.Event) -> None:
-    """Takes and confirms, as `BrokerEnvRunner.sample` does: what was taken, with the next call."""
+    """Takes batches and confirms them before the next take, as `BrokerEnvRunner.sample` does."""
     manifest = make_replaying_manifest(plan.take_env_steps)
     take = 0
     while not stopping.is_set():

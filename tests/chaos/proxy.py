@@ -1,4 +1,4 @@
-"""A TCP proxy that makes a bad network of a good one."""
+"""A TCP proxy that simulates a bad network."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ _CHUNK_BYTES = 65_536
 
 @dataclass(frozen=True)
 class Weather:
-    """What happens to bytes under way.
+    """Faults of the simulated network.
 
     Attributes:
-        latency_s: each piece waits so long.
-        slice_bytes: bytes leave in pieces of random sizes up to this.
-        bytes_per_s: of one direction of one connection.
-        resets_per_s: of one connection: it is cut with a reset.
-        swallows: of a connection that exists, nothing arrives any more, and nobody is told.
+        latency_s: the delay of each slice.
+        slice_bytes: the largest slice; sizes are random up to this.
+        bytes_per_s: the rate of one direction of one connection.
+        resets_per_s: how often one connection is reset.
+        swallows: existing connections stay open, but deliver nothing more.
         refuses: new connections are closed at once.
     """
 
@@ -38,7 +38,7 @@ CLEAR = Weather()
 
 
 def random_weather(rng: random.Random) -> Weather:
-    """Returns one kind of bad weather, or two at once."""
+    """Returns one kind of fault, or two at once."""
     kinds: tuple[dict[str, float], ...] = (
         {"latency_s": rng.uniform(0.001, 0.2)},
         {"slice_bytes": rng.choice((1, 7, 100, 1500))},
@@ -54,7 +54,7 @@ def random_weather(rng: random.Random) -> Weather:
 
 
 class ChaosProxy:
-    """Forwards from ports of its own to others; runs in a thread."""
+    """Forwards from its own ports to the targets; runs in a thread."""
 
     def __init__(self, targets: Sequence[int], seed: int) -> None:
         self._targets = targets
@@ -69,7 +69,7 @@ class ChaosProxy:
         self.ports = [server.sockets[0].getsockname()[1] for server in self._servers]
 
     def set_weather(self, weather: Weather) -> None:
-        """Changes the weather for what is under way and for what comes."""
+        """Changes the weather for bytes in transit and later ones."""
         self._weather = weather
 
     def close(self) -> None:
@@ -124,7 +124,7 @@ class ChaosProxy:
         is_swallowed = False
         with contextlib.suppress(OSError):
             while data := await reader.read(_CHUNK_BYTES):
-                is_swallowed |= self._weather.swallows  # for good: its other side has gone
+                is_swallowed |= self._weather.swallows  # for ever: its other side has gone
                 await asyncio.sleep(self._weather.latency_s)
                 while data and not is_swallowed:
                     weather = self._weather

@@ -1,14 +1,14 @@
-"""Compares what actors produced with what training was handed, and keeps no other books.
+"""Compares the batches that actors produced with those handed to training, from diaries alone.
 
 Entries that it reads (see `Diary`); an *origin* is one life (process) of one actor:
 
     produced      actor, life, number          before the batch was pushed
     transmitted   actor, life, number          whenever the batch went to a socket
-    acknowledged  actor, life, number          the actor was told that all up to it ended
-    ended         actor, life, stale, rejected, dropped, held      the actor's books at its end
+    acknowledged  actor, life, number          the actor learned that all up to it had ended
+    ended         actor, life, stale, rejected, dropped, held      the actor's counts at its end
     handed        worker, life, take, actor, actor's life, number, attempt    training got a batch
-    fault         kind, target                 what was done to whom (`kill`, `freeze`, …)
-    healed        target                       it is as before; after a `kill` this never comes
+    fault         kind, target                 the fault (`kill`, `freeze`, …) and its process
+    healed        target                       the fault is over; never after a `kill`
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ Origin = tuple[int, int]
 
 @dataclass(frozen=True)
 class Handing:
-    """One time that training was handed a batch."""
+    """One handing of a batch to training."""
 
     at_s: float
     worker: int
@@ -41,7 +41,7 @@ class Handing:
 class Ledger:
     """All batches, as seen from outside: produced = consumed + … + held + lost.
 
-    What was handed to a learner that died before it confirmed may be in two of these.
+    A batch handed to a learner that died before it confirmed may be in two of these.
     """
 
     produced: int
@@ -56,20 +56,21 @@ class Ledger:
 
 @dataclass(frozen=True)
 class Findings:
-    """What the referee found.
+    """The referee's findings.
 
     Attributes:
-        handed_twice: batches that training was handed more than once,
+        handed_twice: batches handed to training more than once.
         unexcused: those of them that no kill or freeze of a learner explains, or that came again
             without a raised attempt.
         out_of_order: batches that a learner's process was handed, at the first attempt, after a
-            later one of the same origin,
-        learners_were_hurt: which explains that: what one gives back comes late to the others.
-        late_after_death: more of them, which nobody had been handed when the broker died beside
-            several learners: it had leased them to another one that they did not reach.
-        sent_twice: transmissions beyond the first of each batch,
-        open_at_faults: batches that were unacknowledged at the faults, which may be sent again.
-        disagreements: actors whose own books say something else.
+            later one of the same origin.
+        learners_were_hurt: whether a learner had a fault, which explains disorder: batches that one
+            gives back reach the others late.
+        late_after_death: further batches out of order, not yet handed to any learner when the
+            broker died beside several: it had leased them to a learner that they did not reach.
+        sent_twice: transmissions beyond the first of each batch.
+        open_at_faults: batches unacknowledged at the faults, which may be sent again.
+        disagreements: actors whose own counts differ.
     """
 
     ledger: Ledger
@@ -84,7 +85,7 @@ class Findings:
 
     @property
     def violations(self) -> list[str]:
-        """What must not be, a sentence each."""
+        """The broken promises, a sentence each."""
         found: list[str] = []
         if self.ledger.lost:
             found.append(f"{self.ledger.lost} batches were lost")
@@ -111,7 +112,7 @@ _ENDS = ("stale", "rejected", "dropped", "held")
 
 
 class Referee:
-    """Reads entries in order of time; then `findings`."""
+    """Reads entries in order of time; call `findings` at the end."""
 
     def __init__(self) -> None:
         self._origins: defaultdict[Origin, _Origin] = defaultdict(_Origin)
@@ -124,7 +125,7 @@ class Referee:
         self._open_at_faults = 0
 
     def read(self, entries: Iterable[Entry]) -> None:
-        """Takes entries."""
+        """Reads more entries."""
         for entry in entries:
             match entry.kind:
                 case "produced":
@@ -182,7 +183,7 @@ class Referee:
             self._out_of_order += 1
 
     def _hurt(self, target: str) -> None:
-        """Expects, from a learner's last take on, that its confirmations do not arrive."""
+        """Assumes that a learner's confirmations, from its last take on, do not arrive."""
         for learner, take in self._newest_take.items():
             if learner_name(*learner) == target:
                 self._unconfirmed[learner].append(range(take, sys.maxsize))
@@ -190,11 +191,11 @@ class Referee:
     def _heal(self, target: str) -> None:
         for learner, takes in self._unconfirmed.items():
             if learner_name(*learner) == target:
-                # What had arrived before the fault is in its next take.
+                # Batches that arrived before the fault are in its next take.
                 takes[-1] = range(takes[-1].start, self._newest_take[learner] + 2)
 
     def findings(self) -> Findings:
-        """Returns what was found; call it once everything was read."""
+        """Returns the findings; call it once all entries are read."""
         again = [handings for handings in self._handings.values() if len(handings) > 1]
         return Findings(
             ledger=self._ledger(),
@@ -213,9 +214,9 @@ class Referee:
         )
 
     def _is_excused(self, handings: list[Handing]) -> bool:
-        """Whether a fault explains each repetition, and its attempt says that it is one.
+        """Returns whether a fault explains each repetition, and its attempt is higher.
 
-        A learner that was frozen may hand over the first attempt after another one the second.
+        A frozen learner may hand over the first attempt after another has handed over the second.
         """
         return all(
             first.attempt < second.attempt and self._is_unconfirmed(first)
@@ -223,7 +224,7 @@ class Referee:
         )
 
     def _is_unconfirmed(self, handing: Handing) -> bool:
-        """Whether a fault may have kept the broker from hearing that training has it."""
+        """Returns whether a fault may have kept the confirmation from the broker."""
         return any(
             handing.take in takes for takes in self._unconfirmed[handing.worker, handing.life]
         )
@@ -234,7 +235,7 @@ class Referee:
             counts["produced"] += len(origin.produced)
             counts["consumed"] += len(origin.handed & origin.produced)
             missing = origin.produced - origin.handed
-            if origin.ended is None:  # killed: what it was not told of died with it
+            if origin.ended is None:  # killed: its unacknowledged batches died with it
                 died = {number for number in missing if number > origin.acknowledged}
                 counts["died_with_actor"] += len(died)
                 counts["lost"] += len(missing - died)
@@ -247,7 +248,7 @@ class Referee:
         )
 
     def _surely_confirmed(self, origin: _Origin, actor: int, life: int) -> set[int]:
-        """Returns what cannot have gone back to the queue, and ended as stale from there."""
+        """Returns batches that cannot have returned to the queue and ended there as stale."""
         return {
             number
             for number in origin.handed
@@ -263,12 +264,12 @@ class Referee:
             missing = len(origin.produced - self._surely_confirmed(origin, actor, life))
             if origin.ended is not None and missing < sum(origin.ended):
                 found.append(
-                    f"actor {actor}, life {life}: its books say that {sum(origin.ended)} batches "
-                    f"ended otherwise or are held, and training was not handed {missing}"
+                    f"actor {actor}, life {life}: it counts {sum(origin.ended)} batches as stale, "
+                    f"rejected, dropped or held, but only {missing} were not handed to training"
                 )
         return found
 
 
 def learner_name(worker: int, life: int) -> str:
-    """Returns what faults call a learner's process."""
+    """Returns the name of a learner's process in `fault` entries."""
     return f"learner-{worker}.{life}"

@@ -1,4 +1,4 @@
-"""What a scenario showed, for people and for CI."""
+"""The result of a scenario, for readers and for CI."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class Report:
     """One run of one scenario; it has passed if nothing was violated.
 
     Attributes:
-        findings: the referee's, where the actors were scripted.
+        findings: the referee's; None without scripted actors.
     """
 
     scenario: str
@@ -35,7 +35,7 @@ class Report:
                 f"out of order {found.out_of_order} "
                 f"(and {found.late_after_death} after a broker's death), "
                 f"sent again {found.sent_twice} "
-                f"(open at faults {found.open_at_faults})",
+                f"(unacknowledged at faults {found.open_at_faults})",
             ]
         if self.figures:
             lines.append(

@@ -1,4 +1,4 @@
-"""A process that trains PPO with remote runners, which write down what `sample()` returns."""
+"""A process that trains PPO with remote runners, which record the results of `sample()`."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from headrace.learner.training.remote_runners import end_remote_runners
 
 
 class RLlibPlan(msgspec.Struct, frozen=True):
-    """What the process does; its one command line argument, as JSON."""
+    """The process's parameters; its one command line argument, as JSON."""
 
     address: str
     diaries: str
@@ -32,7 +32,7 @@ class RLlibPlan(msgspec.Struct, frozen=True):
 
 
 class RecordingRunner(BrokerEnvRunner):
-    """Writes what it returns into a diary of its own, as worker `worker_index`, life `pid`."""
+    """Records the batches that it returns in its diary, as worker `worker_index`, life `pid`."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)

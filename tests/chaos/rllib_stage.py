@@ -17,7 +17,7 @@ STARTS_WITHIN_S = 120.0
 
 
 class Driver:
-    """Starts broker, driver and actors of a stage without learners, and waits until all work."""
+    """Starts broker, driver and actors of a stage without learners, and waits for all runners."""
 
     def __init__(self, stage: Stage, runners: int) -> None:
         self._folder = stage.folder
@@ -32,11 +32,11 @@ class Driver:
 
     @property
     def takers(self) -> int:
-        """How many processes of runners have returned something from `sample()`."""
+        """The number of runner processes that have returned data from `sample()`."""
         return sum(diary.stat().st_size > 0 for diary in self._diaries("*"))
 
     def choose_runner(self, rng: random.Random) -> tuple[psutil.Process, str]:
-        """Returns a runner's process, and what faults call it."""
+        """Returns a runner's process, and its name in `fault` entries."""
         assert self._part.process is not None
         children = psutil.Process(self._part.process.pid).children(recursive=True)
         runners = [kid for kid in children if "ray::RecordingRunner" in " ".join(kid.cmdline())]
@@ -50,7 +50,7 @@ class Driver:
 
 
 def violations_of(findings: Findings) -> list[str]:
-    """Returns what must not be where a learner takes everything."""
+    """Returns the violations in a run whose learner takes everything."""
     violations = list(findings.violations)
     if findings.ledger.rejected or findings.ledger.dropped:
         violations.append("batches were rejected or dropped")
@@ -58,5 +58,5 @@ def violations_of(findings: Findings) -> list[str]:
 
 
 def iterations_in(entries: list[Entry]) -> int:
-    """Returns how often the driver trained."""
+    """Returns the number of training iterations."""
     return sum(entry.kind == "trained" for entry in entries)

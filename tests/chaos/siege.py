@@ -1,4 +1,4 @@
-"""An honest fleet under attack, against the same fleet while the attackers only burn time."""
+"""An honest fleet under attack, against the same fleet while the attackers only use CPU time."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from chaos.stage import Part, Stage, judge
 from chaos.throughput import Throughput
 
 BOUND_MIB = 300
-"""Of the broker's memory."""
+"""The bound of the broker's memory."""
 _LEAST_SHARE = 0.8
 _CALM_S = 1.0
 _MIB = 1024 * 1024
@@ -23,7 +23,7 @@ _MIB = 1024 * 1024
 
 @dataclass(frozen=True)
 class SiegePlan:
-    """How long, and how many rounds of attack and control in turn."""
+    """The number and length of the rounds of attack and control."""
 
     rounds: int
     lasts_s: float = 8.0
@@ -34,11 +34,11 @@ class SiegePlan:
 
 @dataclass(frozen=True)
 class Attackers:
-    """Processes, and what starts them; all end by themselves.
+    """Attacking processes and the functions that start them; all end without being stopped.
 
     Attributes:
         attack: starts round n.
-        control: has them compute as long as they did in round n, all together.
+        control: starts the control of round n, in which they only use the given CPU time, in all.
     """
 
     parts: Sequence[Part]
@@ -47,7 +47,7 @@ class Attackers:
 
 
 def besiege(stage: Stage, attackers: Attackers, rounds: int) -> int:
-    """Has attack and control in turn; returns the most memory that the broker had."""
+    """Runs attack and control in turn; returns the broker's peak memory."""
     largest = 0
     pause = threading.Event()
     assert stage.broker.process is not None
@@ -81,7 +81,7 @@ def report_of(
     is_timed: bool,
     more: Mapping[str, int | float] | None = None,
 ) -> Report:
-    """Says what an honest fleet kept of its rate, and what the broker's memory came to."""
+    """Returns a report of the rate that an honest fleet kept, and of the broker's peak memory."""
     findings = judge(entries)
     violations = list(findings.violations)
     rates = {phase: _rate(entries, phase) for phase in ("attack", "control")}
@@ -101,7 +101,7 @@ def report_of(
 
 
 def _cpu_s_of_the_ended() -> float:
-    """Returns what all processes took that this one has started, and that have ended."""
+    """Returns the CPU time of all child processes that have ended."""
     usage = resource.getrusage(resource.RUSAGE_CHILDREN)
     return usage.ru_utime + usage.ru_stime
 

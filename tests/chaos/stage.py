@@ -1,4 +1,4 @@
-"""The processes of a scenario, and what can be done to them."""
+"""The processes of a scenario, and the faults that can be injected into them."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ _START_S = 30.0
 
 
 class Part:
-    """One process after another that play the same part; a name for the diary, a log for people.
+    """Successive processes with the same part; the name is that of its diary and its log.
 
     Attributes:
-        prefix: the start of its command line, for one that runs on a host of its own.
+        prefix: of the command line, for a process on a virtual host.
     """
 
     def __init__(self, stage: Stage, name: str) -> None:
@@ -46,7 +46,7 @@ class Part:
 
     def launch(self, *command: str) -> None:
         """Starts the next process of this part."""
-        assert self.process is None, f"{self.name} runs already"
+        assert self.process is None, f"{self.name} is already running"
         self.life += 1
         with (self.stage.folder / f"{self.name}.log").open("ab") as log:
             self.process = subprocess.Popen(
@@ -58,51 +58,51 @@ class Part:
             )
 
     def play(self, module: str, plan: msgspec.Struct) -> None:
-        """Starts a module of ours as the next process of this part, with its plan."""
+        """Starts a module of these tests as the next process of this part, with its plan."""
         self.start("-m", module, msgspec.json.encode(plan).decode())
 
     def kill(self) -> None:
-        """Ends the process as a power failure would."""
+        """Ends the process with SIGKILL, as a power failure would."""
         self._send(signal.SIGKILL)
         self._wait()
         self.stage.diary.write("fault", "kill", self.target)
 
     def freeze(self) -> None:
-        """Stops the process where it is."""
+        """Freezes the process with SIGSTOP."""
         self._send(signal.SIGSTOP)
         self.stage.diary.write("fault", "freeze", self.target)
 
     def thaw(self) -> None:
-        """Lets a frozen process go on."""
+        """Resumes a frozen process."""
         self._send(signal.SIGCONT)
         self.stage.diary.write("healed", self.target)
 
     def stop(self, timeout_s: float) -> None:
-        """Asks the process to end, and asserts that it does so cleanly."""
+        """Asks the process to end, and asserts that it exits with 0."""
         self._send(signal.SIGTERM)
         code = self._wait(timeout_s)
         assert code == 0, f"{self.name} ended with {code}; see {self.name}.log"
 
     def end(self) -> None:
-        """Ends what still runs, however."""
+        """Kills the process if it still runs."""
         if self.process is not None:
             self.process.kill()
             self._wait()
 
     @property
     def has_ended(self) -> bool:
-        """Whether the process ended by itself; another one may be started then."""
+        """Whether the process has ended on its own; another may be started then."""
         if self.process is not None and self.process.poll() is not None:
             assert self._wait() == 0, f"{self.name} failed; see {self.name}.log"
         return self.process is None
 
     @property
     def target(self) -> str:
-        """What the diary calls the present process."""
+        """The current process's name in the diary."""
         return f"{self.name}.{self.life}"
 
     def _send(self, number: int) -> None:
-        assert self.process is not None, f"{self.name} does not run"
+        assert self.process is not None, f"{self.name} is not running"
         assert self.process.poll() is None, f"{self.name} has died; see {self.name}.log"
         self.process.send_signal(number)
 
@@ -114,13 +114,13 @@ class Part:
 
 
 class Stage:
-    """A broker, learners and actors in a folder; ends, by pid, whatever it started.
+    """A broker, learners and actors in a folder; on exit it ends its processes, by pid.
 
     Attributes:
-        groups: the actors of each process of actors.
-        address: where the broker listens, once it was started.
-        broker_options: more of its command line.
-        reached_at: where the others find it, if that is somewhere else.
+        groups: the indices of the actors in each process of actors.
+        address: the broker's address, once it has started.
+        broker_options: additional command line options of the broker.
+        reached_at: the address that the others use, if it differs.
     """
 
     def __init__(
@@ -154,7 +154,7 @@ class Stage:
     # ---------------------------------------------------------------- starting
 
     def start_broker(self) -> None:
-        """Starts the shipped command; the first one chooses ports, which later ones take again."""
+        """Starts `headrace broker`; the first process chooses ports, which later ones reuse."""
         announced = self.folder / "broker.json"
         announced.unlink(missing_ok=True)
         arguments = ["--address", self.address, "--http", self._http, "--drain-s", "0"]
@@ -199,7 +199,7 @@ class Stage:
         )
 
     def use_keys(self) -> None:
-        """Makes keys, with which everything is started from now on."""
+        """Makes keys, which all processes started from now on use."""
         self._keys.create()
         self.broker_options += ["--keys", str(self._keys.path)]
         roles: tuple[Role, ...] = ("actor", "learner")
@@ -207,14 +207,14 @@ class Stage:
             self._joins[role] = str(self.invite(role, f"{role}s"))
 
     def invite(self, role: Role, name: str) -> Path:
-        """Returns the file with an invitation for somebody."""
+        """Returns the file of a new invitation."""
         file = self.folder / f"{name}.join"
         file.touch(mode=0o600)
         file.write_text(self._keys.invite(role, name, "tcp://127.0.0.1:1").to_line())
         return file
 
     def start_all(self, *, actor: dict[str, Any], learner: dict[str, Any]) -> None:
-        """Starts all that does not run yet, and waits until every actor delivers."""
+        """Starts all processes (the broker unless it runs); waits until every actor delivers."""
         if self.broker.process is None:
             self.start_broker()
         for index in range(len(self.learners)):
@@ -235,7 +235,7 @@ class Stage:
         return [self.broker, *self.learners, *self.actors]
 
     def finish(self, drain_s: float = 60.0) -> list[Entry]:
-        """Lets every batch end, stops everything in order, and returns all diaries."""
+        """Waits for every batch to end, stops all processes in order, and returns all diaries."""
         for part in self.actors:
             part.stop(drain_s + _START_S)
         for part in self.learners:
@@ -245,7 +245,7 @@ class Stage:
 
 
 def judge(entries: list[Entry]) -> Findings:
-    """Returns the referee's findings on a whole scenario."""
+    """Returns the referee's findings on a scenario's diaries."""
     referee = Referee()
     referee.read(entries)
     return referee.findings()

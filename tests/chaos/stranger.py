@@ -1,4 +1,4 @@
-"""A process that attacks a broker without a key, or burns as much time and leaves it alone."""
+"""A process that attacks a broker without a key, or only uses as much CPU time."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ _FLOOD_BYTES = 64 * 1024 * 1024
 
 
 class StrangerPlan(msgspec.Struct, frozen=True):
-    """What it does; its one command line argument, as JSON.
+    """The process's parameters; its one command line argument, as JSON.
 
     Attributes:
-        ports: of the broker; without any it only computes,
-        cpu_s: for so many seconds of its time.
+        ports: of the broker; without any it only computes.
+        cpu_s: CPU time that the computation uses.
     """
 
     ports: list[int]
@@ -32,7 +32,7 @@ class StrangerPlan(msgspec.Struct, frozen=True):
 
 
 def attack(plan: StrangerPlan) -> None:
-    """Floods, sends rubbish, and holds half-open handshakes, at every endpoint in turn."""
+    """Floods, sends random bytes, and holds half-open handshakes, at random endpoints."""
     rng = random.Random(plan.seed)
     half_open: deque[socket.socket] = deque(maxlen=_HALF_OPEN)
     end_s = time.monotonic() + plan.lasts_s
@@ -52,7 +52,7 @@ def attack(plan: StrangerPlan) -> None:
 
 
 def burn(lasts_s: float, cpu_s: float) -> None:
-    """Takes a core, as an attack would, for a share of the time."""
+    """Uses `cpu_s` of a core over `lasts_s`, as an attack would."""
     pause = threading.Event()
     begun_s, rng = time.monotonic(), random.Random(0)
     while (passed_s := time.monotonic() - begun_s) < lasts_s:

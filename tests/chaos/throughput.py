@@ -1,4 +1,4 @@
-"""How fast training was fed, from the diaries."""
+"""The rate of batches handed to training, from the diaries."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from chaos.diary import Entry
 
 _WINDOW_S = 0.25
 _BEFORE_S, _FALLS_S = 1.6, 0.1
-"""What is usual before a fault; its entry is written once the process has ended."""
+"""The window of the usual rate; a fault's entry is written once the process has ended."""
 
 
 class Throughput:
-    """Batches that training was handed, by time."""
+    """Batches handed to training, by time."""
 
     def __init__(self, entries: Sequence[Entry]) -> None:
         self._at_s = [entry.at_s for entry in entries if entry.kind == "handed"]
@@ -25,9 +25,9 @@ class Throughput:
         return count / (end_s - begin_s)
 
     def recovery_s(self, fault_at_s: float, until_s: float, wanted_per_s: float) -> float:
-        """Returns how long after a fault so many batches per second came for a quarter second.
+        """Returns the time from a fault until a quarter second with the wanted rate has passed.
 
-        Infinity if they did not before `until_s`, when the next fault comes.
+        Infinity if there is none before `until_s`, the time of the next fault.
         """
         begin_s = fault_at_s
         while begin_s + _WINDOW_S <= until_s:
@@ -38,7 +38,7 @@ class Throughput:
 
 
 def recoveries_s(throughput: Throughput, faults_at_s: Sequence[float], end_s: float) -> list[float]:
-    """Returns, for each fault, how long it took to come back to 90 % of the rate just before it."""
+    """Returns, for each fault, the time to recover 90 % of the rate just before it."""
     limits = [*faults_at_s[1:], end_s]
     return [
         throughput.recovery_s(

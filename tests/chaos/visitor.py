@@ -1,4 +1,4 @@
-"""A process that opens as many connections as it is told, and says nothing more."""
+"""A process that opens a number of connections, and sends nothing more."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ _TYPES = {"ingest": "PUSH", "control": "SUB", "weights": "SUB", "learner": "DEAL
 
 
 class VisitorPlan(msgspec.Struct, frozen=True):
-    """What it does; its one command line argument, as JSON.
+    """The process's parameters; its one command line argument, as JSON.
 
     Attributes:
-        endpoints: of the broker, by name; without any it only computes,
-        cpu_s: for so many seconds of its time.
+        endpoints: of the broker, by name; without any it only computes.
+        cpu_s: CPU time that the computation uses.
     """
 
     endpoints: dict[str, str]
@@ -31,7 +31,7 @@ class VisitorPlan(msgspec.Struct, frozen=True):
 
 
 def visit(plan: VisitorPlan) -> None:
-    """Connects to all endpoints in turn, with an orderly handshake, and stays."""
+    """Connects to all endpoints in turn, with a complete handshake, and stays connected."""
     raise_open_files_limit()
     end_s = time.monotonic() + plan.lasts_s
     peers: list[RawPeer] = []
@@ -44,7 +44,7 @@ def visit(plan: VisitorPlan) -> None:
         name, endpoint = endpoints[len(peers) % len(endpoints)]
         try:
             peer = RawPeer(endpoint)
-        except OSError:  # nobody listens any more
+        except OSError:  # the broker accepts no connections now
             pause.wait(0.1)
             continue
         peers.append(peer)

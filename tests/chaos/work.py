@@ -1,4 +1,4 @@
-"""Whether training goes on after the last fault."""
+"""Checks that training continues after the last fault."""
 
 from __future__ import annotations
 

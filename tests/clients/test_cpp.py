@@ -28,7 +28,7 @@ from support.running import BrokerThread, Context, Learner, wait_until
 from support.serving import ServerThread, chunks_of, one_module, publish
 from support.tasks import assert_that_tasks_are_true, take_until
 
-from headrace.deploy.conformance.scenes import SCENES
+from headrace.deploy.conformance.cases import CASES
 from headrace.protocol.messages import Assignment
 from headrace.protocol.trajectory import pack_batch, unpack_batch
 from headrace.protocol.validation import find_batch_fault
@@ -87,7 +87,7 @@ def programs(built: Path) -> Path:
 
 @contextmanager
 def running(*command: str | Path) -> Generator[subprocess.Popen[str]]:
-    """A process that is ended however the block ends."""
+    """A process that ends with the block, in any case."""
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     try:
         yield process
@@ -111,7 +111,7 @@ def test_it_writes_the_vectors_byte_for_byte(programs: Path) -> None:
     assert "20 of 20 vectors are the same, of 16 of 16 kinds" in compared.stdout
 
 
-def test_its_cart_pole_moves_as_gymnasiums_does(programs: Path) -> None:
+def test_its_cart_pole_moves_like_gymnasiums(programs: Path) -> None:
     rng = np.random.default_rng(1)
     states = rng.uniform(-1.0, 1.0, (500, 4)) * (2.6, 3.0, 0.25, 3.0)
     actions = rng.integers(2, size=500)
@@ -134,10 +134,10 @@ def test_it_conforms(programs: Path) -> None:
     command = (programs / "random_actor", "--address", "{broker}", "--seed", "1")
     played = run(sys.executable, "-m", "headrace.deploy", "conformance", "--", *command)
     assert played.returncode == 0, played.stdout
-    assert f"{len(SCENES)} of {len(SCENES)} scenes passed" in played.stdout
+    assert f"{len(CASES)} of {len(CASES)} cases passed" in played.stdout
 
 
-def test_it_records_what_a_broker_and_a_learner_take(
+def test_it_records_batches_that_a_broker_and_a_learner_accept(
     programs: Path, broker: BrokerThread, context: Context
 ) -> None:
     manifest = cart_pole_manifest()
@@ -165,7 +165,7 @@ def assert_that_episodes_are_whole(chunks: list[Any]) -> None:
             assert chunk.episode_return == chunk.episode_length == next_t[chunk.episode_id]
 
 
-def test_it_compresses_where_the_learner_asks_for_it(
+def test_it_compresses_if_the_learner_asks_for_it(
     programs: Path, broker: BrokerThread, context: Context
 ) -> None:
     manifest = msgspec.structs.replace(cart_pole_manifest(), compression="lz4")
@@ -180,7 +180,7 @@ def test_it_compresses_where_the_learner_asks_for_it(
         assert len(pack_batch(trajectories)) > len(batch.payload)
 
 
-def test_it_hears_what_is_assigned_and_its_batches_name_the_task(
+def test_it_gets_its_assignment_and_its_batches_name_the_task(
     programs: Path, broker: BrokerThread, context: Context
 ) -> None:
     with Learner(context, broker.address) as learner:
@@ -221,7 +221,7 @@ def test_it_says_which_column_it_cannot_record(
     assert "action_logp" in ended.stdout
 
 
-def test_it_joins_a_broker_that_asks_for_keys(
+def test_it_joins_a_broker_that_requires_keys(
     programs: Path, context: Context, tmp_path: Path, start_broker: Callable[..., BrokerThread]
 ) -> None:
     guarded, trainer, file = start_guarded(start_broker, tmp_path)
@@ -248,7 +248,7 @@ def learner(broker: BrokerThread, context: Context) -> Iterator[Learner]:
 
 
 @pytest.mark.parametrize("truncated", [False, True])
-def test_it_is_acted_for_and_recorded(
+def test_a_policy_server_acts_for_it_and_records_it(
     programs: Path, broker: BrokerThread, learner: Learner, truncated: bool
 ) -> None:
     with ServerThread(broker.address) as server:
@@ -267,7 +267,7 @@ def test_it_is_acted_for_and_recorded(
     assert all(chunk.columns["obs"][-1, 0] == 5.0 for chunk in ended)
 
 
-def test_its_simulator_is_reset_to_what_is_assigned(
+def test_its_simulator_is_reset_to_its_assignment(
     programs: Path, broker: BrokerThread, learner: Learner
 ) -> None:
     learner.link.assign(Assignment(1, "level-3", {"level": 3}))
@@ -280,14 +280,14 @@ def test_its_simulator_is_reset_to_what_is_assigned(
     assert_that_tasks_are_true(batches)
 
 
-def test_it_waits_for_a_policy_as_long_as_it_wants_to(programs: Path, context: Context) -> None:
+def test_it_waits_for_a_policy_until_its_patience_ends(programs: Path, context: Context) -> None:
     with MuteServer(context) as server:
         waits = ("--endpoint", server.endpoint, "--patience-s", "0.5", "--waits", "8")
         assert run(programs / "thin_simulator", *waits, timeout=60).returncode == NO_POLICY
         assert server.connections > 1, "short waits in a row make another connection"
 
 
-def test_it_begins_another_episode_when_the_server_was_restarted(
+def test_it_begins_another_episode_after_a_restart_of_the_server(
     programs: Path, broker: BrokerThread, learner: Learner
 ) -> None:
     with ServerThread(broker.address, actor="first") as server:
@@ -311,6 +311,6 @@ def test_it_begins_another_episode_when_the_server_was_restarted(
 
 
 def _train(learner: Learner, stopping: threading.Event) -> None:
-    """Takes what comes, so that there is credit for more."""
+    """Takes all batches, so that there is credit for more."""
     while not stopping.is_set():
         learner.take(160, 0.5)

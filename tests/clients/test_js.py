@@ -27,7 +27,7 @@ from support.tasks import (
     take_until,
 )
 
-from headrace.deploy.conformance.scenes import SCENES
+from headrace.deploy.conformance.cases import CASES
 from headrace.protocol.messages import Assignment
 
 ROOT = Path(__file__).parents[2]
@@ -41,7 +41,7 @@ Start = Callable[..., subprocess.Popen[str]]
 
 @pytest.fixture(scope="session")
 def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Returns a copy of the client outside the tree, with what it depends on."""
+    """Returns a copy of the client outside the tree, with its dependencies."""
     if shutil.which("npm") is None:
         if os.environ.get("CI") == "true":
             pytest.fail("npm is not installed")
@@ -56,7 +56,7 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def package_with_runtime(package: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The same with ONNX Runtime, beside which a policy can run."""
+    """The same with ONNX Runtime, which runs policies."""
     copy = tmp_path_factory.mktemp("js-onnx") / "js"
     shutil.copytree(package, copy, symlinks=True)
     npm(copy, "install", "--save-dev", RUNTIME)  # as an optional peer it would be left out
@@ -65,7 +65,7 @@ def package_with_runtime(package: Path, tmp_path_factory: pytest.TempPathFactory
 
 @pytest.fixture
 def start(package: Path) -> Iterator[Start]:
-    """Starts programs of the package, and ends those that still run."""
+    """Starts programs of the package, and kills those that still run."""
     started: list[subprocess.Popen[str]] = []
 
     def run(program: str, *arguments: str, folder: Path = package) -> subprocess.Popen[str]:
@@ -88,13 +88,13 @@ def learner(broker: BrokerThread, context: Context) -> Iterator[Learner]:
 
 
 def npm(folder: Path, *arguments: str) -> None:
-    # Their install scripts would fetch or build what the packages bring already.
+    # Their install scripts would fetch or build files that the packages contain already.
     options = ["--ignore-scripts", "--no-audit", "--no-fund"]
     run(folder, "npm", *arguments, *options)
 
 
 def run(folder: Path, *command: str) -> str:
-    """Returns what a command wrote; fails with it where the command does."""
+    """Returns the output of a command; fails with it if the command fails."""
     ended = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=INSTALL_S)
     assert ended.returncode == 0, ended.stdout + ended.stderr
     return ended.stdout
@@ -109,8 +109,8 @@ def test_its_types_hold(package: Path) -> None:
 
 
 def test_it_reads_and_writes_the_vectors_byte_for_byte(package: Path) -> None:
-    told = run(package, "node", "tests/vectors.js", str(ROOT / "protocol" / "vectors"))
-    assert "20 same, 0 differ" in told
+    printed = run(package, "node", "tests/vectors.js", str(ROOT / "protocol" / "vectors"))
+    assert "20 same, 0 differ" in printed
 
 
 def test_it_conforms(package: Path) -> None:
@@ -119,7 +119,7 @@ def test_it_conforms(package: Path) -> None:
         *(sys.executable, "-m", "headrace.deploy", "conformance", "--"),
         *("node", "tests/random-actor.js", "--address", "{broker}", "--seed", "1"),
     )
-    assert f"{len(SCENES)} of {len(SCENES)} scenes passed" in played
+    assert f"{len(CASES)} of {len(CASES)} cases passed" in played
 
 
 def test_no_batch_is_lost_or_trained_on_twice_when_brokers_are_killed(
@@ -168,21 +168,21 @@ def test_an_actor_that_was_invited_delivers_to_a_broker_with_keys(
 
 
 @pytest.mark.rllib
-def test_a_thin_simulator_is_acted_for_and_recorded(
+def test_a_policy_server_acts_for_a_thin_simulator_and_records_it(
     broker: BrokerThread, learner: Learner, start: Start
 ) -> None:
     publish(learner, one_module())
     with ServerThread(broker.address) as server:
-        told = ended_well(start("tests/thin-simulator.js", "--endpoint", server.endpoint))
+        played = ended_well(start("tests/thin-simulator.js", "--endpoint", server.endpoint))
     chunks = chunks_of(learner, 30)
     recorded = [int(action) for chunk in chunks for action in chunk.columns["actions"]]
-    assert recorded == told["actions"][: len(recorded)]
+    assert recorded == played["actions"][: len(recorded)]
     ended = [chunk for chunk in chunks if chunk.is_done]
     assert {(chunk.episode_return, chunk.terminated) for chunk in ended} == {(15.0, True)}
 
 
 @pytest.mark.rllib
-def test_a_thin_simulator_begins_another_episode_when_the_server_was_restarted(
+def test_a_thin_simulator_begins_another_episode_after_a_restart_of_the_server(
     broker: BrokerThread, learner: Learner, start: Start
 ) -> None:
     publish(learner, one_module())
@@ -191,13 +191,13 @@ def test_a_thin_simulator_begins_another_episode_when_the_server_was_restarted(
         simulator = start("tests/thin-simulator.js", "--endpoint", server.endpoint, *pace)
         wait_until(lambda: any(actor.env_steps for actor in broker.status.actors))
     with ServerThread(broker.address, actor="second", endpoint=server.endpoint):
-        told = ended_well(simulator)
-    assert told["begunAnew"] == 1
-    assert len(told["actions"]) == 40
+        played = ended_well(simulator)
+    assert played["restarts"] == 1
+    assert len(played["actions"]) == 40
 
 
 def ended_well(process: subprocess.Popen[str]) -> Any:
-    """Returns what it told as JSON."""
+    """Returns the JSON that it printed."""
     output, _ = process.communicate(timeout=60)
     assert process.returncode == 0
     return json.loads(output)
@@ -222,7 +222,7 @@ def test_an_agent_acts_with_the_learners_graph_and_delivers_what_it_records(
 
 
 def assert_that_the_seed_came_once(resets: list[dict[str, Any]]) -> None:
-    """Checks how episodes were reset: of level-3 without a seed, then of level-7 with one."""
+    """Checks the resets: to level-3 without a seed, then to level-7 with one."""
     tasks = [reset["task"] for reset in resets]
     first = tasks.index("level-7")
     assert tasks == ["level-3"] * first + ["level-7"] * (len(tasks) - first)
@@ -231,7 +231,7 @@ def assert_that_the_seed_came_once(resets: list[dict[str, Any]]) -> None:
 
 
 @pytest.mark.rllib
-def test_an_agents_batches_name_what_their_simulator_was_reset_to(
+def test_an_agents_batches_name_the_task_of_their_simulators_resets(
     package_with_runtime: Path, broker: BrokerThread, learner: Learner, start: Start
 ) -> None:
     learner.link.assign(Assignment(1, "level-3", {"level": 3}))
@@ -249,7 +249,7 @@ def test_an_agents_batches_name_what_their_simulator_was_reset_to(
 
 
 @pytest.mark.rllib
-def test_a_thin_simulator_hears_what_is_assigned_and_names_it(
+def test_a_thin_simulator_gets_its_assignment_and_names_the_task(
     broker: BrokerThread, learner: Learner, start: Start
 ) -> None:
     learner.link.assign(Assignment(1, "level-3", {"level": 3}))
@@ -272,7 +272,7 @@ def test_a_thin_simulator_hears_what_is_assigned_and_names_it(
     assert_that_tasks_are_true_or_mixed(taken, 3.0, 7.0)
 
 
-def test_a_thin_simulator_that_finds_no_policy_in_time_goes_on_without(
+def test_a_thin_simulator_that_finds_no_policy_in_time_continues_without_one(
     context: Context, start: Start
 ) -> None:
     nobody = ("--endpoint", "tcp://127.0.0.1:1", "--patience-s", "0.2")

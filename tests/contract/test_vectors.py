@@ -1,4 +1,4 @@
-"""The bytes in protocol/vectors are what this code writes and reads: a change of the wire shows."""
+"""This code writes and reads exactly the bytes in protocol/vectors, so a wire change shows."""
 
 from __future__ import annotations
 
@@ -44,19 +44,19 @@ def test_every_kind_of_message_has_a_vector() -> None:
         below = kind.__subclasses__()
         return [kind] if not below else [leaf for sub in below for leaf in leaves(sub)]
 
-    # `Presence` has children and is no message itself; the others without children are.
+    # `Presence` has subclasses and is not a message itself; classes without subclasses are.
     kinds = {str(kind.__struct_config__.tag) for kind in leaves(Message)}
     assert kinds == {name.partition(".")[0] for name in all_vectors()}
 
 
 @pytest.mark.parametrize(("name", "vector"), all_vectors().items())
-def test_a_vector_is_what_we_write(name: str, vector: Vector) -> None:
+def test_our_encoding_matches_the_vector(name: str, vector: Vector) -> None:
     stored = json.loads((VECTORS / f"{name}.json").read_text())
     assert stored == vector_document(vector), "the wire is frozen: see CONTRIBUTING.md"
 
 
 @pytest.mark.parametrize(("name", "vector"), all_vectors().items())
-def test_a_vector_is_read_back_by_its_endpoint(name: str, vector: Vector) -> None:
+def test_a_vector_is_decoded_by_its_endpoint(name: str, vector: Vector) -> None:
     stored = json.loads((VECTORS / f"{name}.json").read_text())
     frames = [bytes.fromhex(frame) for frame in stored["frames"]]
     read = [_try(decoder, frames) for decoder in DECODERS]

@@ -1,4 +1,4 @@
-"""A learner that publishes a policy for an example's spaces, and wants plenty of data."""
+"""A learner that publishes a policy for an example's spaces, and grants plenty of credit."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ StartLearner = Callable[..., Learner]
 
 @pytest.fixture
 def start_learner(broker: BrokerThread, context: Context) -> Iterator[StartLearner]:
-    """Publishes a policy to `broker`; no simulator has to wait for credit."""
+    """Publishes a policy to `broker`; no simulator waits for credit."""
     with ExitStack() as stack:
 
         def start(exported: Exported, wanted_env_steps: int = 10_000) -> Learner:

@@ -15,7 +15,7 @@ pytestmark = [pytest.mark.rllib, pytest.mark.slow]
 
 @pytest.fixture(autouse=True)
 def _ray() -> Iterator[None]:
-    """Ray, unless tests of the learner have started it in this process."""
+    """Starts Ray, unless tests of the learner have started it in this process."""
     is_ours = not ray.is_initialized()
     if is_ours:
         ray.init(include_dashboard=False, log_to_driver=False, num_cpus=2)
@@ -29,7 +29,7 @@ def told(level: int, returned: float) -> dict[str, Any]:
     return {"env_runners": {"headrace": {"tasks": tasks}}}
 
 
-def test_a_level_that_is_mastered_is_followed_by_a_harder_one(
+def test_a_mastered_level_is_followed_by_a_harder_one(
     broker: BrokerThread, context: Context
 ) -> None:
     config = make_config(broker).callbacks(WiderStarts)

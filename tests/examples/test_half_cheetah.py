@@ -26,7 +26,7 @@ from examples.half_cheetah.fleet import fleet
 pytestmark = pytest.mark.rllib
 
 
-def test_the_simulators_steps_arrive(
+def test_env_steps_arrive_at_the_learner(
     broker: BrokerThread, start_learner: Callable[..., Learner]
 ) -> None:
     simulator = gymnasium.make(train.ENV_ID)
@@ -50,7 +50,7 @@ def test_the_simulators_steps_arrive(
     assert {chunk.columns["actions"].shape[1:] for chunk in chunks} == {(6,)}
 
 
-def test_a_fleet_is_there_for_as_long_as_it_is_needed(tmp_path: Path) -> None:
+def test_a_fleet_runs_until_its_context_ends(tmp_path: Path) -> None:
     with fleet(tmp_path, seed=1) as broker:
         url = json.loads((tmp_path / "broker.json").read_text())["http"]
         wait_until(lambda: len(fetch_status(url).actors) == train.ACTORS)
@@ -59,7 +59,7 @@ def test_a_fleet_is_there_for_as_long_as_it_is_needed(tmp_path: Path) -> None:
         fetch_status(url)
 
 
-def test_curves_become_a_small_picture(tmp_path: Path) -> None:
+def test_curves_are_drawn_into_a_small_png(tmp_path: Path) -> None:
     metrics = tmp_path / "metrics.jsonl"
     metrics.write_text(
         '{"env_steps": 4096, "wall_s": 2.0, "episode_return_mean": null}\n'

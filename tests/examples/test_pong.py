@@ -21,10 +21,10 @@ if os.environ.get("CI") != "true":
 from examples.pong import environment, train
 from examples.pong.pixel_module import PixelModule
 
-pytestmark = pytest.mark.rllib
+pytestmark = [pytest.mark.rllib, pytest.mark.slow]
 
 
-def test_pong_gives_small_grey_pictures_of_bytes() -> None:
+def test_pong_observations_are_small_grey_pictures_of_bytes() -> None:
     pong = environment.make_pong()
     observation, _ = pong.reset(seed=1)
     assert pong.observation_space == train.SCREEN
@@ -35,7 +35,7 @@ def test_pong_gives_small_grey_pictures_of_bytes() -> None:
 @pytest.mark.parametrize(
     ("compression", "least", "most"), [(None, 10, 1000), ("none", 7056, 30_000)]
 )
-def test_pictures_travel_compressed_unless_the_learner_says_otherwise(
+def test_pictures_travel_compressed_unless_the_learner_turns_it_off(
     broker: BrokerThread, context: Context, compression: str | None, least: int, most: int
 ) -> None:
     config = train.make_config(broker.address, compression=compression)
@@ -52,10 +52,10 @@ def test_pictures_travel_compressed_unless_the_learner_says_otherwise(
     [picture] = {episode.get_observations(0).shape for episode in episodes}
     assert picture == (84, 84, 1)
     bytes_per_step = status.traffic.leased_bytes / status.learners[0].leased_env_steps
-    assert least < bytes_per_step < most, "short batches bring context with them"
+    assert least < bytes_per_step < most, "short batches repeat context frames"
 
 
-def test_pictures_travel_once_and_are_stacked_by_who_needs_them(
+def test_pictures_travel_once_and_the_policy_stacks_them(
     broker: BrokerThread, start_learner: Callable[..., Learner]
 ) -> None:
     exported = Exported(

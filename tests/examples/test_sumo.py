@@ -47,7 +47,7 @@ def test_one_axis_is_busier_than_the_other(tmp_path: Path) -> None:
     assert max(by_axis) > 2 * min(by_axis)
 
 
-def test_an_episode_follows_from_seed_and_decisions(road: simulation.Crossing) -> None:
+def test_seed_and_decisions_determine_an_episode(road: simulation.Crossing) -> None:
     waited_s: list[float] = []
     for _ in range(2):
         road.begin(5)
@@ -66,14 +66,14 @@ def test_green_lasts_its_minimum(road: simulation.Crossing) -> None:
     assert (road.green_s, road.observe()[-2]) == (2, 1.0)
 
 
-def test_a_plan_that_serves_both_axes_waits_less_than_one_that_does_not(
+def test_serving_both_axes_reduces_the_mean_waiting_time(
     road: simulation.Crossing,
 ) -> None:
     fair = compare.mean_waiting_s(road, compare.fixed_plan(17), 1)
     assert fair < compare.mean_waiting_s(road, lambda _: False, 1)
 
 
-def test_what_sumo_does_with_the_policy_arrives(
+def test_an_episode_of_sumo_arrives_at_the_learner(
     road: simulation.Crossing,
     broker: BrokerThread,
     start_learner: Callable[..., Learner],

@@ -1,4 +1,4 @@
-"""Any bytes give a message or a RemoteProtocolError, and never stop the router."""
+"""Any bytes decode to a message or raise RemoteProtocolError, and never stop the router."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ FRAMES.append(compress("lz4", make_payload([50]))[1])
 
 @st.composite
 def mutated_frames(draw: st.DrawFn) -> bytes:
-    """A legal frame with a few bytes changed, cut out or put in."""
+    """A legal frame with a few bytes changed, removed or inserted."""
     frame = bytearray(draw(st.sampled_from(FRAMES)))
     for _ in range(draw(st.integers(1, 4))):
         position = draw(st.integers(0, len(frame)))
@@ -69,7 +69,7 @@ def patched_msgpack() -> None:
 
 @settings(max_examples=400, deadline=None)
 @given(any_message)
-def test_decoders_answer_any_frames(frames: list[bytes]) -> None:
+def test_decoders_survive_any_frames(frames: list[bytes]) -> None:
     for decoder in DECODERS:
         try:
             decoder.decode(frames)
@@ -79,7 +79,7 @@ def test_decoders_answer_any_frames(frames: list[bytes]) -> None:
 
 @settings(max_examples=400, deadline=None)
 @given(any_frame)
-def test_payload_decoders_answer_any_bytes(frame: bytes) -> None:
+def test_payload_decoders_survive_any_bytes(frame: bytes) -> None:
     for decode in (decode_payload, unpack_batch, decode_policy, partial(decompress, "lz4")):
         try:
             decode(frame)

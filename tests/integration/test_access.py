@@ -1,4 +1,4 @@
-"""Who gets in, over real sockets: every kind of key at every endpoint."""
+"""Access control over real sockets: every kind of key at every endpoint."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from support.running import (
     wait_until,
 )
 
-from headrace.broker.access.authenticator import KeyedGate
+from headrace.broker.access.authenticator import KeyAuthenticator
 from headrace.broker.access.key_folder import KeyFolder
-from headrace.broker.access.policing import ConductLimits
+from headrace.broker.access.policing import PolicingLimits
 from headrace.protocol.endpoints import BrokerAddress
 from headrace.protocol.identity import PolicyVersion
 from headrace.protocol.invitation import Invitation
@@ -36,15 +36,18 @@ ANYWHERE = "tcp://127.0.0.1:0"
 PROBE_S = 2.0
 
 
-class DeadGate(KeyedGate):
-    """Its authenticator has died."""
+class DyingAuthenticator(KeyAuthenticator):
+    """Answers until it dies."""
+
+    is_dead = False
 
     def answer_requests(self, is_quarantined: Callable[[str], bool]) -> None:
-        pass
+        if not self.is_dead:
+            super().answer_requests(is_quarantined)
 
 
-class SlowGate(KeyedGate):
-    """Its authenticator needs half a second for everything."""
+class SlowAuthenticator(KeyAuthenticator):
+    """Takes half a second to answer."""
 
     _due_s = 0.0
 
@@ -57,7 +60,7 @@ class SlowGate(KeyedGate):
 
 @dataclass(frozen=True)
 class Invited:
-    """A folder of keys, and those who were invited."""
+    """A key folder and the peers invited with it."""
 
     folder: KeyFolder
     learner: Invitation
@@ -95,7 +98,7 @@ def learner(guarded: BrokerThread, invited: Invited, context: Context) -> Iterat
 
 
 class Probe:
-    """Tries one endpoint with one key; `passes` says whether anything came of it."""
+    """Tries one endpoint with one key; `passes` says whether it had any effect."""
 
     def __init__(self, context: Context, broker: BrokerThread, endpoint: str, who: str) -> None:
         self._broker = broker
@@ -139,7 +142,7 @@ class Probe:
 def probe_everything(
     context: Context, broker: BrokerThread, invited: Invited, expected: set[tuple[str, str]]
 ) -> set[tuple[str, str]]:
-    """Returns the pairs of key and endpoint that pass until a while after the expected ones."""
+    """Returns the pairs of key and endpoint that pass, up to a while after the expected ones."""
     secrets = {
         "unknown": zmq.curve_keypair()[1],
         "revoked": invited.revoked.secret_key.encode(),
@@ -176,18 +179,34 @@ def test_only_the_right_key_passes_at_each_endpoint(
 def test_only_the_right_key_passes_while_the_authenticator_is_slow(
     context: Context, invited: Invited, start_broker: Callable[..., BrokerThread]
 ) -> None:
-    broker = start_broker(keys=invited.folder, make_gate=SlowGate)
+    broker = start_broker(keys=invited.folder, make_authenticator=SlowAuthenticator)
     with Learner(context, broker.address, invitation=invited.learner) as learner:
         learner.publish(1)
         wait_until(lambda: broker.status.version is not None)
         assert probe_everything(context, broker, invited, RIGHT) == RIGHT
 
 
-def test_nobody_passes_while_there_is_no_authenticator(
+def test_no_key_passes_while_there_is_no_authenticator(
     context: Context, invited: Invited, start_broker: Callable[..., BrokerThread]
 ) -> None:
-    broker = start_broker(keys=invited.folder, make_gate=DeadGate)
-    assert probe_everything(context, broker, invited, set()) == set()
+    made: list[DyingAuthenticator] = []
+
+    def make(folder: KeyFolder, context: Context) -> DyingAuthenticator:
+        made.append(DyingAuthenticator(folder, context))
+        return made[0]
+
+    broker = start_broker(keys=invited.folder, make_authenticator=make)
+    with (
+        Learner(context, broker.address, invitation=invited.learner) as learner,
+        connect(broker, context, "one.early", invited.one) as early,
+    ):
+        learner.publish(1)
+        first_policy(early)
+        made[0].is_dead = True
+        # There is something to receive at each endpoint, and peers that joined before receive it.
+        assert probe_everything(context, broker, invited, set()) == set()
+        learner.publish(2)
+        wait_until(lambda: early.newest_version == PolicyVersion(1, 2))
 
 
 def test_a_fleet_trains_through_a_broker_with_keys(
@@ -200,12 +219,12 @@ def test_a_fleet_trains_through_a_broker_with_keys(
         wait_until(lambda: client.newest_version == PolicyVersion(1, 2))
 
 
-def test_who_speaks_for_another_actor_has_no_effect_on_it(
+def test_speaking_for_another_actor_has_no_effect_on_it(
     context: Context, guarded: BrokerThread, invited: Invited, learner: Learner
 ) -> None:
     impostor = Probe(context, guarded, "ingest", "impostor")
     impostor.secure(invited.two.server_key, invited.two.secret_key.encode())
-    impostor.start()  # with a hello for another one's id
+    impostor.start()  # with a hello for another actor's id
     with impostor.socket, connect(guarded, context, "one", invited.one) as client:
         update = first_policy(client)
         push(client, update)
@@ -229,7 +248,7 @@ def test_who_speaks_for_another_actor_has_no_effect_on_it(
         assert (still.actor, still.last_reject) == (victim.actor, "")
 
 
-def test_nobody_is_sent_what_is_another_ones(
+def test_no_actor_receives_the_messages_of_another(
     context: Context, guarded: BrokerThread, invited: Invited, learner: Learner
 ) -> None:
     spies = {"control": [b"", b"d", delivery_topic("one")], "weights": [b"", snapshot_topic("one")]}
@@ -252,7 +271,7 @@ def test_nobody_is_sent_what_is_another_ones(
         socket.close()
 
 
-def test_who_is_revoked_is_disconnected_and_the_others_go_on(
+def test_a_revoked_peer_is_disconnected_and_the_others_continue(
     context: Context, guarded: BrokerThread, invited: Invited, learner: Learner
 ) -> None:
     spy = Probe(context, guarded, "weights", "spy")
@@ -268,7 +287,7 @@ def test_who_is_revoked_is_disconnected_and_the_others_go_on(
         push(rogue, first_policy(rogue))
         assert len(learner.take(10)) == 2
         learner.publish(2)
-        assert spy.socket.poll(2000), "it is sent weights before it is revoked"
+        assert spy.socket.poll(2000), "the spy gets weights before it is revoked"
         spy.socket.recv_multipart()
         invited.folder.revoke("two")
         wait_until(lambda: not _is_live(guarded, "two"), 10.0)
@@ -282,11 +301,11 @@ def test_who_is_revoked_is_disconnected_and_the_others_go_on(
         assert not spy.socket.poll(300)
 
 
-def test_who_sends_rubbish_is_in_quarantine_for_a_while_and_the_others_go_on(
+def test_a_peer_that_sends_rubbish_is_quarantined_and_the_others_continue(
     context: Context, invited: Invited, start_broker: Callable[..., BrokerThread]
 ) -> None:
-    conduct = ConductLimits(strikes=20, quarantine_s=2.0)
-    broker = start_broker(keys=invited.folder, conduct=conduct)
+    policing = PolicingLimits(strikes=20, quarantine_s=2.0)
+    broker = start_broker(keys=invited.folder, policing=policing)
     rogue = Probe(context, broker, "ingest", "rogue")
     rogue.secure(invited.two.server_key, invited.two.secret_key.encode())
     rogue.socket.connect(BrokerAddress.parse(broker.address).ingest)
@@ -301,7 +320,7 @@ def test_who_sends_rubbish_is_in_quarantine_for_a_while_and_the_others_go_on(
             rogue.socket.send(b"rubbish")
         wait_until(lambda: [peer.name for peer in broker.status.quarantined] == ["two"])
         wait_until(lambda: sum(broker.status.rejects.values()) == 40)
-        # Of twenty strikes one is forgiven each second: a slow machine reads some more.
+        # One of twenty strikes is forgiven each second, so a slow machine reads a few more.
         assert 20 <= broker.status.rejects["malformed"] <= 30
         push(honest, update)
         assert len(learner.take(5)) == 1
@@ -314,7 +333,7 @@ def _is_live(broker: BrokerThread, name: str) -> bool:
     return any(actor.is_live for actor in broker.status.actors if actor.actor == name)
 
 
-def test_who_is_invited_while_the_broker_runs_gets_in(
+def test_a_peer_invited_while_the_broker_runs_is_admitted(
     context: Context, guarded: BrokerThread, invited: Invited, learner: Learner
 ) -> None:
     late = invited.folder.invite("actor", "late", ANYWHERE)
@@ -322,11 +341,11 @@ def test_who_is_invited_while_the_broker_runs_gets_in(
         first_policy(client)
 
 
-def test_who_subscribes_without_end_is_in_quarantine_and_cannot_come_back_meanwhile(
+def test_a_peer_that_subscribes_endlessly_is_quarantined_and_cannot_reconnect(
     context: Context, invited: Invited, start_broker: Callable[..., BrokerThread]
 ) -> None:
-    conduct = ConductLimits(strikes=20, quarantine_s=2.0, subscriptions_per_s=50.0)
-    broker = start_broker(keys=invited.folder, conduct=conduct)
+    policing = PolicingLimits(strikes=20, quarantine_s=2.0, subscriptions_per_s=50.0)
+    broker = start_broker(keys=invited.folder, policing=policing)
     with (
         Learner(context, broker.address, invitation=invited.learner) as learner,
         connect(broker, context, "one", invited.one) as honest,
@@ -342,9 +361,9 @@ def test_who_subscribes_without_end_is_in_quarantine_and_cannot_come_back_meanwh
             assert disconnected.poll(15_000)
             wait_until(lambda: [peer.name for peer in broker.status.quarantined] == ["two"])
             with connect(broker, context, "two", invited.two) as late:
-                assert late.begin(0.5) is None  # nobody of that key gets in
+                assert late.begin(0.5) is None  # no peer with that key is admitted
                 push(honest, update)
                 assert len(learner.take(5)) == 1
                 rogue.socket.disable_monitor()
                 rogue.socket.close(linger=0)
-                first_policy(late)  # once it is over
+                first_policy(late)  # once the quarantine is over

@@ -1,4 +1,4 @@
-"""A simulator of one's own, in the few lines that the README shows."""
+"""A user's own simulator, in the few lines that the README shows."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from headrace.actors.agents.agent import Agent
 from headrace.actors.agents.vector_agent import VectorAgent
 from headrace.actors.connection.client import Client
 from headrace.actors.recording.step_result import StepResult
-from headrace.learner.connection.session import OfferedWeights
+from headrace.learner.connection.weights_offer import OfferedWeights
 from headrace.protocol.arrays import Array
 from headrace.protocol.errors import ConfigError, LocalProtocolError
 from headrace.protocol.flow_control import OnPolicyFlow
@@ -93,7 +93,7 @@ def chunks_of(learner: Learner, env_steps: int) -> list[Chunk]:
     return [chunk for batch in batches for chunk in unpack_batch(batch.payload)]
 
 
-def test_a_simulator_of_ones_own_is_recorded_step_by_step(client: Client, learner: Learner) -> None:
+def test_a_users_own_simulator_is_recorded_step_by_step(client: Client, learner: Learner) -> None:
     publish(learner, Discrete(2))
     actions = run(client, 40)
     chunks = chunks_of(learner, 30)
@@ -138,17 +138,17 @@ def test_continuous_actions_are_arrays(client: Client, learner: Learner) -> None
     assert all(action.shape == (3,) for action in actions)
 
 
-def test_without_a_learner_time_runs_out(client: Client) -> None:
+def test_act_times_out_without_a_learner(client: Client) -> None:
     assert Agent(client).act(np.zeros(2, np.float32), timeout_s=0.1) is None
 
 
-def test_observations_that_do_not_fit_are_told(client: Client, learner: Learner) -> None:
+def test_observations_that_do_not_fit_are_an_error(client: Client, learner: Learner) -> None:
     publish(learner, Discrete(2))
     with pytest.raises(ConfigError, match="same environment"):
         Agent(client).act(np.zeros(3, np.float32), timeout_s=10.0)
 
 
-def test_recording_needs_an_action_before_it(client: Client) -> None:
+def test_recording_needs_an_action_first(client: Client) -> None:
     step = StepResult({}, np.zeros(1), np.zeros(1, bool), np.zeros(1, bool), {})
     with pytest.raises(LocalProtocolError, match="act"):
         VectorAgent(client, 1).record(step)

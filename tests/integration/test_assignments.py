@@ -1,4 +1,4 @@
-"""What a learner assigns: which episodes are of it, and that batches say so."""
+"""A learner's assignments: which episodes follow them, and the task that batches name."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def modules(make: MakeCollector) -> tuple[dict[str, Exported], bool]:
 
 
 @pytest.mark.parametrize("make", [one_environment, two_environments, one_simulator, two_simulators])
-def test_episodes_that_begin_are_of_the_assignment_and_their_batches_say_so(
+def test_new_episodes_follow_the_assignment_and_their_batches_name_its_task(
     broker: BrokerThread, context: Context, make: MakeCollector
 ) -> None:
     policies, multi_agent = modules(make)
@@ -96,7 +96,7 @@ def test_episodes_that_begin_are_of_the_assignment_and_their_batches_say_so(
 
 
 @pytest.mark.parametrize("make", [one_environment, one_simulator])
-def test_a_single_episode_is_left_to_its_end_before_the_next_is_of_another_task(
+def test_an_episode_finishes_before_the_next_one_changes_task(
     broker: BrokerThread, context: Context, make: MakeCollector
 ) -> None:
     policies, multi_agent = modules(make)
@@ -121,7 +121,7 @@ def _episode(chunk: Chunk) -> tuple[str, str]:
     return chunk.episode_id, chunk.agent_id
 
 
-def test_an_actor_that_comes_later_or_meets_another_broker_hears_of_it(
+def test_an_actor_that_joins_later_at_another_broker_gets_the_assignment(
     start_broker: Callable[..., BrokerThread], context: Context
 ) -> None:
     first = start_broker()
@@ -198,7 +198,7 @@ def test_a_simulator_that_owns_its_loop_asks_before_each_episode(
                 continue
             observation, reward, is_over, _, _ = simulator.step(action)
             agent.record(observation, reward, terminated=is_over)
-            if is_over:  # an episode at least is of each level
+            if is_over:  # at least one episode at each level
                 observation, _ = simulator.reset(options=options)
                 learner.link.assign(level(len(tasks) + 1, len(tasks) + 3))
         assert tasks == ["level-3", "level-4", "level-5"]
@@ -208,7 +208,9 @@ def test_a_simulator_that_owns_its_loop_asks_before_each_episode(
         assert {at for batch in taken if batch.lease.task is None for at in levels_of(batch)} == {0}
 
 
-def test_who_never_asks_is_left_alone(broker: BrokerThread, context: Context) -> None:
+def test_a_simulator_that_never_asks_is_not_affected(
+    broker: BrokerThread, context: Context
+) -> None:
     with Learner(context, broker.address) as learner, connect(broker, context, "own") as client:
         learner.link.assign(level(1, 3))
         publish(learner, one_module())
@@ -227,7 +229,7 @@ def test_who_never_asks_is_left_alone(broker: BrokerThread, context: Context) ->
 
 
 def play(client: PolicyClient, simulator: Levels, begun: str | None = None) -> Reset:
-    """Plays one episode, perhaps one that was begun already, and returns what it was of."""
+    """Plays one episode, which may have begun already, and returns its assignment."""
     episode = begun or client.start_episode()
     assigned = client.assigned(episode)
     observation, _ = simulator.reset(options=dict(assigned.options))
@@ -240,7 +242,7 @@ def play(client: PolicyClient, simulator: Levels, begun: str | None = None) -> R
     return assigned
 
 
-def test_a_policy_client_tells_what_its_episodes_are_of(
+def test_a_policy_client_names_the_task_of_its_episodes(
     broker: BrokerThread, context: Context
 ) -> None:
     with Learner(context, broker.address) as learner:
@@ -258,7 +260,7 @@ def test_a_policy_client_tells_what_its_episodes_are_of(
         assert {batch.lease.task for batch in taken[1:]} == {"level-3"}
 
 
-def test_a_thin_simulator_hears_of_it_when_it_asks_and_when_an_episode_ends(
+def test_a_thin_simulator_gets_the_assignment_when_it_asks_and_when_an_episode_ends(
     broker: BrokerThread, context: Context
 ) -> None:
     with Learner(context, broker.address) as learner:
@@ -285,7 +287,7 @@ def test_a_thin_simulator_hears_of_it_when_it_asks_and_when_an_episode_ends(
 def at_level_3(
     broker: BrokerThread, context: Context, mode: InferenceMode
 ) -> Generator[tuple[Learner, PolicyClient, ServerThread]]:
-    """A client that knows of an assignment, whichever way it acts."""
+    """A client with an assignment, acting locally or remotely."""
     with Learner(context, broker.address) as learner, ServerThread(broker.address) as server:
         learner.link.assign(level(1, 3))
         publish(learner, one_module())
@@ -296,7 +298,7 @@ def at_level_3(
 
 
 @pytest.mark.parametrize("mode", ["local", "remote"])
-def test_an_episode_of_a_policy_client_that_is_asked_too_late_names_no_task(
+def test_an_episode_whose_task_is_asked_for_too_late_names_none(
     broker: BrokerThread, context: Context, mode: InferenceMode
 ) -> None:
     with at_level_3(broker, context, mode) as (learner, client, server):
@@ -312,7 +314,7 @@ def test_an_episode_of_a_policy_client_that_is_asked_too_late_names_no_task(
 
 
 @pytest.mark.parametrize("mode", ["local", "remote"])
-def test_each_of_several_open_episodes_tells_what_it_began_under(
+def test_each_open_episode_names_the_task_that_it_began_under(
     broker: BrokerThread, context: Context, mode: InferenceMode
 ) -> None:
     with at_level_3(broker, context, mode) as (learner, client, _):
@@ -330,7 +332,7 @@ def test_each_of_several_open_episodes_tells_what_it_began_under(
             client.assigned(later)
 
 
-def test_thin_simulators_that_never_ask_are_of_no_task(
+def test_thin_simulators_that_never_ask_name_no_task(
     broker: BrokerThread, context: Context
 ) -> None:
     with Learner(context, broker.address) as learner:

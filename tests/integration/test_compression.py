@@ -1,4 +1,4 @@
-"""Batches of pictures, which actors compress because the manifest says so."""
+"""Batches that actors compress because the manifest says so."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def make_compressing() -> Manifest:
     return msgspec.structs.replace(make_manifest(), compression="lz4")
 
 
-def test_a_batch_travels_compressed_and_is_unpacked_by_the_learner(
+def test_a_batch_is_sent_compressed_and_unpacked_by_the_learner(
     broker: BrokerThread, context: Context
 ) -> None:
     with Learner(context, broker.address) as learner, connect(broker, context, "a") as client:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 from support.examples import WEIGHTS, make_batch, make_manifest
+from support.machine import scaled
 from support.running import (
     DEADLINE_S,
     BrokerThread,
@@ -32,7 +33,7 @@ def wait_for_version(client: Client, version: PolicyVersion) -> None:
     wait_until(lambda: client.newest_version == version)
 
 
-def test_what_a_simulator_pushes_is_what_the_learner_takes(
+def test_the_learner_takes_exactly_what_a_simulator_pushed(
     broker: BrokerThread, context: Context
 ) -> None:
     with Learner(context, broker.address) as learner, connect(broker, context, "a") as client:
@@ -71,7 +72,7 @@ def test_a_late_actor_has_the_newest_weights_within_a_second(
         with connect(broker, context, "late") as late:
             wait_until(late.may_begin)
             assert late.newest_version == PolicyVersion(1, 5)
-            assert time.monotonic() - started_s < 1.0
+            assert time.monotonic() - started_s < scaled(1.0)
 
 
 def test_two_hundred_clients_that_join_at_once_get_two_hundred_snapshots(
@@ -90,7 +91,7 @@ def test_two_hundred_clients_that_join_at_once_get_two_hundred_snapshots(
                 client.close()
 
 
-def test_a_broker_that_is_not_there_yet_is_waited_for(
+def test_client_and_learner_wait_for_a_broker_that_starts_later(
     start_broker: Callable[..., BrokerThread], context: Context
 ) -> None:
     first = start_broker()
@@ -124,7 +125,7 @@ def test_a_restarted_broker_loses_and_repeats_nothing(
         assert broker.status.ledger == Ledger(produced=10, consumed=10)
 
 
-def test_a_restarted_broker_keeps_the_versions_of_a_learner_that_goes_on(
+def test_a_restarted_broker_keeps_the_versions_of_a_running_learner(
     start_broker: Callable[..., BrokerThread], context: Context
 ) -> None:
     broker = start_broker()
@@ -152,7 +153,7 @@ def test_a_new_learner_at_a_restarted_broker_publishes_above_what_actors_know(
             wait_for_version(client, PolicyVersion(2, 1))
 
 
-def test_a_resumed_learner_goes_on_in_a_new_epoch_with_the_same_actors(
+def test_a_resumed_learner_continues_in_a_new_epoch_with_the_same_actors(
     broker: BrokerThread, context: Context
 ) -> None:
     with connect(broker, context, "a") as client:
@@ -165,7 +166,7 @@ def test_a_resumed_learner_goes_on_in_a_new_epoch_with_the_same_actors(
             wait_for_version(client, PolicyVersion(2, 4))
 
 
-def test_a_second_learner_hears_that_there_is_one(broker: BrokerThread, context: Context) -> None:
+def test_a_second_learner_is_refused(broker: BrokerThread, context: Context) -> None:
     with Learner(context, broker.address) as first:
         first.publish(1)
         wait_until(lambda: broker.status.version is not None)
@@ -241,7 +242,7 @@ def test_an_interrupted_learner_stops_waiting(broker: BrokerThread, context: Con
 
 
 @pytest.mark.parametrize("actor", ["my actor", "", "schön", "a" * 129])
-def test_an_actor_id_that_cannot_travel_is_refused_at_once(
+def test_an_invalid_actor_id_is_refused_at_once(
     broker: BrokerThread, context: Context, actor: str
 ) -> None:
     with pytest.raises(ConfigError, match="actor id"):

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
+from support.machine import scaled
 from support.running import BrokerThread, Context, Learner, connect, first_policy, push, wait_until
 
 from headrace.broker.config import BrokerConfig
@@ -27,7 +28,7 @@ def url(broker: BrokerThread) -> Iterator[str]:
 
 def get(url: str) -> tuple[int, dict[str, object]]:
     try:
-        with urllib.request.urlopen(url, timeout=5) as answer:
+        with urllib.request.urlopen(url, timeout=scaled(5)) as answer:
             return answer.status, json.loads(answer.read())
     except urllib.error.HTTPError as error:
         with error:
@@ -42,15 +43,13 @@ def test_status_is_what_the_command_reads(url: str) -> None:
     assert fetch_status(url).actors == []
 
 
-def test_other_paths_are_told_what_there_is(url: str) -> None:
+def test_other_paths_list_the_valid_ones(url: str) -> None:
     code, body = get(f"{url}/nothing")
     assert code == 404
     assert "/status" in str(body)
 
 
-def test_metrics_add_up_as_the_ledger_does(
-    url: str, broker: BrokerThread, context: Context
-) -> None:
+def test_metrics_match_the_ledger(url: str, broker: BrokerThread, context: Context) -> None:
     with Learner(context, broker.address) as learner, connect(broker, context, "a") as client:
         learner.publish(1)
         update = first_policy(client)
@@ -60,7 +59,7 @@ def test_metrics_add_up_as_the_ledger_does(
         learner.confirm()
         wait_until(lambda: broker.status.ledger.consumed == 2)
         wait_until(lambda: broker.status.traffic.fan_outs == 1)
-        with urllib.request.urlopen(f"{url}/metrics", timeout=5) as answer:
+        with urllib.request.urlopen(f"{url}/metrics", timeout=scaled(5)) as answer:
             assert answer.headers["Content-Type"].startswith("text/plain")
             text = answer.read().decode()
     found = {
@@ -81,7 +80,7 @@ def test_metrics_add_up_as_the_ledger_does(
     assert accepted == 3 / 2 * found["headrace_bytes_total", "leased"] > 0
 
 
-def test_a_loop_that_does_not_answer_is_not_healthy(context: Context) -> None:
+def test_an_unresponsive_loop_is_unhealthy(context: Context) -> None:
     service = BrokerService(BrokerConfig(address="tcp://127.0.0.1:0"), context)
     server = StatusServer("127.0.0.1:0", service.status)
     server.start()
@@ -90,24 +89,24 @@ def test_a_loop_that_does_not_answer_is_not_healthy(context: Context) -> None:
 
 
 @pytest.mark.parametrize("address", ["nonsense", "127.0.0.1:99999", "127.0.0.1:x"])
-def test_an_address_that_cannot_be_served_says_what_to_write(
+def test_an_invalid_address_is_reported_with_a_correction(
     broker: BrokerThread, address: str
 ) -> None:
     with pytest.raises(ConfigError, match="--http"):
         StatusServer(address, broker.service.status)
 
 
-def test_an_address_in_use_says_so(broker: BrokerThread) -> None:
+def test_an_address_in_use_is_reported(broker: BrokerThread) -> None:
     with pytest.raises(ConfigError, match="another broker"):
         BrokerThread(broker.address)
 
 
-def test_where_no_broker_answers_the_command_says_what_to_check() -> None:
+def test_an_unreachable_broker_is_reported_with_advice() -> None:
     with pytest.raises(BrokerUnreachableError, match="is it running"):
         fetch_status("http://127.0.0.1:1")
 
 
-def test_an_address_that_speaks_no_http_is_as_good_as_none(broker: BrokerThread) -> None:
+def test_an_address_that_does_not_speak_http_is_unreachable(broker: BrokerThread) -> None:
     endpoint = BrokerAddress.parse(broker.address).learner
     with pytest.raises(BrokerUnreachableError):
         fetch_status(endpoint.replace("tcp://", "http://"))

@@ -37,12 +37,12 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 def open_seqs(folder: Path) -> list[int]:
-    """What a broker that starts now would recover."""
+    """Returns the seqs that a broker starting now would recover."""
     batches, _ = JournalWriter(JournalFiles(folder)).recover()
     return [batch.header.seq for batch in batches]
 
 
-def test_an_actor_may_leave_before_the_learner_comes(
+def test_an_actor_may_leave_before_the_learner_takes_its_batches(
     tmp_path: Path, context: Context, start_broker: Start
 ) -> None:
     journal = str(tmp_path / "journal")
@@ -68,7 +68,7 @@ def test_an_actor_may_leave_before_the_learner_comes(
     assert open_seqs(tmp_path / "journal") == []
 
 
-def test_an_actor_that_comes_back_after_a_restart_repeats_nothing(
+def test_an_actor_repeats_nothing_after_a_restart_of_the_broker(
     tmp_path: Path, context: Context, start_broker: Start
 ) -> None:
     journal = str(tmp_path / "journal")
@@ -89,7 +89,7 @@ def test_an_actor_that_comes_back_after_a_restart_repeats_nothing(
         assert broker.status.ledger.produced == broker.status.ledger.consumed
 
 
-def test_a_full_disk_stops_the_fleet_and_loses_nothing_and_goes_on_by_itself(
+def test_a_full_disk_pauses_the_fleet_without_loss_until_there_is_space(
     small_disk: Path, context: Context, start_broker: Start
 ) -> None:
     ballast = small_disk / "ballast"
@@ -106,7 +106,7 @@ def test_a_full_disk_stops_the_fleet_and_loses_nothing_and_goes_on_by_itself(
             client.push(payload, update, env_steps=5)
             pushed += 1
         wait_until(lambda: client.unacknowledged > 0)
-        assert broker.status.run == "test-run", "it serves"
+        assert broker.status.run == "test-run", "the broker does not serve"
         safe = pushed - client.unacknowledged
         assert open_seqs_of_copy(folder, small_disk) >= safe
         ballast.unlink()
@@ -126,7 +126,7 @@ def _free_bytes(folder: Path) -> int:
 
 
 def open_seqs_of_copy(folder: Path, disk: Path) -> int:
-    """How many batches could be recovered while the broker runs; changes nothing."""
+    """Returns how many batches could be recovered while the broker runs; changes nothing."""
     from headrace.broker.journal.segments import open_batches, read_segment
 
     files = JournalFiles(folder)

@@ -71,7 +71,7 @@ def test_short_episodes_share_a_batch(client: PolicyClient, learner: Learner) ->
     assert len(batches) < 10
 
 
-def test_who_cannot_wait_forever_asks_whether_there_is_a_policy(
+def test_a_client_can_wait_for_a_policy_with_a_timeout(
     client: PolicyClient, learner: Learner, broker: BrokerThread
 ) -> None:
     assert not client.wait_for_policy(0.05)
@@ -88,7 +88,7 @@ def test_who_cannot_wait_forever_asks_whether_there_is_a_policy(
         client.wait_for_policy(0.0)
 
 
-def test_short_waits_in_a_row_make_another_connection(context: Context) -> None:
+def test_repeated_short_waits_reconnect(context: Context) -> None:
     with MuteServer(context) as server, PolicyClient(server.endpoint, "remote") as thin:
 
         def is_connected_anew() -> bool:
@@ -127,7 +127,7 @@ def test_threads_may_share_a_client(client: PolicyClient, learner: Learner) -> N
     assert sum(chunk.length for chunk in chunks_of(learner, 60)) >= 60
 
 
-def test_an_episode_without_training_is_played_and_not_recorded(
+def test_an_episode_without_training_is_not_recorded(
     client: PolicyClient, learner: Learner, broker: BrokerThread
 ) -> None:
     publish(learner, one_module())
@@ -136,7 +136,7 @@ def test_an_episode_without_training_is_played_and_not_recorded(
     assert broker.status.actors[0].unrecorded_env_steps == 0
 
 
-def test_a_simulator_that_cannot_wait_goes_on_without_credit(
+def test_a_simulator_that_cannot_wait_continues_without_credit(
     broker: BrokerThread, learner: Learner
 ) -> None:
     publish(learner, one_module())
@@ -148,7 +148,7 @@ def test_a_simulator_that_cannot_wait_goes_on_without_credit(
     assert sum(chunk.length for chunk in chunks_of(learner, 100)) >= 100
 
 
-def test_new_weights_are_used_from_the_next_batch_or_when_asked_for(
+def test_new_weights_are_used_from_the_next_batch_or_on_request(
     client: PolicyClient, learner: Learner, broker: BrokerThread
 ) -> None:
     publish(learner, one_module())
@@ -203,7 +203,7 @@ OFF_POLICY = OffPolicyFlow(sample_env_steps=10)
         (Box(-2.0, 6.0, (2,)), [-2.0, 4.0], [-1.0, 0.5]),  # normalised to [-1, 1]
     ],
 )
-def test_actions_of_others_are_recorded_for_who_can_train_on_them(
+def test_foreign_actions_are_recorded_for_off_policy_learners(
     client: PolicyClient, learner: Learner, space: Any, taken: Any, recorded: Any
 ) -> None:
     publish(learner, {DEFAULT_MODULE: Exported(Box(-10.0, 10.0, (2,)), space)}, flow=OFF_POLICY)
@@ -221,7 +221,7 @@ def test_actions_of_others_are_recorded_for_who_can_train_on_them(
     assert chunk.episode_return == 3.0
 
 
-def test_actions_of_others_are_refused_where_nobody_can_train_on_them(
+def test_foreign_actions_are_refused_by_on_policy_learners(
     client: PolicyClient, learner: Learner
 ) -> None:
     publish(learner, one_module())
@@ -231,11 +231,11 @@ def test_actions_of_others_are_refused_where_nobody_can_train_on_them(
     assert client.get_action(episode, point(0)) in (0, 1)
 
 
-def test_misuse_is_told(client: PolicyClient, learner: Learner) -> None:
+def test_misuse_is_an_error(client: PolicyClient, learner: Learner) -> None:
     with pytest.raises(LocalProtocolError, match="start_episode"):
         client.log_returns("nobody", 1.0)
     episode = client.start_episode("mine")
-    with pytest.raises(LocalProtocolError, match="begun already"):
+    with pytest.raises(LocalProtocolError, match="already open"):
         client.start_episode("mine")
     publish(learner, one_module())
     with pytest.raises(LocalProtocolError, match="first action"):

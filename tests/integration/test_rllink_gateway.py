@@ -16,11 +16,21 @@ import pytest
 from ray.rllib.algorithms.ppo import PPOConfig
 from ray.rllib.env.external.rllink import RLlink, get_rllink_message, send_rllink_message
 from ray.rllib.env.single_agent_episode import SingleAgentEpisode
-from support.running import DEADLINE_S, BrokerThread, Context, Learner, connect, wait_until
+from support.running import (
+    DEADLINE_S,
+    BrokerThread,
+    Context,
+    Learner,
+    connect,
+    in_thread,
+    wait_until,
+)
 from support.serving import one_module, publish
 
 from headrace.actors.rllib.rllink_config import config_for_clients
 from headrace.actors.rllib.rllink_gateway import RLlinkGateway
+from headrace.learner.connection.session import LeasedBatch
+from headrace.protocol.messages import Assignment
 from headrace.protocol.trajectory import Chunk, unpack_batch
 
 pytestmark = pytest.mark.rllib
@@ -55,7 +65,7 @@ def gateway(broker: BrokerThread, context: Context) -> Iterator[RLlinkGateway]:
 
 
 class Peer:
-    """A client that says what a test tells it to, with RLlib's own functions."""
+    """A client that sends the messages of a test, with RLlib's own functions."""
 
     def __init__(self, gateway: RLlinkGateway) -> None:
         host, _, port = gateway.endpoint.rpartition(":")
@@ -155,7 +165,7 @@ def test_on_policy_clients_wait_for_the_next_weights(learner: Learner, peer: Pee
     peer.ask("GET_STATE")
     sent = 0
     peer.socket.settimeout(1.0)
-    with contextlib.suppress(ConnectionError):  # RLlib's function makes one of the time-out
+    with contextlib.suppress(ConnectionError):  # RLlib's function raises it on a timeout
         while sent < 1000:
             peer.ask("EPISODES_AND_GET_STATE", episodes=[make_episode(length=40).get_state()])
             sent += 40
@@ -167,16 +177,50 @@ def test_on_policy_clients_wait_for_the_next_weights(learner: Learner, peer: Pee
     assert (kind, body["state"]["weights_seq_no"]) == (RLlink.SET_STATE, 2)
 
 
+def test_a_client_gets_the_assignment_and_its_batches_name_the_task_it_reports(
+    learner: Learner, peer: Peer
+) -> None:
+    learner.link.assign(Assignment(1, "level-3", {"level": 3}, seed=7))
+    publish(learner, one_module())
+    _, body = peer.ask("GET_STATE")
+    assert body["headrace"] == {"task": "level-3", "options": {"level": 3}, "seed": 7}
+    for said in ({}, {"headrace": {"task": "level-3"}}):
+        peer.ask("EPISODES_AND_GET_STATE", episodes=[make_episode().get_state()], **said)
+    assert [batch.lease.task for batch in learner.take(6)] == [None, "level-3"]
+
+
+def test_a_client_that_evaluates_is_asked_for_evaluations(learner: Learner, peer: Peer) -> None:
+    publish(learner, one_module())
+    peer.ask("GET_STATE", headrace={"evaluates": True})
+    evaluated: list[LeasedBatch] = []
+    with in_thread(lambda _: evaluated.extend(learner.link.evaluate(1))):
+        asked, sent = False, 0
+        while not asked:
+            assert sent < 500, "the client was not asked"
+            sent += 1
+            episode = make_episode(length=1)
+            _, body = peer.ask("EPISODES_AND_GET_STATE", episodes=[episode.get_state()])
+            asked = body.get("headrace", {}).get("evaluate", False)
+        whole = make_episode(length=4)
+        said = {"episodes": [whole.get_state()], "headrace": {"evaluates": True}}
+        peer.ask("EPISODES_AND_GET_STATE", **said)
+        wait_until(lambda: evaluated)
+    [batch] = evaluated
+    [chunk] = unpack_batch(batch.payload)
+    assert (batch.lease.purpose, chunk.length, chunk.terminated) == ("evaluate", 4, True)
+
+
 @pytest.mark.parametrize(
     ("kind", "body"),
     [
+        ("GET_STATE", {"headrace": {"evaluates": "often"}}),
         ("EPISODES", {"episodes": [{"id_": "x"}]}),
         ("EPISODES", {"episodes": 5}),
         ("EPISODES", {"episodes": [[]]}),
         ("START_EPISODE", {}),
     ],
 )
-def test_what_makes_no_sense_ends_that_connection_alone(
+def test_an_invalid_message_ends_only_its_own_connection(
     learner: Learner, gateway: RLlinkGateway, peer: Peer, kind: str, body: dict[str, Any]
 ) -> None:
     publish(learner, one_module())
@@ -191,14 +235,14 @@ def test_what_makes_no_sense_ends_that_connection_alone(
     "message",
     [b"xxxxxxxx", b"99999999", b"00000003\x81\xa1a", b"00000001\x01", b"00000002\x81\xa1"],
 )
-def test_rubbish_ends_the_connection(gateway: RLlinkGateway, message: bytes) -> None:
+def test_malformed_bytes_end_the_connection(gateway: RLlinkGateway, message: bytes) -> None:
     with closing(Peer(gateway)) as peer:
         peer.socket.sendall(message)
         peer.socket.shutdown(socket.SHUT_WR)
         assert peer.is_hung_up_on()
 
 
-def test_episodes_that_nobody_knows_the_policy_of_are_refused(learner: Learner, peer: Peer) -> None:
+def test_episodes_of_an_unknown_policy_are_refused(learner: Learner, peer: Peer) -> None:
     publish(learner, one_module())
     peer.send("EPISODES", episodes=[make_episode().get_state()])
     assert peer.is_hung_up_on()
@@ -213,7 +257,7 @@ def test_objects_that_would_run_code_are_refused(learner: Learner, peer: Peer) -
     assert peer.is_hung_up_on()
 
 
-def test_clients_beyond_the_limit_are_turned_away(gateway: RLlinkGateway, peer: Peer) -> None:
+def test_clients_beyond_the_limit_are_refused(gateway: RLlinkGateway, peer: Peer) -> None:
     assert peer.ask("PING")[0] is RLlink.PONG
     with closing(Peer(gateway)) as second:
         assert second.ask("PING")[0] is RLlink.PONG

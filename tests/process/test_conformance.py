@@ -1,4 +1,4 @@
-"""`headrace conformance`: passes our own client, and tells broken ones what they do wrong."""
+"""`headrace conformance` passes our own client, and reports the violations of broken ones."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from support.broken_clients import (
     repeat_blindly,
 )
 
-from headrace.deploy.conformance.scenes import SCENES
+from headrace.deploy.conformance.cases import CASES
 from headrace.deploy.exit_codes import ExitCode
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
@@ -37,34 +37,34 @@ def play(*arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_our_own_client_passes_every_scene() -> None:
+def test_our_own_client_passes_every_case() -> None:
     played = play("--", *OURS)
     assert played.returncode == ExitCode.OK, played.stdout
-    assert f"{len(SCENES)} of {len(SCENES)} scenes passed" in played.stdout
+    assert f"{len(CASES)} of {len(CASES)} cases passed" in played.stdout
 
 
 @pytest.mark.parametrize(
-    ("defect", "scene", "reason"),
+    ("defect", "case", "reason"),
     [
-        (forget_lost_batches, "lost-batch", "does not repeat a batch that is not accepted"),
+        (forget_lost_batches, "lost-batch", "does not resend a batch that is not accepted"),
         (ignore_credit, "credit", "began batch 4 without credit for it"),
-        (forget_epochs, "new-epoch", "does not tell version 2.1"),
-        (forget_lookback, "episodes", "brings a lookback of 0 steps and not 2"),
-        (live_on_when_superseded, "superseded", "goes on after a reject 'superseded'"),
+        (forget_epochs, "new-epoch", "does not report version 2.1"),
+        (forget_lookback, "episodes", "has a lookback of 0 steps instead of 2"),
+        (live_on_when_superseded, "superseded", "keeps sending after a reject 'superseded'"),
         (repeat_blindly, "gap", "sent batch 3 again without sent_before"),
     ],
 )
-def test_a_broken_client_is_told_what_it_does_wrong(
-    defect: Callable[[], None], scene: str, reason: str
+def test_a_broken_client_gets_its_violation_reported(
+    defect: Callable[[], None], case: str, reason: str
 ) -> None:
     client = (sys.executable, "-m", "support.broken_clients", defect.__name__, "{broker}")
-    played = play("--only", scene, "--", *client)
+    played = play("--only", case, "--", *client)
     assert played.returncode == ExitCode.FAILED
     assert reason in played.stdout
     assert "See SPEC.md, section" in played.stdout
 
 
-def test_a_client_that_ends_by_itself_is_quoted() -> None:
+def test_the_output_of_a_client_that_exits_is_quoted() -> None:
     script = "import sys; sys.exit('I cannot find my simulator')"
     played = play("--only", "credit", "--", sys.executable, "-c", script)
     assert played.returncode == ExitCode.FAILED
@@ -72,18 +72,18 @@ def test_a_client_that_ends_by_itself_is_quoted() -> None:
     assert "I cannot find my simulator" in played.stdout
 
 
-def test_a_command_that_is_not_there_is_a_clear_error() -> None:
+def test_a_missing_command_is_a_clear_error() -> None:
     played = play("--only", "credit", "--", "no-such-client")
     assert played.returncode == ExitCode.CONFIG
     assert "'no-such-client' cannot be started" in played.stderr
 
 
-def test_a_scene_that_is_not_there_is_a_clear_error() -> None:
+def test_an_unknown_case_is_a_clear_error() -> None:
     played = play("--only", "lost-bach", "--", "any")
     assert played.returncode == ExitCode.CONFIG
     assert "did you mean 'lost-batch'?" in played.stderr
 
 
-def test_scenes_are_listed_with_what_they_ask_for() -> None:
+def test_cases_are_listed() -> None:
     listed = play("--list").stdout
-    assert [line.split()[0] for line in listed.splitlines()] == [scene.name for scene in SCENES]
+    assert [line.split()[0] for line in listed.splitlines()] == [case.name for case in CASES]

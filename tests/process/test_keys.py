@@ -24,7 +24,7 @@ def run(commands: Commands, *arguments: str) -> None:
     )
 
 
-def test_an_address_that_others_can_reach_needs_keys(commands: Commands) -> None:
+def test_an_address_that_other_machines_can_reach_needs_keys(commands: Commands) -> None:
     broker = commands.start("open", "broker", "--address", "tcp://0.0.0.0:0", "--http", "")
     assert broker.wait(20) == ExitCode.CONFIG
     assert "headrace keygen" in commands.text("open")
@@ -36,7 +36,7 @@ def test_an_address_that_others_can_reach_needs_keys(commands: Commands) -> None
     assert guarded.wait(20) == ExitCode.OK
 
 
-def test_a_run_with_keys_trains_and_tells_its_secrets_to_nobody(commands: Commands) -> None:
+def test_a_run_with_keys_trains_and_leaks_no_secret(commands: Commands) -> None:
     commands.write_run("env_steps = 8_000")
     run(commands, "keygen")
     _, address, url = commands.start_broker("tcp://127.0.0.1:0", "--keys", "headrace-keys")

@@ -1,16 +1,15 @@
-"""The policy server as people start it."""
+"""The policy server as a person starts it."""
 
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 import threading
 from pathlib import Path
 
 import numpy as np
 import pytest
-from support.commands import Commands
+from support.commands import Commands, Process
 from support.running import wait_until
 
 from headrace.actors.inference.policy_client import PolicyClient
@@ -39,7 +38,7 @@ def test_scripts_that_act_locally_and_remotely_train_one_learner(commands: Comma
     learner = commands.start("learner", "learner", "run.toml", "--broker", broker)
     server = start_server(commands, broker)
     scripts = [
-        subprocess.Popen([sys.executable, str(EXAMPLE), *arguments])
+        Process([sys.executable, str(EXAMPLE), *arguments])
         for arguments in ((broker,), (server, "remote"), (server, "remote"))
     ]
     commands.started += scripts
@@ -51,7 +50,7 @@ def test_scripts_that_act_locally_and_remotely_train_one_learner(commands: Comma
 
 
 def get_action(invitation: Invitation, wait_s: float) -> bool:
-    """Returns whether an action comes within a time."""
+    """Returns whether an action arrives in time."""
     client = PolicyClient(None, "remote", invitation=invitation)
     timer = threading.Timer(wait_s, client.close)
     timer.start()
@@ -65,7 +64,7 @@ def get_action(invitation: Invitation, wait_s: float) -> bool:
     return True
 
 
-def test_a_server_with_keys_serves_only_who_was_invited(commands: Commands) -> None:
+def test_a_server_with_keys_serves_only_invited_actors(commands: Commands) -> None:
     commands.write_run("env_steps = 1_000_000")
     keys = KeyFolder(commands.folder / "server-keys")
     keys.create()
@@ -88,7 +87,7 @@ def test_a_server_with_keys_serves_only_who_was_invited(commands: Commands) -> N
     wait_until(lambda: not get_action(friend, 1.0), 20)
 
 
-def test_a_server_that_others_can_reach_needs_keys(commands: Commands) -> None:
+def test_a_server_that_other_machines_can_reach_needs_keys(commands: Commands) -> None:
     server = commands.start("open", "policy-server", "--listen", "tcp://0.0.0.0:0")
     assert server.wait(30) == ExitCode.CONFIG
     assert "headrace keygen" in commands.text("open")

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 
 import pytest
-from support.commands import Commands
+from support.commands import Commands, Process
 from support.running import wait_until
 
 from headrace.deploy.exit_codes import ExitCode
@@ -39,9 +38,7 @@ def test_rllibs_own_clients_train_through_one_port(commands: Commands, algorithm
     gateway = commands.start("gateway", "rllink-gateway", "--broker", broker, *own)
     wait_until(announced.exists, 60)
     port = json.loads(announced.read_text())["endpoint"].rpartition(":")[2]
-    clients = [
-        subprocess.Popen([sys.executable, "-W", "ignore", "-c", CLIENT, port]) for _ in range(3)
-    ]
+    clients = [Process([sys.executable, "-W", "ignore", "-c", CLIENT, port]) for _ in range(3)]
     commands.started += clients
     wait_until(lambda: len(fetch_status(url).actors) == 3, 60)
     assert learner.wait(180) == ExitCode.OK
@@ -51,7 +48,7 @@ def test_rllibs_own_clients_train_through_one_port(commands: Commands, algorithm
     assert gateway.wait(30) == ExitCode.OK
 
 
-def test_a_gateway_that_others_can_reach_has_to_be_asked_for(commands: Commands) -> None:
+def test_a_gateway_that_other_machines_can_reach_needs_insecure(commands: Commands) -> None:
     commands.write_run("env_steps = 1")
     gateway = commands.start(
         "gateway", "rllink-gateway", "--rllib-config", "run.toml", "--listen", "0.0.0.0:0"

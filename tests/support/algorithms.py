@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Generator
 from contextlib import closing, contextmanager
 from typing import Any, cast
@@ -29,7 +30,7 @@ def make_config(broker: BrokerThread, env: Any = "CartPole-v1", **own: Any) -> P
 def collecting(
     broker: BrokerThread, context: Context, env: str = "CartPole-v1", count: int = 1
 ) -> Generator[Collector]:
-    """An actor in a thread."""
+    """Runs an actor in a thread."""
     environment = make_environment(env, count, {})
     with closing(environment), connect(broker, context, "actor") as client:
         collector = Collector(client, environment, seed=1)
@@ -51,5 +52,12 @@ def runner_of(algorithm: Algorithm) -> BrokerEnvRunner:
 
 
 def torch_module_of(algorithm: Algorithm) -> TorchRLModule:
-    """Returns the only module of its runner."""
+    """Returns the only module of an algorithm's runner."""
     return cast("TorchRLModule", runner_of(algorithm).module)
+
+
+def returns_by_task(result: dict[str, Any]) -> dict[str, float]:
+    """Returns the mean return of each task with an ended episode."""
+    tasks = result["env_runners"].get("headrace", {}).get("tasks", {})
+    means = {task: told["episode_return_mean"] for task, told in tasks.items()}
+    return {task: mean for task, mean in means.items() if not math.isnan(mean)}

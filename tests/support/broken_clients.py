@@ -14,7 +14,7 @@ from typing import Any
 from headrace.actors.connection import session
 from headrace.actors.connection.client import Client
 from headrace.actors.connection.session import ActorSession
-from headrace.actors.recording.vector_recorder import BatchRecorder
+from headrace.actors.recording.vector_recorder import VectorRecorder
 from headrace.actors.simulators.collector import Collector
 from headrace.actors.simulators.environments import make_environment
 from headrace.deploy.process import on_stop_signal
@@ -24,7 +24,7 @@ from headrace.protocol.messages import Snapshot, Weights
 
 
 def forget_lost_batches() -> None:
-    """Takes what was sent for delivered."""
+    """Assumes that sent batches are delivered."""
     _replace(Sender, "_arm", lambda sender, now_s: None)
 
 
@@ -40,7 +40,7 @@ def ignore_credit() -> None:
 
 
 def forget_epochs() -> None:
-    """Compares the numbers of versions alone."""
+    """Compares only the numbers of versions."""
 
     def take_higher_numbers(
         session: ActorSession, policy: Any, message: Snapshot | Weights, frame: Any
@@ -53,21 +53,21 @@ def forget_epochs() -> None:
 
 
 def forget_lookback() -> None:
-    """Sends chunks without what came before them."""
+    """Sends chunks without their lookback."""
 
-    def begin_without(recorder: BatchRecorder, environments: int, clock: Any, _: int = 0) -> None:
+    def begin_without(recorder: VectorRecorder, environments: int, clock: Any, _: int = 0) -> None:
         begin(recorder, environments, clock)
 
-    begin = _replace(BatchRecorder, "__init__", begin_without)
+    begin = _replace(VectorRecorder, "__init__", begin_without)
 
 
 def live_on_when_superseded() -> None:
-    """Does not care that another process has the actor id."""
+    """Ignores that another process has taken the actor id."""
     _replace(session, "_FATAL", frozenset())
 
 
 def repeat_blindly() -> None:
-    """Sends batches again as if they had never been sent."""
+    """Repeats batches as if they had never been sent."""
 
     def forget_that_it_was_sent(sender: Sender[Any], now_s: float) -> Outgoing[Any] | None:
         due = next_due(sender, now_s)
@@ -77,7 +77,7 @@ def repeat_blindly() -> None:
 
 
 def _replace(owner: Any, name: str, value: Any) -> Any:
-    """Returns what was there before, if anything."""
+    """Returns the replaced value, if any."""
     before = getattr(owner, name, None)
     setattr(owner, name, value)
     return before

@@ -10,6 +10,7 @@ from typing import Any
 
 import psutil
 
+from support.machine import scaled
 from support.running import wait_until
 
 RUN_FILE = """
@@ -45,10 +46,17 @@ num_epochs = 4
 """
 
 
-class Commands:
-    """Starts `headrace` sub-commands in a folder; `end` ends, by pid, what still runs of them.
+class Process(subprocess.Popen[bytes]):
+    """A process whose waits scale with the machine's speed; see `support.machine`."""
 
-    Brokers are killed then: told to stop, they wait for a learner that takes what is queued.
+    def wait(self, timeout: float | None = None) -> int:
+        return super().wait(None if timeout is None else scaled(timeout))
+
+
+class Commands:
+    """Starts `headrace` sub-commands in a folder; `end` ends, by pid, those still running.
+
+    Brokers are killed: asked to stop, they would wait for a learner to take the queued batches.
 
     Attributes:
         prefix: the start of their command lines.
@@ -56,8 +64,8 @@ class Commands:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.started: list[subprocess.Popen[bytes]] = []
-        self._brokers: list[subprocess.Popen[bytes]] = []
+        self.started: list[Process] = []
+        self._brokers: list[Process] = []
         self.run_file = folder / "run.toml"
         self.prefix: list[str] = []
 
@@ -67,11 +75,9 @@ class Commands:
         text = RUN_FILE.format(stop=stop, learner=learner, environment=environment)
         self.run_file.write_text(text)
 
-    def start(
-        self, name: str, *arguments: str, output: int | None = None
-    ) -> subprocess.Popen[bytes]:
+    def start(self, name: str, *arguments: str, output: int | None = None) -> Process:
         with self.log(name).open("wb") as file:
-            process = subprocess.Popen(
+            process = Process(
                 [*self.prefix, sys.executable, "-m", "headrace.deploy", *arguments],
                 cwd=self.folder,
                 stdin=subprocess.DEVNULL,
@@ -108,7 +114,7 @@ class Commands:
         return summary
 
     def end(self) -> None:
-        # Brokers last: actors wait for one that is not there to take what they have finished.
+        # Brokers last: without one, actors would wait to deliver their finished batches.
         for process in sorted(self.started, key=self._brokers.__contains__):
             if process.poll() is not None:
                 continue
@@ -122,7 +128,7 @@ class Commands:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
-            _, alive = psutil.wait_procs(children, timeout=10)
+            _, alive = psutil.wait_procs(children, timeout=scaled(10))
             for child in alive:
                 child.kill()
 
@@ -132,7 +138,7 @@ def children_of(process: subprocess.Popen[bytes]) -> list[psutil.Process]:
 
 
 def wait_for_end(processes: list[psutil.Process], timeout_s: float = 20.0) -> None:
-    _, alive = psutil.wait_procs(processes, timeout=timeout_s)
+    _, alive = psutil.wait_procs(processes, timeout=scaled(timeout_s))
     assert not alive
 
 

@@ -1,4 +1,4 @@
-"""Speaks to a router as actors and learners do, and keeps what it answered."""
+"""Sends a router the messages of actors and learners, and keeps its answers."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ M = TypeVar("M", bound=Message)
 
 
 class FakeFleet:
-    """A router with a clock that the test moves; effects are collected after each message."""
+    """A router with a clock that the test advances; collects effects after each message."""
 
     def __init__(self, router: Router) -> None:
         self.router = router
@@ -138,7 +138,7 @@ class FakeFleet:
     def publish(
         self, number: int = 1, session: int = 1, *, manifest: Manifest | None = None, **hello: Any
     ) -> None:
-        """Opens the session if need be, offers weights and publishes what is wanted."""
+        """Opens the session if necessary, offers weights and publishes those wanted."""
         if session not in self.sessions:
             self.open(session, **hello)
         frame, digest = make_policy_frame(manifest or make_manifest())

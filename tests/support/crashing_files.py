@@ -1,4 +1,4 @@
-"""A journal's files in memory, which remember every operation, to be cut off anywhere."""
+"""A journal's files in memory, with every operation recorded, to simulate a crash anywhere."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from headrace.protocol.messages.headers import Frame
 
 @dataclass(frozen=True)
 class Operation:
-    """What was done to which file; `data` of an append, `size` of a truncation."""
+    """An operation on a file; `data` of an append, `size` of a truncation."""
 
     kind: str
     name: str
@@ -22,7 +22,7 @@ class Operation:
 
 
 class MemoryFiles:
-    """`JournalFiles` without a disk. `fails` is raised by the next append, after a part of it."""
+    """`JournalFiles` without a disk. The next append raises `fails`, after writing a part."""
 
     def __init__(self, content: dict[str, bytes] | None = None) -> None:
         self.content = {name: bytearray(data) for name, data in (content or {}).items()}
@@ -79,7 +79,7 @@ def crash_points(
 ) -> Iterator[tuple[int, dict[str, bytearray]]]:
     """Yields the files after each operation, and within each append after each of its bytes.
 
-    With them comes how many operations had been finished.
+    Also yields the number of operations finished by then.
     """
     content: dict[str, bytearray] = {}
     yield 0, content

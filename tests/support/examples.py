@@ -1,4 +1,4 @@
-"""Small, legal examples of everything on the wire."""
+"""Small, valid examples of everything on the wire."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ WEIGHTS = {DEFAULT_MODULE: {"w": np.arange(8, dtype=np.float32).reshape(4, 2)}}
 
 
 def make_module(**changes: Any) -> ModuleManifest:
-    """A module as CartPole has it, without a critic."""
+    """Returns a module for CartPole, without a critic."""
     fields: dict[str, Any] = {
         "columns": (
             ColumnSpec("obs", "float32", (4,)),
@@ -81,7 +81,7 @@ def make_weights_frame(scale: float = 1.0) -> bytes:
 
 
 def make_table(lengths: list[int], **changes: Any) -> ChunkTable:
-    """Chunks of episodes of their own; the last one goes on, the others end."""
+    """Returns chunks of separate episodes; the last episode continues, the others end."""
     count = len(lengths)
     is_done = np.arange(count) < count - 1
     fields: dict[str, Any] = {

@@ -1,4 +1,4 @@
-"""What clients in other languages are all tested with."""
+"""Helpers for the tests of clients in all other languages."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _BETWEEN_KILLS_S = 2.0
 
 
 def cart_pole_manifest(lookback: int = 3) -> Manifest:
-    """A run of what an actor can record by itself, without a policy graph."""
+    """Returns the manifest of a run that actors record without a policy graph."""
     columns = (
         ColumnSpec("obs", "float32", (4,)),
         ColumnSpec("actions", "int64", (), 0.0, 1.0),
@@ -33,7 +33,7 @@ def cart_pole_manifest(lookback: int = 3) -> Manifest:
 def start_guarded(
     start_broker: Callable[..., BrokerThread], folder: Path
 ) -> tuple[BrokerThread, Invitation, Path]:
-    """Returns a broker with keys, a learner's invitation, and the file with that of `walker`."""
+    """Returns a broker with keys, a learner's invitation, and `walker`'s invitation file."""
     keys = KeyFolder(folder / "keys")
     keys.create()
     broker = start_broker(keys=keys)

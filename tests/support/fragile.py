@@ -1,4 +1,4 @@
-"""A simulator that fails on purpose; also in processes of its own, which import it from here."""
+"""A simulator that fails on purpose; separate processes import it from here."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ _FOR_EVER = threading.Event()
 
 
 class Fragile(gymnasium.Env[Any, Any]):
-    """Counts to `length` and ends; at `fails_at` it raises, hangs or dies, if `chance` has it.
+    """Counts to `length` and ends; at `fails_at` it raises, hangs or dies with a given `chance`.
 
     Attributes:
-        made: how many there were so far in this process.
+        made: how many were made so far in this process.
     """
 
     observation_space = gymnasium.spaces.Box(-10.0, 10.0, (2,))

@@ -36,8 +36,8 @@ _MODULES = {module_of(path) for path in sources(*PACKAGES)}
 def imported_modules(path: Path) -> set[str]:
     """Returns the modules that a file imports names from.
 
-    `from headrace.a import b` counts for the module `headrace.a.b` where there is one, and else for
-    `headrace.a`, the face of a folder.
+    `from headrace.a import b` counts as the module `headrace.a.b` if there is one, else as the
+    package `headrace.a`.
     """
     found: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text())):
@@ -65,10 +65,10 @@ def room_graph(package: str) -> dict[str, set[str]]:
 
 
 def layers(graph: Graph) -> list[list[str]]:
-    """Returns the nodes of a graph, those that import no other one first.
+    """Returns the nodes of a graph in layers, those without imports first.
 
     Raises:
-        ValueError: some import one another in a circle.
+        ValueError: there is an import cycle.
     """
     left = dict(graph)
     found: list[list[str]] = []
@@ -83,7 +83,7 @@ def layers(graph: Graph) -> list[list[str]]:
 
 
 def drawn(package: str) -> Iterator[str]:
-    """Yields a picture of a package's rooms, a line each, the highest layer first."""
+    """Yields a diagram of a package's rooms, one line each, the highest layer first."""
     graph = room_graph(package)
     for number, layer in reversed(list(enumerate(layers(graph), start=1))):
         for room in layer:

@@ -1,4 +1,4 @@
-"""A simulator that is reset at a level, and shows which."""
+"""A simulator that is reset at a level, and observes it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 
 class Levels(gymnasium.Env[Any, Any]):
-    """Counts to five; shows the count, and the level that it was reset at, 0 without one."""
+    """Counts to five; observes the count, and the level of the last reset, 0 without one."""
 
     observation_space = gymnasium.spaces.Box(-10.0, 10.0, (2,))
     action_space = gymnasium.spaces.Discrete(2)

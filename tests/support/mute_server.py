@@ -1,4 +1,4 @@
-"""A policy server that hears and never answers."""
+"""A policy server that receives and never answers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from support.running import Context
 
 
 class MuteServer:
-    """Counts the connections that were made to it."""
+    """Counts the connections made to it."""
 
     def __init__(self, context: Context) -> None:
         self._socket = context.socket(zmq.ROUTER)
@@ -29,7 +29,7 @@ class MuteServer:
 
     @property
     def connections(self) -> int:
-        """How many there were so far."""
+        """The number of connections so far."""
         while self._accepted.poll(0):
             recv_monitor_message(self._accepted)
             self._connections += 1

@@ -1,4 +1,4 @@
-"""Two agents that see and earn the same as the one of a Gymnasium environment."""
+"""Two agents with the observations and rewards of a Gymnasium environment's single agent."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _ParallelEnv: Any = ParallelEnv
 
 
 class Pair(_ParallelEnv):  # type: ignore[misc] # PettingZoo's is not typed for mypy
-    """A simulator of PettingZoo's parallel kind, made of a Gymnasium environment."""
+    """A PettingZoo ParallelEnv made from a Gymnasium environment."""
 
     metadata: dict[str, Any] = {"name": "pair"}  # noqa: RUF012 - PettingZoo's
     render_mode = None

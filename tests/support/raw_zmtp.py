@@ -1,10 +1,12 @@
-"""ZMTP 3.0 by hand (RFC 23), for what no library would send."""
+"""ZMTP 3.0 by hand (RFC 23), for messages that no library would send."""
 
 from __future__ import annotations
 
 import socket
 import struct
 from collections.abc import Iterable
+
+from support.machine import scaled
 
 _SIGNATURE = b"\xff" + bytes(8) + b"\x7f"
 _MORE_AND_LONG = 0x03
@@ -16,10 +18,10 @@ class RawPeer:
 
     def __init__(self, endpoint: str) -> None:
         host, _, port = endpoint.removeprefix("tcp://").rpartition(":")
-        self._tcp = socket.create_connection((host, int(port)), timeout=5.0)
+        self._tcp = socket.create_connection((host, int(port)), timeout=scaled(5.0))
 
     def greet(self, socket_type: str = "PUSH") -> None:
-        """Gets through the handshake."""
+        """Completes the handshake."""
         mechanism = b"NULL".ljust(20, b"\0")
         self._tcp.sendall(_SIGNATURE + b"\x03\x00" + mechanism + b"\0" + bytes(31))
         name, value = b"Socket-Type", socket_type.encode()

@@ -1,4 +1,4 @@
-"""A config that no policy graph can stand for: a connector of its own."""
+"""A config that cannot be exported to a policy graph, since it has a custom connector."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ray.rllib.connectors.env_to_module.observation_preprocessor import (
 
 
 class Squares(SingleAgentObservationPreprocessor):  # type: ignore[misc]
-    """Appends the squares of an observation, and writes that into the episode."""
+    """Appends the squares of an observation, and writes the result to the episode."""
 
     def recompute_output_observation_space(
         self, input_observation_space: Any, input_action_space: Any
@@ -31,7 +31,7 @@ def squares(env: Any = None, spaces: Any = None, device: Any = None) -> Any:
 
 
 def make_config() -> AlgorithmConfig:
-    """What learner and actors share."""
+    """Returns the config that learner and actors share."""
     config = PPOConfig().environment("CartPole-v1")
     config.env_runners(env_to_module_connector=squares, num_env_runners=0)
     config.training(train_batch_size_per_learner=400, minibatch_size=100, num_epochs=1)
@@ -39,4 +39,4 @@ def make_config() -> AlgorithmConfig:
 
 
 def make_nothing() -> None:
-    """No config."""
+    """Returns no config."""

@@ -1,10 +1,11 @@
-"""Real parts, running in threads of the test's process, and ways to wait for them."""
+"""Real brokers, clients and learners in threads of the test process, and ways to await them."""
 
 from __future__ import annotations
 
 import threading
 import time
 from collections.abc import Callable, Generator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any, Self
 
@@ -13,26 +14,33 @@ import zmq
 from headrace.actors.connection.client import Client
 from headrace.actors.connection.config import ClientConfig
 from headrace.actors.connection.session import PolicyUpdate
-from headrace.broker.access.authenticator import Gate, KeyedGate
+from headrace.broker.access.authenticator import Authenticator, KeyAuthenticator
 from headrace.broker.access.key_folder import KeyFolder
 from headrace.broker.config import BrokerConfig, RouterConfig
 from headrace.broker.routing.status import BrokerStatus
 from headrace.broker.service import BrokerService
 from headrace.learner.connection.link import BrokerLink
-from headrace.learner.connection.session import LearnerIdentity, LeasedBatch, OfferedWeights
+from headrace.learner.connection.session import LearnerIdentity, LeasedBatch
+from headrace.learner.connection.weights_offer import OfferedWeights
 from headrace.protocol.errors import ConfigError
 from headrace.protocol.invitation import Invitation
 from headrace.protocol.manifest import Manifest
 from support.examples import RUN, make_batch, make_policy_frame, make_weights_frame
+from support.machine import scaled
 
 Context = zmq.Context[zmq.Socket[bytes]]
-DEADLINE_S = 15.0
+SOON_S = 15.0
+DEADLINE_S = scaled(SOON_S)
 
 
-def wait_until(condition: Callable[[], Any], deadline_s: float = DEADLINE_S) -> None:
-    """Waits for a condition that another thread or process makes true."""
+def wait_until(condition: Callable[[], Any], deadline_s: float = SOON_S) -> None:
+    """Waits for a condition that another thread or process makes true.
+
+    Args:
+        deadline_s: before scaling for this machine; see `support.machine`.
+    """
     pause = threading.Event()
-    end_s = time.monotonic() + deadline_s
+    end_s = time.monotonic() + scaled(deadline_s)
     while not condition():
         assert time.monotonic() < end_s, f"not within {deadline_s} s"
         pause.wait(0.01)
@@ -42,40 +50,50 @@ def wait_until(condition: Callable[[], Any], deadline_s: float = DEADLINE_S) -> 
 def in_thread(
     run: Callable[[threading.Event], object], stop: threading.Event | None = None
 ) -> Generator[None]:
-    """Runs something in a thread, such as a collector, until the block ends.
+    """Runs a function in a thread, such as a collector's `run`, until the block ends.
+
+    What it raises is raised after the block.
 
     Args:
-        stop: what it is stopped by, if others need that too.
+        stop: the event that stops it, if others need it too.
     """
     stop = stop or threading.Event()
-    thread = threading.Thread(target=run, args=(stop,))
-    thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        thread.join()
+    with ThreadPoolExecutor(1) as executor:
+        running = executor.submit(run, stop)
+        try:
+            yield
+        finally:
+            stop.set()
+    running.result()
 
 
 class BrokerThread:
-    """A broker service in a thread, with a context of its own: its end frees the ports."""
+    """A broker service in a thread, with its own context: terminating that frees the ports."""
 
     def __init__(
         self,
         address: str,
         *,
         keys: KeyFolder | None = None,
-        make_gate: Callable[[KeyFolder, Context], Gate] = KeyedGate,
+        make_authenticator: Callable[[KeyFolder, Context], Authenticator] = KeyAuthenticator,
         journal: str = "",
         **router: Any,
     ) -> None:
+        # A fleet that waits for CPU time is not silent.
+        silence: dict[str, Any] = {
+            "actor_timeout_s": scaled(5.0),
+            "session_timeout_s": scaled(10.0),
+        }
         config = BrokerConfig(
-            address=address, drain_s=0.2, journal=journal, router=RouterConfig(**router)
+            address=address,
+            drain_s=0.2,
+            journal=journal,
+            router=RouterConfig(**{**silence, **router}),
         )
         self._context: Context = zmq.Context()
-        gate = make_gate(keys, self._context) if keys is not None else None
+        authenticator = make_authenticator(keys, self._context) if keys is not None else None
         try:
-            self.service = BrokerService(config, self._context, gate=gate)
+            self.service = BrokerService(config, self._context, authenticator=authenticator)
         except ConfigError:
             self._context.destroy(linger=0)
             raise

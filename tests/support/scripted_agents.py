@@ -1,4 +1,4 @@
-"""A scripted simulator of several agents: who acts when, who leaves when, and what it brings."""
+"""A simulator of several agents with scripted turns, departures and rewards."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ Dicts = tuple[
 
 
 class ScriptedAgents(_Base):  # type: ignore[misc] # RLlib's has types of its own
-    """`often` acts always, `seldom` at every third step, `late` comes at step 2 and dies at 5.
+    """`often` always acts, `seldom` every third step, `late` enters at step 2 and dies at 5.
 
-    Observations say who sees at which env step; rewards depend on the last action.
+    Observations contain the agent and the env step; rewards depend on the last action.
     """
 
     possible_agents = ["late", "often", "seldom"]  # noqa: RUF012 - as Gymnasium's, per class
@@ -48,7 +48,7 @@ class ScriptedAgents(_Base):  # type: ignore[misc] # RLlib's has types of its ow
         rewards = {agent: float(action) + self._t / 8 for agent, action in action_dict.items()}
         rewards["seldom"] = rewards.get("seldom", 0.25)
         terminated, truncated = {}, {}
-        if self._t == 5:  # late dies of what it did
+        if self._t == 5:  # its last action kills `late`
             terminated["late"] = True
         seers = [agent for agent in self.possible_agents if self._sees(agent, is_over=is_over)]
         terminated["__all__"] = is_over and not self._truncates

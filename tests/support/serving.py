@@ -1,4 +1,4 @@
-"""Policies that a test publishes, a policy server in a thread, and a thin simulator by hand."""
+"""Policies for tests to publish, a policy server in a thread, and a hand-written thin simulator."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from headrace.actors.agents.policy_runner import ModuleOf
 from headrace.actors.connection.client import Client
 from headrace.actors.inference.policy_server import PolicyServer
 from headrace.actors.inference.request_handler import InferenceConfig
-from headrace.learner.connection.session import OfferedWeights
+from headrace.learner.connection.weights_offer import OfferedWeights
 from headrace.protocol.arrays import Array
 from headrace.protocol.flow_control import Flow, OnPolicyFlow
 from headrace.protocol.manifest import (
@@ -27,6 +27,7 @@ from headrace.protocol.manifest import (
 )
 from headrace.protocol.payload import encode_payload
 from headrace.protocol.trajectory import Chunk, unpack_batch
+from support.machine import scaled
 from support.policies import Exported
 from support.running import DEADLINE_S, Context, Learner
 
@@ -69,7 +70,7 @@ _pack = msgpack.Packer(use_bin_type=True).pack
 
 
 class ServerThread:
-    """A policy server, and the client that is its way to the broker."""
+    """A policy server, and the client that connects it to the broker."""
 
     def __init__(
         self,
@@ -101,12 +102,12 @@ class ServerThread:
 
 
 class ThinSimulator:
-    """Speaks to a policy server with msgpack and a socket, as SPEC.md tells."""
+    """Talks to a policy server with msgpack and a socket, as SPEC.md specifies."""
 
     def __init__(self, context: Context, endpoint: str) -> None:
         self.socket = context.socket(zmq.DEALER)
         self.socket.connect(endpoint)
-        self.socket.set(zmq.RCVTIMEO, 10_000)
+        self.socket.set(zmq.RCVTIMEO, round(scaled(10_000)))
 
     def close(self) -> None:
         self.socket.close(linger=0)

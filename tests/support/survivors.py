@@ -1,4 +1,4 @@
-"""A PettingZoo environment of which one agent dies early; it imports nothing of the tests."""
+"""A PettingZoo environment in which one agent dies early; it imports nothing from the tests."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _ParallelEnv: Any = ParallelEnv
 
 
 class Survivors(_ParallelEnv):  # type: ignore[misc] # PettingZoo's is not typed for mypy
-    """Three agents earn what they do; `b` dies after three steps, all are cut short after six."""
+    """Rewards equal actions; of three agents `b` dies after three steps, all end after six."""
 
     metadata: dict[str, Any] = {"name": "survivors"}  # noqa: RUF012 - PettingZoo's
     render_mode = None

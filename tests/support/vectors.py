@@ -1,4 +1,4 @@
-"""The test vectors of the wire: a legal example or more of every message, and its bytes."""
+"""The test vectors of the wire: at least one valid example of every message, and its bytes."""
 
 from __future__ import annotations
 
@@ -70,9 +70,9 @@ class Vector:
 
 
 def all_vectors() -> dict[str, Vector]:
-    """Every kind of message by its name; fields that may be empty are filled.
+    """Returns every kind of message by its name, with optional fields filled.
 
-    What came after the first vectors were frozen is in ones of its own, named `kind.what`.
+    Later additions to frozen vectors have their own vectors, named `kind.what`.
     """
     version, digest = PolicyVersion(2, 17), make_policy_frame()[1]
     policy, weights = make_policy_frame()[0], make_weights_frame()
@@ -220,7 +220,7 @@ def _assigned_vectors(vectors: Mapping[str, Vector]) -> dict[str, Vector]:
 
 
 def vector_document(vector: Vector) -> dict[str, Any]:
-    """A vector as it is kept in a file: the header in words, and all frames in hexadecimal."""
+    """Returns a vector in file form: the header in plain text, all frames in hexadecimal."""
     return {
         "header": json.loads(msgspec.json.encode(vector.message)),
         "frames": [frame.hex() for frame in vector.frames],
@@ -228,7 +228,7 @@ def vector_document(vector: Vector) -> dict[str, Any]:
 
 
 def write_vectors(folder: Path) -> None:
-    """Writes a JSON file for each vector that has none; the others are frozen."""
+    """Writes a JSON file for each vector without one; existing files are frozen."""
     folder.mkdir(exist_ok=True)
     for name, vector in all_vectors().items():
         file = folder / f"{name}.json"

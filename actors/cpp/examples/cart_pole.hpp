@@ -7,7 +7,7 @@
 #include <random>
 #include <vector>
 
-/// What came of a step.
+/// The result of a step.
 struct CartPoleStep {
   double reward;
   bool terminated;
@@ -32,7 +32,8 @@ class CartPole {
     steps_ = 0;
   }
 
-  /// Pushes the cart for 0.02 s: 0 to the left, 1 to the right. After an end, call `reset`.
+  /// Pushes the cart for 0.02 s: 0 to the left, 1 to the right. After an episode's end, call
+  /// `reset`.
   CartPoleStep step(std::int64_t action) {
     move(action == 1 ? force : -force);
     ++steps_;

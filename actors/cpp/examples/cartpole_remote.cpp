@@ -47,7 +47,7 @@ int main(int count, char** words) {
       if (++played % 100 == 0)
         std::cout << played << " episodes, the last: " << length << std::endl;
     } catch (const headrace::UnknownEpisodeError&) {
-      // The server was restarted: what it knew of the episode is gone, so play another one.
+      // The server was restarted and has lost the episode: play another one.
     } catch (const headrace::RefusedError& error) {
       std::cerr << error.what() << "\n";
       return 3;

@@ -8,7 +8,7 @@
 
 class Options {
  public:
-  /// Ends the program with status 2 and the usage where the command line is of another form.
+  /// Prints the usage and exits with status 2 if the command line has another form.
   Options(int count, char** words, std::map<std::string, std::string> defaults)
       : values_(std::move(defaults)) {
     for (int at = 1; at < count; at += 2) {

@@ -1,4 +1,4 @@
-// Prints what the cart-pole of the examples does, to be compared with Gymnasium's.
+// Prints the steps of the examples' cart-pole, for a comparison with Gymnasium's.
 //
 // Reads lines `x x_dot theta theta_dot action`; prints the state after that step, and whether the
 // pole has fallen.

@@ -1,4 +1,4 @@
-// A test is a sentence and a block; a program of tests runs all of them.
+// A test is a sentence and a function; a program runs all of its tests.
 #pragma once
 
 #include <exception>
@@ -12,7 +12,7 @@
 
 using Tests = std::vector<std::pair<std::string, std::function<void()>>>;
 
-/// Raises where a condition does not hold.
+/// Raises unless a condition holds.
 #define CHECK(condition)                                                                  \
   do {                                                                                    \
     if (!(condition)) {                                                                   \
@@ -31,7 +31,7 @@ void check_raises(const std::function<void()>& action) {
   throw std::runtime_error("nothing was raised");
 }
 
-/// Runs tests; returns the status to end the program with.
+/// Runs tests; returns the exit status of the program.
 inline int run(const Tests& tests) {
   int failed = 0;
   for (const auto& [sentence, test] : tests) {

@@ -1,10 +1,10 @@
-// Small, legal examples of what a learner tells.
+// Small, legal examples of what a learner publishes.
 #pragma once
 
-#include <headrace/manifest.hpp>
-#include <headrace/payload.hpp>
+#include <headrace/wire/manifest.hpp>
+#include <headrace/wire/payload.hpp>
 
-/// A module as cart-pole has it, without a critic.
+/// A module for cart-pole, without a critic.
 inline headrace::ModuleManifest example_module(std::uint64_t lookback = 0) {
   headrace::ModuleManifest module;
   const auto add = [&](const char* name, headrace::DType dtype, headrace::Shape shape) {

@@ -1,8 +1,8 @@
-// An actor that plays cart-pole with random actions and pushes what it records.
+// An actor that plays cart-pole with random actions, and pushes its steps.
 //
-// Ends with status 3 where the broker refuses it, 2 where it cannot record what the learner wants,
-// and 0 on SIGTERM, once it has delivered and said goodbye. Prints the options of what the learner
-// has assigned, a line for each episode that begins under it.
+// Exits with status 3 if the broker refuses it, with 2 if it cannot record what the learner asks
+// for, and with 0 on SIGTERM, after it has delivered its batches and said goodbye. Prints a line
+// with the task, options and seed for each episode that begins under an assignment.
 
 #include <headrace/headrace.hpp>
 #include <iostream>
@@ -16,7 +16,7 @@ namespace {
 
 using headrace::Array;
 
-/// Raises ConfigError: the learner wants more of an action than the action.
+/// Raises ConfigError: the learner asks for more than a random action has.
 void check_columns(const headrace::PolicyUpdate& update) {
   for (const auto& [id, module] : update.policy->manifest.modules) {
     for (const auto& column : module.columns) {
@@ -25,14 +25,14 @@ void check_columns(const headrace::PolicyUpdate& update) {
                             column.name == headrace::reward_column;
       if (!is_known) {
         throw headrace::ConfigError(
-            "the learner wants the column '" + column.name + "' of module '" + id +
+            "the learner asks for the column '" + column.name + "' of module '" + id +
             "': an actor with random actions has only obs, actions, rewards");
       }
     }
   }
 }
 
-/// Returns a line that says what an episode is of.
+/// Returns a line with the task, options and seed of a reset.
 std::string line_of(const headrace::Reset& reset) {
   std::string line = reset.task.value_or("nothing");
   for (const auto& [name, value] : reset.options) {
@@ -41,7 +41,7 @@ std::string line_of(const headrace::Reset& reset) {
   return line + (reset.seed ? " seed=" + std::to_string(*reset.seed) : "");
 }
 
-/// Steps, within credit, until it is told to stop.
+/// Steps, within credit, until a signal arrives.
 void play(headrace::Client& client, const Options& options, Stopping& stopping) {
   CartPole cart_pole(options.natural("--seed"));
   std::mt19937_64 random(options.natural("--seed"));

@@ -1,4 +1,4 @@
-// An actor whose simulator only numbers its batches, and that keeps a diary of what became of them.
+// An actor whose simulator only numbers its batches, and that keeps a diary of their delivery.
 
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -18,7 +18,7 @@ namespace {
 using headrace::Array;
 using headrace::Seconds;
 
-/// Appends entries, each with one write: what was written survives the writer's kill -9.
+/// Appends entries, each with one write: they survive a kill -9 of the writer.
 class Diary {
  public:
   explicit Diary(const std::string& path)
@@ -76,7 +76,7 @@ Array marked_column(const headrace::ColumnSpec& column, const BatchMark& mark,
   return Array(column.dtype, shape);
 }
 
-/// One chunk that is a whole episode, with the batch's mark in every observation.
+/// A batch of one chunk, a whole episode, with its mark in every observation.
 headrace::TrajectoryBatch marked_batch(const BatchMark& mark, std::uint64_t steps,
                                        const headrace::ModuleManifest& manifest) {
   headrace::Chunk chunk;

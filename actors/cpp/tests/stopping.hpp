@@ -1,4 +1,4 @@
-// SIGTERM, SIGINT as something to ask and to wait for.
+// SIGTERM and SIGINT as a state to query and to wait for.
 #pragma once
 
 #include <pthread.h>
@@ -7,9 +7,9 @@
 #include <csignal>
 #include <ctime>
 
-/// Keeps SIGTERM and SIGINT from all threads that begin later, and takes them itself.
+/// Blocks SIGTERM and SIGINT in all threads that are created later, and receives them itself.
 ///
-/// Make it before any other thread; call its methods in one thread.
+/// Create it before any other thread; call its methods in one thread.
 class Stopping {
  public:
   Stopping() {
@@ -19,10 +19,10 @@ class Stopping {
     pthread_sigmask(SIG_BLOCK, &signals_, nullptr);
   }
 
-  /// Returns whether a signal has come.
+  /// Returns whether a signal has arrived.
   bool is_set() { return wait(std::chrono::nanoseconds(0)); }
 
-  /// Waits for a signal, for so long at most; returns whether one has come.
+  /// Waits for a signal, at most `longest`; returns whether one has arrived.
   bool wait(std::chrono::nanoseconds longest) {
     const auto whole = std::chrono::duration_cast<std::chrono::seconds>(longest);
     const timespec limit{whole.count(), (longest - whole).count()};

@@ -1,4 +1,4 @@
-// Frames to values and back: what is written is read, and no bytes do harm.
+// Frames to values and back: values survive the round trip, and no bytes do harm.
 
 #include <cstdlib>
 #include <headrace/headrace.hpp>
@@ -45,7 +45,7 @@ void objects_and_extensions_are_malformed() {
   check_raises<RemoteProtocolError>([] { decode_payload(hexadecimal("81a161d40100")); });
 }
 
-void what_is_nested_too_deeply_is_refused() {
+void a_payload_that_is_nested_too_deeply_is_refused() {
   Value tree = Map{};
   for (int depth = 0; depth < 7; ++depth) tree = Map{{"a", tree}};
   decode_payload(encode_payload(*tree.get_if<Map>()));
@@ -58,7 +58,7 @@ void an_array_may_be_at_the_deepest_level() {
   decode_payload(encode_payload(*tree.get_if<Map>()));
 }
 
-void a_list_of_more_parts_than_are_allowed_takes_no_memory() {
+void a_list_of_too_many_parts_takes_no_memory() {
   check_raises<RemoteProtocolError>([] { decode_payload(hexadecimal("81a161ddffffffff")); });
 }
 
@@ -66,7 +66,7 @@ void text_that_is_not_utf8_is_malformed() {
   check_raises<RemoteProtocolError>([] { decode_payload(hexadecimal("81a1ff01")); });
 }
 
-void a_kind_that_is_unknown_and_a_wire_that_is_foreign_have_their_codes() {
+void an_unknown_kind_and_another_wire_version_have_their_own_codes() {
   const auto code_of = [](const Map& header) {
     try {
       decode_header<ControlMessage>({encode_payload(header)});
@@ -80,26 +80,26 @@ void a_kind_that_is_unknown_and_a_wire_that_is_foreign_have_their_codes() {
   CHECK(code_of({{"kind", "beacon"}, {"wire", 1}}) == RejectCode::malformed);
 }
 
-void keys_that_are_unknown_are_ignored_and_those_that_may_be_absent_have_defaults() {
+void unknown_keys_are_ignored_and_optional_keys_have_defaults() {
   const Frames frames{
       encode_payload({{"kind", "beacon"}, {"broker", 3}, {"wire", 1}, {"mood", "good"}})};
   const auto beacon = std::get<Beacon>(decode_header<ControlMessage>(frames));
   CHECK(beacon.broker == 3 && !beacon.run && beacon.wire_max == 1);
 }
 
-void a_code_that_is_not_known_is_read_as_other() {
+void an_unknown_code_is_read_as_other() {
   const Frames frames{encode_payload(
       {{"kind", "reject"}, {"incarnation", 7}, {"code", "tomorrow"}, {"reason", ""}, {"wire", 1}})};
   CHECK(std::get<Reject>(decode_header<ControlMessage>(frames)).code == RejectCode::other);
 }
 
-void the_digest_of_a_policy_is_that_of_the_vector() {
+void the_digest_of_a_policy_is_the_one_in_the_vector() {
   const Frames frames = read_vectors(std::getenv("HEADRACE_VECTORS")).at("snapshot");
   const auto snapshot = std::get<Snapshot>(decode_header<WeightsMessage>(frames));
   CHECK(policy_digest(frames[1]) == snapshot.policy_digest);
 }
 
-void an_invitation_is_read_and_its_damage_noticed() {
+void an_invitation_is_read_and_damage_is_noticed() {
   const std::string line =
       "headrace-invitation-1:eyJhZGRyZXNzIjoidGNwOi8vMTI3LjAuMC4xOjU1NTUiLCJyb2xlIjoiYWN0b3IiLCJu"
       "YW1lIjoid2Fsa2VyIiwic2VydmVyX2tleSI6ImFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWEi"
@@ -111,7 +111,7 @@ void an_invitation_is_read_and_its_damage_noticed() {
   check_raises<ConfigError>([] { Invitation::parse("hello"); });
 }
 
-/// Decodes frames in every way there is; only RemoteProtocolError may come of it.
+/// Decodes frames; only RemoteProtocolError may be raised.
 template <class Decode>
 bool is_read(const Decode& decode) {
   try {
@@ -151,7 +151,7 @@ void mutate(Bytes& frame, std::mt19937_64& random) {
   }
 }
 
-void bytes_that_were_changed_give_a_value_or_one_type_of_error() {
+void mutated_bytes_give_a_value_or_one_type_of_error() {
   const auto seed = std::random_device()();
   std::cout << "seed " << seed << "\n";
   std::mt19937_64 random(seed);
@@ -177,21 +177,20 @@ int main() {
       {"an array of fewer bytes than its shape is malformed",
        an_array_of_fewer_bytes_than_its_shape_is_malformed},
       {"objects and extensions are malformed", objects_and_extensions_are_malformed},
-      {"what is nested too deeply is refused", what_is_nested_too_deeply_is_refused},
+      {"a payload that is nested too deeply is refused",
+       a_payload_that_is_nested_too_deeply_is_refused},
       {"an array may be at the deepest level", an_array_may_be_at_the_deepest_level},
-      {"a list of more parts than are allowed takes no memory",
-       a_list_of_more_parts_than_are_allowed_takes_no_memory},
+      {"a list of too many parts takes no memory", a_list_of_too_many_parts_takes_no_memory},
       {"text that is not UTF-8 is malformed", text_that_is_not_utf8_is_malformed},
-      {"a kind that is unknown and a wire that is foreign have their codes",
-       a_kind_that_is_unknown_and_a_wire_that_is_foreign_have_their_codes},
-      {"keys that are unknown are ignored, and those that may be absent have defaults",
-       keys_that_are_unknown_are_ignored_and_those_that_may_be_absent_have_defaults},
-      {"a code that is not known is read as other", a_code_that_is_not_known_is_read_as_other},
-      {"the digest of a policy is that of the vector",
-       the_digest_of_a_policy_is_that_of_the_vector},
-      {"an invitation is read, and its damage noticed",
-       an_invitation_is_read_and_its_damage_noticed},
-      {"bytes that were changed give a value or one type of error",
-       bytes_that_were_changed_give_a_value_or_one_type_of_error},
+      {"an unknown kind and another wire version have their own codes",
+       an_unknown_kind_and_another_wire_version_have_their_own_codes},
+      {"unknown keys are ignored, and optional keys have defaults",
+       unknown_keys_are_ignored_and_optional_keys_have_defaults},
+      {"an unknown code is read as other", an_unknown_code_is_read_as_other},
+      {"the digest of a policy is the one in the vector",
+       the_digest_of_a_policy_is_the_one_in_the_vector},
+      {"an invitation is read, and damage is noticed", an_invitation_is_read_and_damage_is_noticed},
+      {"mutated bytes give a value or one type of error",
+       mutated_bytes_give_a_value_or_one_type_of_error},
   });
 }

@@ -1,6 +1,6 @@
-// Steps to chunks: lookback, episodes that go on, ends.
+// Steps to chunks: lookback, episodes over several batches, endings.
 
-#include <headrace/recorder.hpp>
+#include <headrace/recording/recorder.hpp>
 
 #include "check.hpp"
 #include "examples.hpp"
@@ -57,7 +57,7 @@ void an_episode_is_under_way_from_its_first_step_to_its_last() {
   CHECK(!recorder.is_within_episode());
 }
 
-void an_episode_goes_on_in_the_next_batch_with_its_lookback() {
+void an_episode_continues_in_the_next_batch_with_its_lookback() {
   Recorder recorder(example_module(2));
   recorder.start_episode(seen(0));
   record(recorder, 0, 3);
@@ -80,7 +80,7 @@ void lookback_does_not_reach_before_the_start_of_an_episode() {
   CHECK(only(recorder.take_batch()).chunks.at(0).lookback == 1);
 }
 
-void a_finished_episode_tells_its_return_length_and_time() {
+void a_finished_episode_has_its_return_length_and_duration() {
   TimePoint now;
   Recorder recorder(example_module(), [&] { return now; });
   recorder.start_episode(seen(0));
@@ -114,7 +114,7 @@ void a_batch_is_read_back_as_it_was_packed() {
   CHECK(pack_batch(unpack_batch(payload)) == payload);
 }
 
-void what_was_discarded_is_not_in_the_next_batch() {
+void discarded_steps_are_not_in_the_next_batch() {
   Recorder recorder(example_module());
   recorder.start_episode(seen(0));
   record(recorder, 0, 3);
@@ -124,14 +124,13 @@ void what_was_discarded_is_not_in_the_next_batch() {
   CHECK(only(batch).chunks.at(0).t_started == 3 && only(batch).chunks.size() == 1);
 }
 
-void rows_that_do_not_fit_the_manifest_are_our_fault() {
+void rows_that_do_not_fit_the_manifest_are_local_errors() {
   Recorder recorder(example_module());
   check_raises<LocalProtocolError>([&] { recorder.record(acted(0), 0, seen(0)); });
   recorder.start_episode(seen(0));
   check_raises<LocalProtocolError>([&] { recorder.record({}, 0, seen(0)); });
-  check_raises<LocalProtocolError>([&] {
-    recorder.record({{"actions", Array::scalar(1.0F)}}, 0, seen(0));
-  });
+  check_raises<LocalProtocolError>(
+      [&] { recorder.record({{"actions", Array::scalar(1.0F)}}, 0, seen(0)); });
   check_raises<LocalProtocolError>([&] { recorder.record(acted(0), 0, Array::scalar(1.0F)); });
   check_raises<LocalProtocolError>([&] { recorder.take_batch(); });
 }
@@ -143,17 +142,17 @@ int main() {
       {"a batch has one observation more than steps", a_batch_has_one_observation_more_than_steps},
       {"an episode is under way from its first step to its last",
        an_episode_is_under_way_from_its_first_step_to_its_last},
-      {"an episode goes on in the next batch with its lookback",
-       an_episode_goes_on_in_the_next_batch_with_its_lookback},
+      {"an episode continues in the next batch with its lookback",
+       an_episode_continues_in_the_next_batch_with_its_lookback},
       {"lookback does not reach before the start of an episode",
        lookback_does_not_reach_before_the_start_of_an_episode},
-      {"a finished episode tells its return, length and time",
-       a_finished_episode_tells_its_return_length_and_time},
+      {"a finished episode has its return, length and duration",
+       a_finished_episode_has_its_return_length_and_duration},
       {"episodes that end within a batch are chunks of their own",
        episodes_that_end_within_a_batch_are_chunks_of_their_own},
       {"a batch is read back as it was packed", a_batch_is_read_back_as_it_was_packed},
-      {"what was discarded is not in the next batch", what_was_discarded_is_not_in_the_next_batch},
-      {"rows that do not fit the manifest are our fault",
-       rows_that_do_not_fit_the_manifest_are_our_fault},
+      {"discarded steps are not in the next batch", discarded_steps_are_not_in_the_next_batch},
+      {"rows that do not fit the manifest are local errors",
+       rows_that_do_not_fit_the_manifest_are_local_errors},
   });
 }

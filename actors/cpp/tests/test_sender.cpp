@@ -1,6 +1,6 @@
 // Delivery: numbers, repetitions, gaps, credit.
 
-#include <headrace/sender.hpp>
+#include <headrace/wire/sender.hpp>
 
 #include "check.hpp"
 
@@ -30,7 +30,7 @@ Sender<int> sender_of(int batches) {
   return sender;
 }
 
-/// Transmits all that is due, and returns its seqs.
+/// Transmits all batches that are due, and returns their seqs.
 Numbers send_due(Sender<int>& sender, double now_s) {
   Numbers seqs;
   while (const auto due = sender.next_due(at(now_s))) {
@@ -50,7 +50,7 @@ void a_batch_is_sent_once_and_kept_until_it_is_acknowledged() {
   CHECK(send_due(sender, 1000).empty());
 }
 
-void what_was_not_accepted_is_repeated_later_and_later() {
+void batches_that_were_not_accepted_are_repeated_after_longer_and_longer_waits() {
   auto sender = sender_of(1);
   CHECK(send_due(sender, 0).size() == 1);
   double now_s = 0.0;
@@ -63,7 +63,7 @@ void what_was_not_accepted_is_repeated_later_and_later() {
   }
 }
 
-void a_gap_repeats_from_what_was_accepted() {
+void a_gap_repeats_all_batches_that_were_not_accepted() {
   auto sender = sender_of(3);
   send_due(sender, 0);
   Delivery message = delivery(1, 0);
@@ -83,7 +83,7 @@ void a_broker_that_does_not_accept_holds_batches_up() {
   CHECK((send_due(sender, 101) == Numbers{1}));
 }
 
-void a_lost_connection_waits_for_what_has_arrived() {
+void after_a_lost_connection_nothing_is_sent_before_the_delivery_state_arrives() {
   auto sender = sender_of(2);
   send_due(sender, 0);
   sender.lose_connection();
@@ -92,7 +92,7 @@ void a_lost_connection_waits_for_what_has_arrived() {
   CHECK((send_due(sender, 101) == Numbers{2}));
 }
 
-void another_broker_is_sent_what_it_does_not_have() {
+void another_broker_is_sent_the_batches_that_it_does_not_have() {
   auto sender = sender_of(3);
   send_due(sender, 0);
   sender.receive(delivery(3, 1), at(0.1));
@@ -100,7 +100,7 @@ void another_broker_is_sent_what_it_does_not_have() {
   CHECK((send_due(sender, 1) == Numbers{2, 3}));
 }
 
-void another_brokers_accepted_is_never_below_what_was_acknowledged() {
+void accepted_of_another_broker_is_never_below_acknowledged() {
   auto sender = sender_of(3);
   send_due(sender, 0);
   sender.receive(delivery(3, 2), at(0.1));
@@ -118,7 +118,7 @@ void credit_is_void_with_its_broker() {
   CHECK(!sender.may_begin({1, 1}));
 }
 
-void credit_counts_batches_and_asks_for_weights() {
+void credit_limits_batches_and_requires_new_weights() {
   auto sender = sender_of(1);
   Delivery message = delivery(1, 0);
   message.credit = credit(2, {1, 5});
@@ -128,7 +128,7 @@ void credit_counts_batches_and_asks_for_weights() {
   CHECK(!sender.may_begin({1, 5}));
 }
 
-void a_late_copy_of_an_older_grant_takes_nothing_back() {
+void a_late_copy_of_an_older_grant_does_not_reduce_the_credit() {
   Sender<int> sender(1);
   Delivery message = delivery(0, 0);
   for (const std::uint64_t up_to : {5U, 3U}) {
@@ -150,21 +150,23 @@ int main() {
   return run({
       {"a batch is sent once, and kept until it is acknowledged",
        a_batch_is_sent_once_and_kept_until_it_is_acknowledged},
-      {"what was not accepted is repeated, later and later",
-       what_was_not_accepted_is_repeated_later_and_later},
-      {"a gap repeats from what was accepted", a_gap_repeats_from_what_was_accepted},
+      {"batches that were not accepted are repeated after longer and longer waits",
+       batches_that_were_not_accepted_are_repeated_after_longer_and_longer_waits},
+      {"a gap repeats all batches that were not accepted",
+       a_gap_repeats_all_batches_that_were_not_accepted},
       {"a broker that does not accept holds batches up",
        a_broker_that_does_not_accept_holds_batches_up},
-      {"a lost connection waits for what has arrived",
-       a_lost_connection_waits_for_what_has_arrived},
-      {"another broker is sent what it does not have",
-       another_broker_is_sent_what_it_does_not_have},
-      {"another broker's accepted is never below what was acknowledged",
-       another_brokers_accepted_is_never_below_what_was_acknowledged},
+      {"after a lost connection nothing is sent before the delivery state arrives",
+       after_a_lost_connection_nothing_is_sent_before_the_delivery_state_arrives},
+      {"another broker is sent the batches that it does not have",
+       another_broker_is_sent_the_batches_that_it_does_not_have},
+      {"accepted of another broker is never below acknowledged",
+       accepted_of_another_broker_is_never_below_acknowledged},
       {"credit is void with its broker", credit_is_void_with_its_broker},
-      {"credit counts batches and asks for weights", credit_counts_batches_and_asks_for_weights},
-      {"a late copy of an older grant takes nothing back",
-       a_late_copy_of_an_older_grant_takes_nothing_back},
+      {"credit limits batches and requires new weights",
+       credit_limits_batches_and_requires_new_weights},
+      {"a late copy of an older grant does not reduce the credit",
+       a_late_copy_of_an_older_grant_does_not_reduce_the_credit},
       {"an impossible delivery is the peer's fault", an_impossible_delivery_is_the_peers_fault},
   });
 }

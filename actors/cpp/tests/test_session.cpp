@@ -1,7 +1,7 @@
 // Presence, policy, credit and rejects of one incarnation of an actor.
 
-#include <headrace/assigned.hpp>
-#include <headrace/session.hpp>
+#include <headrace/connection/assignments.hpp>
+#include <headrace/connection/session.hpp>
 
 #include "check.hpp"
 #include "examples.hpp"
@@ -96,7 +96,7 @@ void a_batch_begun_under_one_broker_may_be_pushed_under_another() {
   CHECK(session.push({{1, 1}, "run", 5, {}}) == 1);
 }
 
-void a_batch_carries_what_acted_in_its_header() {
+void the_header_of_a_batch_names_the_policy_that_acted() {
   auto session = new_session();
   hear(session, granting(1));
   session.push({{1, 4}, "run", 5, {1, 2}});
@@ -154,7 +154,7 @@ void older_weights_of_the_same_run_are_ignored() {
   CHECK((session.newest_version() == PolicyVersion{1, 5}));
 }
 
-void weights_count_for_the_policy_that_the_actor_has() {
+void weights_are_used_only_with_the_policy_that_they_name() {
   auto session = new_session();
   Weights message;
   message.run = "run";
@@ -179,7 +179,7 @@ void a_policy_that_differs_from_its_digest_is_dropped() {
   CHECK(!session.newest_version());
 }
 
-void who_is_superseded_is_refused_and_a_rejected_batch_is_not_that() {
+void a_superseded_actor_is_refused_but_not_one_whose_batch_is_rejected() {
   auto session = new_session();
   Reject reject;
   reject.incarnation = 7;
@@ -193,7 +193,7 @@ void who_is_superseded_is_refused_and_a_rejected_batch_is_not_that() {
   CHECK(session.refusal()->code() == RejectCode::superseded);
 }
 
-void what_is_for_another_incarnation_is_ignored() {
+void messages_for_another_incarnation_are_ignored() {
   auto session = new_session();
   Reject reject;
   reject.incarnation = 6;
@@ -216,11 +216,11 @@ void after_a_lost_connection_presence_goes_first() {
   CHECK(session.next_batch(at(0.2)).has_value());
 }
 
-void endpoints_that_are_silent_are_named_once() {
+void silent_endpoints_are_returned_once() {
   auto session = new_session();
-  CHECK(session.silent_endpoints(at(0)).empty());
-  CHECK(session.silent_endpoints(at(5)).size() == 3);
-  CHECK(session.silent_endpoints(at(6)).empty());
+  CHECK(session.take_silent_endpoints(at(0)).empty());
+  CHECK(session.take_silent_endpoints(at(5)).size() == 3);
+  CHECK(session.take_silent_endpoints(at(6)).empty());
 }
 
 }  // namespace
@@ -235,21 +235,23 @@ int main() {
       {"a batch needs weights and credit", a_batch_needs_weights_and_credit},
       {"a batch begun under one broker may be pushed under another",
        a_batch_begun_under_one_broker_may_be_pushed_under_another},
-      {"a batch carries what acted in its header", a_batch_carries_what_acted_in_its_header},
+      {"the header of a batch names the policy that acted",
+       the_header_of_a_batch_names_the_policy_that_acted},
       {"an assignment is in force until a delivery with credit has none",
        an_assignment_is_in_force_until_a_delivery_with_credit_has_none},
       {"a seed is for the first reset to an assignment",
        a_seed_is_for_the_first_reset_to_an_assignment},
       {"a batch names its task", a_batch_names_its_task},
       {"older weights of the same run are ignored", older_weights_of_the_same_run_are_ignored},
-      {"weights count for the policy that the actor has",
-       weights_count_for_the_policy_that_the_actor_has},
+      {"weights are used only with the policy that they name",
+       weights_are_used_only_with_the_policy_that_they_name},
       {"a policy that differs from its digest is dropped",
        a_policy_that_differs_from_its_digest_is_dropped},
-      {"who is superseded is refused, and a rejected batch is not that",
-       who_is_superseded_is_refused_and_a_rejected_batch_is_not_that},
-      {"what is for another incarnation is ignored", what_is_for_another_incarnation_is_ignored},
+      {"a superseded actor is refused, but not one whose batch is rejected",
+       a_superseded_actor_is_refused_but_not_one_whose_batch_is_rejected},
+      {"messages for another incarnation are ignored",
+       messages_for_another_incarnation_are_ignored},
       {"after a lost connection presence goes first", after_a_lost_connection_presence_goes_first},
-      {"endpoints that are silent are named once", endpoints_that_are_silent_are_named_once},
+      {"silent endpoints are returned once", silent_endpoints_are_returned_once},
   });
 }

@@ -1,8 +1,8 @@
 // Plays episodes of a given length against a policy server, for observations of two numbers.
 //
-// Observations are the turn and the level that the learner has assigned, 0 without one. Prints a line
-// per answer: the episode's number, the turn, and the action. Ends with status 4 where there is no
-// policy after so many waits.
+// Observations are the turn and the assigned level, 0 without one. Prints a line per answer: the
+// episode's number, the turn, and the action. Exits with status 4 if there is no policy after
+// `--waits` waits.
 
 #include <headrace/headrace.hpp>
 #include <iostream>
@@ -27,10 +27,13 @@ bool is_there(headrace::RemotePolicy& policy, const Options& options) {
 }  // namespace
 
 int main(int count, char** words) {
-  const Options options(
-      count, words,
-      {{"--endpoint", ""}, {"--episodes", "1"}, {"--length", "5"}, {"--truncated", "0"},
-       {"--patience-s", "20"}, {"--waits", "1"}});
+  const Options options(count, words,
+                        {{"--endpoint", ""},
+                         {"--episodes", "1"},
+                         {"--length", "5"},
+                         {"--truncated", "0"},
+                         {"--patience-s", "20"},
+                         {"--waits", "1"}});
   headrace::RemotePolicy policy(options.text("--endpoint"));
   if (!is_there(policy, options)) return 4;
   const std::uint64_t length = options.natural("--length");

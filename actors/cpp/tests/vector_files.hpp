@@ -3,7 +3,7 @@
 
 #include <filesystem>
 #include <fstream>
-#include <headrace/headers.hpp>
+#include <headrace/wire/messages/headers.hpp>
 #include <map>
 #include <sstream>
 #include <stdexcept>
@@ -17,7 +17,7 @@ inline headrace::Bytes from_hexadecimal(const std::string& text) {
   return bytes;
 }
 
-/// Returns the list of texts behind the key "frames": nothing else in a vector is read.
+/// Returns the frames under the key "frames"; nothing else in a vector is read.
 inline headrace::Frames read_vector(const std::filesystem::path& path) {
   std::ostringstream text;
   text << std::ifstream(path).rdbuf();

@@ -3,7 +3,7 @@
 //
 //     vectors protocol/vectors
 //
-// Prints a line per vector; ends with status 1 where a byte differs.
+// Prints a line per vector; exits with status 1 if a byte differs.
 
 #include <headrace/headrace.hpp>
 #include <iostream>
@@ -90,7 +90,7 @@ int main(int count, char** words) {
   for (const auto& [name, frames] : read_vectors(words[1])) {
     const auto again = kinds().find(name.substr(0, name.find('.')));
     if (again == kinds().end()) {
-      std::cout << name << ": skipped, a learner's\n";
+      std::cout << name << ": skipped, for learners\n";
       continue;
     }
     known.insert(again->first);

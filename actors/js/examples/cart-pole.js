@@ -1,4 +1,4 @@
-/** The dynamics of Gymnasium's CartPole-v1: its constants, its explicit Euler steps, its ends. */
+/** The dynamics of Gymnasium's CartPole-v1: its constants, explicit Euler steps and endings. */
 
 const GRAVITY = 9.8;
 const POLE_MASS = 0.1;

@@ -1,5 +1,5 @@
 /**
- * A simulator with a loop of its own, which trains until it is stopped.
+ * A simulator with its own loop, which trains until it is stopped.
  *
  *     headrace broker
  *     headrace learner examples/cartpole.toml
@@ -16,7 +16,7 @@ import { Agent, Client, RefusedError, RemotePolicy, UnknownEpisodeError } from "
 import { CartPole } from "./cart-pole.js";
 
 /**
- * Acts beside the simulator, with the learner's weights.
+ * Acts in this process, with the learner's weights.
  * @param {string | undefined} address of the broker
  * @param {AbortSignal} stop
  */
@@ -47,7 +47,7 @@ async function actRemotely(endpoint, stop) {
 }
 
 /**
- * Plays one episode; where a server was restarted, the rest of it counts as another one.
+ * Plays one episode; if a server was restarted, the rest of it counts as another one.
  * @param {RemotePolicy} policy
  * @param {CartPole} simulator
  */
@@ -66,7 +66,7 @@ async function playRemotely(policy, simulator) {
   await episode.end(step.observation, step.reward, step).catch(ignoreUnknownEpisode);
 }
 
-/** @param {unknown} error what a server that was restarted says of an episode that is over */
+/** @param {unknown} error from a restarted server, for an episode that is over anyway */
 function ignoreUnknownEpisode(error) {
   if (!(error instanceof UnknownEpisodeError)) throw error;
 }

@@ -2,13 +2,13 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
 
-import { RemoteProtocolError } from "../src/errors.js";
-import { controlDecoder, encodeHeader } from "../src/headers.js";
-import { DEFAULT_LIMITS } from "../src/limits.js";
-import { decodePolicy } from "../src/manifest.js";
-import { Float64 } from "../src/msgpack-writer.js";
-import { NdArray } from "../src/nd-array.js";
-import { decodePayload, encodePayload } from "../src/payload.js";
+import { NdArray } from "../src/wire/arrays.js";
+import { RemoteProtocolError } from "../src/wire/errors.js";
+import { DEFAULT_LIMITS } from "../src/wire/limits.js";
+import { decodePolicy } from "../src/wire/manifest.js";
+import { controlDecoder, encodeHeader } from "../src/wire/messages/headers.js";
+import { Float64 } from "../src/wire/msgpack-writer.js";
+import { decodePayload, encodePayload } from "../src/wire/payload.js";
 import { seeded } from "./support/random.js";
 import { VECTORS } from "./support/vectors-folder.js";
 import { copyFrames, readVectors } from "./vectors.js";
@@ -36,7 +36,7 @@ function assertFault(read, code) {
   assert.throws(read, (error) => error instanceof RemoteProtocolError && error.code === code);
 }
 
-test("a vector that was read and is written again is the same", () => {
+test("a vector is the same after it was read and written", () => {
   for (const { kind, frames } of vectors) {
     const copies = copyFrames(kind, frames);
     if (copies !== null) assert.deepEqual(copies.map(hex), frames.map(hex), kind);
@@ -60,7 +60,7 @@ test("any bytes are a message or a fault of the peer", (context) => {
   }
 });
 
-test("integers are as short as they go, at every border", () => {
+test("integers have their shortest form, at every border", () => {
   const borders = new Map([
     [127, "7f"],
     [128, "cc80"],
@@ -80,7 +80,7 @@ test("integers are as short as they go, at every border", () => {
   }
 });
 
-test("a whole number travels as a float where it is one", () => {
+test("a whole float stays a float", () => {
   assert.equal(hexOf(new Float64(1)), "cb3ff0000000000000");
   assert.equal(hexOf(-0), "cb8000000000000000");
 });
@@ -95,7 +95,7 @@ test("long texts, lists and maps come back as they were", () => {
   assert.deepEqual({ ...Object.fromEntries(read), map: Object.fromEntries(mapIn(read)) }, tree);
 });
 
-test("arrays come back as they were, wherever they lie in the frame", () => {
+test("arrays come back as they were, at any offset in the frame", () => {
   const arrays = {
     a: new NdArray("int64", [2], BigInt64Array.of(-1n, 2n ** 62n)),
     bc: new NdArray("float32", [1, 3], Float32Array.of(0.5, -1, 2)),
@@ -105,14 +105,14 @@ test("arrays come back as they were, wherever they lie in the frame", () => {
   assert.deepEqual(Object.fromEntries(decodePayload(encodePayload(arrays))), arrays);
 });
 
-test("an array of the other byte order is turned around", () => {
+test("the byte order of an array is reversed if necessary", () => {
   const big = Buffer.from(encodePayload({ v: new NdArray("int16", [1], Int16Array.of(0x0102)) }));
   big[big.indexOf("<")] = ">".charCodeAt(0);
   const read = decodePayload(big).get("v");
   assert.deepEqual(read instanceof NdArray && [...read.values], [0x0201]);
 });
 
-test("what a payload must not hold is a fault", () => {
+test("illegal content of a payload is a fault", () => {
   assertFault(() => decodePayload(frameOf(0x93, 1, 2, 3)), "malformed");
   assertFault(() => decodePayload(frameOf(0x81, 0xa1, 0x76, 0xd4, 1, 2)), "malformed"); // extension
   assertFault(() => decodePayload(frameOf(0x81, 0xa1, 0x76, 0xd6, 255, 0, 0, 0, 0)), "malformed"); // timestamp
@@ -139,7 +139,7 @@ test("keys that mean something to JavaScript mean nothing here", () => {
   assert.deepEqual(decodePayload(twice), new Map([["v", 2]]));
 });
 
-test("an integer that a number does not hold is refused", () => {
+test("an integer that a number cannot represent is refused", () => {
   const beacon = Buffer.from(header({ kind: "beacon", wire: 1, broker: Number.MAX_SAFE_INTEGER }));
   assert.ok(controlDecoder().decode([beacon]));
   beacon.writeBigUInt64BE(2n ** 53n, beacon.length - 8);
@@ -178,7 +178,7 @@ test("limits hold before memory is taken", () => {
   assertFault(() => controlDecoder(small).decode([frameOf(0x80, 0, 0, 0)]), "oversized");
 });
 
-test("a header says what keeps it from being read", () => {
+test("each fault of a header has its code", () => {
   const decoder = controlDecoder();
   assertFault(() => decoder.decode([]), "malformed");
   assertFault(() => decoder.decode([header({ kind: "dance", wire: 1 })]), "unknown_kind");

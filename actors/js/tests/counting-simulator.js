@@ -1,13 +1,13 @@
 /**
- * A simulator whose observations count its steps, acted for in this process.
+ * A simulator whose observations count its steps, with the policy in this process.
  *
  *     node tests/counting-simulator.js --address A --length 5
  */
 
 import { parseArgs } from "node:util";
 
-import { Agent } from "../src/agent.js";
-import { Client } from "../src/client.js";
+import { Agent } from "../src/agents/agent.js";
+import { Client } from "../src/connection/client.js";
 
 const { values } = parseArgs({
   options: { address: { type: "string" }, length: { type: "string", default: "5" } },

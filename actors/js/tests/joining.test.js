@@ -3,11 +3,11 @@ import { test } from "node:test";
 
 import { curveKeyPair } from "zeromq";
 
-import { actorIdOf } from "../src/actor-id.js";
-import { parseBrokerAddress } from "../src/broker-address.js";
-import { publicKeyOf } from "../src/curve-keys.js";
-import { ConfigError } from "../src/errors.js";
-import { parseInvitation } from "../src/invitation.js";
+import { actorIdOf } from "../src/connection/actor-ids.js";
+import { publicKeyOf } from "../src/wire/curve-keys.js";
+import { parseBrokerAddress } from "../src/wire/endpoints.js";
+import { ConfigError } from "../src/wire/errors.js";
+import { parseInvitation } from "../src/wire/invitation.js";
 
 const { publicKey, secretKey } = curveKeyPair();
 const INVITED = {
@@ -23,19 +23,19 @@ function lineOf(fields) {
   return `headrace-invitation-1:${Buffer.from(JSON.stringify(fields)).toString("base64")}\n`;
 }
 
-test("a public key is found from its secret one", () => {
+test("a public key is derived from its secret key", () => {
   for (let pair = 0; pair < 20; pair += 1) {
     const made = curveKeyPair();
     assert.equal(publicKeyOf(made.secretKey), made.publicKey);
   }
 });
 
-test("an invitation says where to join, as whom, and with which keys", () => {
+test("an invitation has the address, the name and the keys", () => {
   const { address, name, serverKey } = parseInvitation(lineOf(INVITED));
   assert.deepEqual([address, name, serverKey], [INVITED.address, "walker", publicKey]);
 });
 
-test("what is no invitation of an actor is told without its secret", () => {
+test("an error about a damaged invitation does not contain its secret", () => {
   const damaged = [
     "rubbish",
     "headrace-invitation-1:rubbish",

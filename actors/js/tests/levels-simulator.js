@@ -1,21 +1,21 @@
 /**
- * A simulator that counts to five, and shows the level that it was reset at, 0 without one; prints as
- * JSON how each episode was to be reset.
+ * A simulator that counts to five, and observes the level that it was reset to, 0 without one.
+ * Prints the task and seed of each reset as JSON.
  *
  *     node tests/levels-simulator.js --address A       # acts here, until SIGTERM
  *     node tests/levels-simulator.js --endpoint E --until level-7 --episodes 12 --patience-s 15
  *
- * With `--endpoint` a policy server acts, for so many episodes of the last task, and for none if it
- * has no policy before patience has ended so many times.
+ * With `--endpoint` a policy server acts, until `--episodes` episodes of task `--until` have ended.
+ * If there is no policy after `--waits` waits of `--patience-s` seconds, no episode is played.
  */
 
 import { parseArgs } from "node:util";
 
-import { Agent } from "../src/agent.js";
-import { Client } from "../src/client.js";
-import { RemotePolicy } from "../src/remote-policy.js";
+import { Agent } from "../src/agents/agent.js";
+import { Client } from "../src/connection/client.js";
+import { RemotePolicy } from "../src/inference/remote-policy.js";
 
-/** @typedef {import("../src/assigned.js").Reset} Reset */
+/** @typedef {import("../src/connection/assignments.js").Reset} Reset */
 
 const LENGTH = 5;
 
@@ -32,7 +32,7 @@ const { values } = parseArgs({
 /** @type {Omit<Reset, "options">[]} */
 const resets = [];
 
-/** Shows its count and its level. */
+/** Observes its count and its level. */
 class Levels {
   #t = 0;
   #level;

@@ -1,31 +1,32 @@
 /**
- * An actor that balances a pole with random actions, and delivers what came of them.
+ * An actor that balances a pole with random actions, and delivers its steps.
  *
  *     node tests/random-actor.js --address A --seed 1 --steps-per-s 1000
  *
- * A broker with keys needs `--join FILE` with an invitation instead of the address. SIGTERM ends it after it has delivered and said goodbye; a refusal ends it with exit status 3.
+ * A broker with keys needs `--join FILE` with an invitation instead of the address. On SIGTERM it
+ * delivers its batches, says goodbye and exits; if it is refused, it exits with status 3.
  */
 
 import { setTimeout as pause } from "node:timers/promises";
 import { parseArgs } from "node:util";
 
 import { CartPole } from "../examples/cart-pole.js";
-import { moduleOf } from "../src/agent.js";
-import { nextTurn } from "../src/change.js";
-import { Client } from "../src/client.js";
-import { monotonicS } from "../src/clock.js";
-import { ConfigError, HeadraceError, RefusedError } from "../src/errors.js";
-import { loadInvitation } from "../src/invitation.js";
-import { BatchDelivery, OpenBatch } from "../src/open-batch.js";
-import { Recorder } from "../src/recorder.js";
+import { moduleOf } from "../src/agents/agent.js";
+import { nextTurn } from "../src/connection/change.js";
+import { Client } from "../src/connection/client.js";
+import { monotonicS } from "../src/connection/clock.js";
+import { loadInvitation } from "../src/connection/invitation-file.js";
+import { BatchDelivery, OpenBatch } from "../src/recording/batch-lifecycle.js";
+import { Recorder } from "../src/recording/recorder.js";
+import { ConfigError, HeadraceError, RefusedError } from "../src/wire/errors.js";
 import { seeded } from "./support/random.js";
 
-/** @typedef {import("../src/client.js").BatchPermit} BatchPermit */
+/** @typedef {import("../src/connection/client.js").BatchPermit} BatchPermit */
 
 const EXIT_REFUSED = 3;
 const RECORDED = ["obs", "actions", "rewards"];
 
-/** Steps a simulator, and records what the learner asks for. */
+/** Steps a simulator, and records the columns that the learner asks for. */
 class RandomActor {
   #client;
   #random;
@@ -71,7 +72,7 @@ class RandomActor {
     this.#delivery.deliver(permit, recorder, { obs: this.#observation });
   }
 
-  /** Waits for the next step; for none, too, the event loop has to read what has arrived. */
+  /** Waits for the next step, at least until the event loop has read its sockets. */
   async #pace() {
     if (this.#stepsPerS < Infinity) await pause(1000 / this.#stepsPerS);
     else await nextTurn();
@@ -89,7 +90,7 @@ class RandomActor {
 
   /**
    * @param {BatchPermit} permit
-   * @throws {ConfigError} the learner wants what this actor cannot tell
+   * @throws {ConfigError} the learner asks for a column that this actor does not have
    */
   #recorderFor({ update }) {
     if (this.#recorder === null || update.digest !== this.#digest) {
@@ -116,6 +117,7 @@ const { values } = parseArgs({
     "steps-per-s": { type: "string", default: "Infinity" },
   },
 });
+
 /** Acts until it is stopped; returns the exit status. */
 async function main() {
   const invitation = values.join === undefined ? undefined : loadInvitation(values.join);

@@ -1,12 +1,12 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { ConfigError, LocalProtocolError } from "../src/errors.js";
-import { DEFAULT_MODULE } from "../src/manifest.js";
-import { Recorder } from "../src/recorder.js";
-import { decodeBatch, encodeBatch } from "../src/trajectory.js";
+import { Recorder } from "../src/recording/recorder.js";
+import { ConfigError, LocalProtocolError } from "../src/wire/errors.js";
+import { DEFAULT_MODULE } from "../src/wire/manifest.js";
+import { decodeBatch, encodeBatch } from "../src/wire/trajectory.js";
 
-/** @typedef {import("../src/trajectory.js").TrajectoryBatch} TrajectoryBatch */
+/** @typedef {import("../src/wire/trajectory.js").TrajectoryBatch} TrajectoryBatch */
 
 let nowS = 0;
 
@@ -80,7 +80,7 @@ test("an episode that ends has its return, its length and its own last observati
   assert.notDeepEqual(ended.episodeId, open.episodeId);
 });
 
-test("an episode goes on in the next batch, with context from before", () => {
+test("an episode continues in the next batch, with context from before", () => {
   const recorder = makeRecorder(2);
   for (let t = 0; t < 3; t += 1) step(recorder, t);
   const [first] = read(recorder.takeBatch(seen(3)).batch).chunks;
@@ -103,7 +103,7 @@ test("another episode has no context of the one before", () => {
   assert.deepEqual([chunk.tStarted, chunk.lookback], [0, 0]);
 });
 
-test("what is discarded leaves a hole in its episode", () => {
+test("discarded steps leave a hole in their episode", () => {
   const recorder = makeRecorder();
   step(recorder, 0);
   assert.equal(recorder.discardBatch(), 1);

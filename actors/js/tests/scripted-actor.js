@@ -1,5 +1,5 @@
 /**
- * An actor whose simulator only numbers its batches, and which writes down what it sees.
+ * An actor whose simulator only numbers its batches, and which keeps a diary of their delivery.
  *
  *     node tests/scripted-actor.js --address A --diary FILE --actor 0 --life 0 --batch-env-steps 20
  */
@@ -7,9 +7,9 @@
 import { setTimeout as pause } from "node:timers/promises";
 import { parseArgs } from "node:util";
 
-import { Client } from "../src/client.js";
-import { ingestDecoder } from "../src/headers.js";
-import { ClientSockets } from "../src/sockets.js";
+import { Client } from "../src/connection/client.js";
+import { ClientSockets } from "../src/connection/sockets.js";
+import { ingestDecoder } from "../src/wire/messages/headers.js";
 import { Diary } from "./support/diary.js";
 import { markedBatch } from "./support/marked-batch.js";
 
@@ -27,7 +27,7 @@ const { values } = parseArgs({
 const [actor, life] = [Number(values.actor), Number(values.life)];
 const diary = new Diary(values.diary);
 
-/** Writes down each batch that is handed to the socket. */
+/** Writes each batch that is handed to the socket into the diary. */
 class RecordingSockets extends ClientSockets {
   #decoder = ingestDecoder();
 

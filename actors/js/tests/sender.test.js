@@ -1,12 +1,12 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { RemoteProtocolError } from "../src/errors.js";
-import { noTotals } from "../src/messages.js";
-import { PolicyVersion } from "../src/policy-version.js";
-import { Sender } from "../src/sender.js";
+import { RemoteProtocolError } from "../src/wire/errors.js";
+import { PolicyVersion } from "../src/wire/identity.js";
+import { noTotals } from "../src/wire/messages/parts.js";
+import { Sender } from "../src/wire/sender.js";
 
-/** @typedef {import("../src/messages.js").Delivery} Delivery */
+/** @typedef {import("../src/wire/messages/actor.js").Delivery} Delivery */
 
 const V0 = new PolicyVersion(1, 0);
 const V1 = new PolicyVersion(1, 1);
@@ -30,8 +30,8 @@ function deliver(sender, fields = {}, nowS = 0) {
   const totals = { ...noTotals(), consumed: fields.acknowledged ?? 0 };
   const cumulative = { accepted: 0, acknowledged: 0, totals };
   const flags = { gap: false, accepts: true, credit: null, task: null, assignment: undefined };
-  const who = { broker: 1, incarnation: 1 };
-  sender.receive({ kind: "delivery", ...who, ...cumulative, ...flags, ...fields }, nowS);
+  const identity = { broker: 1, incarnation: 1 };
+  sender.receive({ kind: "delivery", ...identity, ...cumulative, ...flags, ...fields }, nowS);
 }
 
 /** @param {Sender<string>} sender */
@@ -56,14 +56,14 @@ test("credit lets batches begin up to its number", () => {
   assert.equal(sender.mayBegin(V0), false);
 });
 
-test("credit waits for the weights it was granted for", () => {
+test("credit requires the weights that it was granted for", () => {
   const sender = makeSender();
   deliver(sender, { credit: credit(1, V1) });
   assert.equal(sender.mayBegin(V0), false);
   assert.equal(sender.mayBegin(V1), true);
 });
 
-test("a late copy of an older grant takes nothing back", () => {
+test("a late copy of an older grant does not reduce the credit", () => {
   const sender = makeSender();
   deliver(sender, { credit: credit(3, V1) });
   deliver(sender, { credit: credit(2, V0) });
@@ -83,7 +83,7 @@ test("each batch is transmitted once, in order", () => {
   assert.deepEqual(transmit(sender), []);
 });
 
-test("what is not accepted is repeated, each time after twice as long", () => {
+test("batches that are not accepted are repeated, each time after twice the wait", () => {
   const sender = makeSender(2);
   transmit(sender);
   assert.deepEqual(transmit(sender, 1.9), []);
@@ -93,14 +93,14 @@ test("what is not accepted is repeated, each time after twice as long", () => {
   assert.equal(sender.nextEventAtS, 11, "no wait is longer than the longest");
 });
 
-test("a gap is repeated from at once", () => {
+test("after a gap its batches are repeated at once", () => {
   const sender = makeSender(3);
   transmit(sender);
   deliver(sender, { accepted: 1, gap: true });
   assert.deepEqual(transmit(sender), [-2, -3]);
 });
 
-test("a new broker is sent what it does not have", () => {
+test("a new broker is sent the batches that it does not have", () => {
   const sender = makeSender(3);
   transmit(sender);
   deliver(sender, { accepted: 3, acknowledged: 1 });
@@ -109,7 +109,7 @@ test("a new broker is sent what it does not have", () => {
   assert.deepEqual(transmit(sender), [-2, -3]);
 });
 
-test("after a lost connection nothing is sent before a delivery tells what arrived", () => {
+test("after a lost connection nothing is sent before a delivery arrives", () => {
   const sender = makeSender(2);
   transmit(sender);
   sender.loseConnection();
@@ -127,7 +127,7 @@ test("a broker that accepts nothing is sent nothing until it does", () => {
   assert.deepEqual(transmit(sender, 100), [-1, -2]);
 });
 
-test("what has ended is forgotten, and an older copy changes nothing", () => {
+test("batches that have ended are forgotten, and an older copy changes nothing", () => {
   const sender = makeSender(3);
   transmit(sender);
   deliver(sender, { accepted: 3, acknowledged: 2 });
@@ -137,7 +137,7 @@ test("what has ended is forgotten, and an older copy changes nothing", () => {
   assert.deepEqual(transmit(sender), []);
 });
 
-test("a delivery of what was never produced is a fault", () => {
+test("a delivery of batches that were never produced is a fault", () => {
   const sender = makeSender(1);
   assert.throws(() => deliver(sender, { accepted: 2 }), RemoteProtocolError);
   assert.throws(() => deliver(sender, { accepted: 0, acknowledged: 1 }), RemoteProtocolError);

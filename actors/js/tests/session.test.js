@@ -2,16 +2,16 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
 
-import { DEFAULT_CONFIG } from "../src/client-config.js";
-import { LocalProtocolError, RemoteProtocolError } from "../src/errors.js";
-import { encodeHeader, ingestDecoder } from "../src/headers.js";
-import { noTotals } from "../src/messages.js";
-import { PolicyVersion } from "../src/policy-version.js";
-import { ActorSession } from "../src/session.js";
+import { DEFAULT_CONFIG } from "../src/connection/config.js";
+import { ActorSession } from "../src/connection/session.js";
+import { LocalProtocolError, RemoteProtocolError } from "../src/wire/errors.js";
+import { PolicyVersion } from "../src/wire/identity.js";
+import { encodeHeader, ingestDecoder } from "../src/wire/messages/headers.js";
+import { noTotals } from "../src/wire/messages/parts.js";
 import { VECTORS } from "./support/vectors-folder.js";
 
-/** @typedef {import("../src/messages.js").ControlMessage} ControlMessage */
-/** @typedef {import("../src/messages.js").Delivery} Delivery */
+/** @typedef {import("../src/wire/messages/actor.js").ControlMessage} ControlMessage */
+/** @typedef {import("../src/wire/messages/actor.js").Delivery} Delivery */
 
 const V1 = new PolicyVersion(1, 1);
 const V2 = new PolicyVersion(1, 2);
@@ -21,8 +21,8 @@ const DIGEST = snapshot.header.policy_digest;
 const RUN = "test-run";
 
 function makeSession() {
-  const who = { actor: "a", incarnation: 5, host: "host" };
-  return new ActorSession(who, DEFAULT_CONFIG, () => 0);
+  const identity = { actor: "a", incarnation: 5, host: "host" };
+  return new ActorSession(identity, DEFAULT_CONFIG, () => 0);
 }
 
 /**
@@ -102,7 +102,7 @@ function taskOfNextBatch(session) {
   return message.task;
 }
 
-test("hello is repeated until it is answered, and then it says that it lives", () => {
+test("hello is repeated until it is answered, and then becomes alive", () => {
   const session = makeSession();
   assert.equal(presence(session, 0), "hello");
   assert.equal(presence(session, 0.5), null);
@@ -111,7 +111,7 @@ test("hello is repeated until it is answered, and then it says that it lives", (
   assert.equal(presence(session, 2), "alive");
 });
 
-test("a beacon of another broker asks for a hello at once", () => {
+test("a beacon of another broker is answered with hello at once", () => {
   const session = makeSession();
   presence(session, 0);
   control(session, delivery());
@@ -121,7 +121,7 @@ test("a beacon of another broker asks for a hello at once", () => {
   assert.equal(presence(session, 0.1), "hello");
 });
 
-test("after a disconnect it says that it lives before it sends a batch", () => {
+test("after a disconnect presence is sent before a batch", () => {
   const session = makeSession();
   control(session, delivery({ credit: credit() }));
   presence(session, 0);
@@ -133,16 +133,16 @@ test("after a disconnect it says that it lives before it sends a batch", () => {
   assert.equal(session.nextBatch(0.2)?.seq, 1);
 });
 
-test("endpoints that prove nothing for five seconds are connected anew", () => {
+test("endpoints that prove nothing for five seconds are to be reconnected", () => {
   const session = makeSession();
-  assert.deepEqual(session.silentEndpoints(0), []);
+  assert.deepEqual(session.takeSilentEndpoints(0), []);
   for (let second = 1; second < 5; second += 1) control(session, beacon(1, V1), second);
   control(session, delivery(), 4);
-  assert.deepEqual(session.silentEndpoints(6), ["weights"], "its version has not come");
-  assert.deepEqual(session.silentEndpoints(9.5), ["ingest", "control"]);
+  assert.deepEqual(session.takeSilentEndpoints(6), ["weights"], "its version has not come");
+  assert.deepEqual(session.takeSilentEndpoints(9.5), ["ingest", "control"]);
 });
 
-test("what is meant for an earlier process is ignored", () => {
+test("messages for an earlier process are ignored", () => {
   const session = makeSession();
   control(session, delivery({ incarnation: 4, credit: credit() }));
   control(session, reject(null, 4));
@@ -150,7 +150,7 @@ test("what is meant for an earlier process is ignored", () => {
   assert.equal(session.refusal, null);
 });
 
-test("an incarnation that is turned away is refused, and a batch is not", () => {
+test("a rejected incarnation is refused, and one with a rejected batch is not", () => {
   const session = makeSession();
   const refusal = () => session.refusal?.code;
   control(session, reject(1));
@@ -177,7 +177,7 @@ test("versions never go back within a run", () => {
   assert.ok(session.newestVersion?.equals(V2));
 });
 
-test("weights count for the policy whose digest they name", () => {
+test("weights are used only with the policy whose digest they name", () => {
   const session = makeSession();
   takeSnapshot(session, V1);
   const header = { kind: /** @type {const} */ ("weights"), run: RUN, version: V2 };
@@ -193,7 +193,7 @@ test("a policy that differs from its digest is a fault", () => {
   assert.throws(() => takeSnapshot(session, V1, other), RemoteProtocolError);
 });
 
-test("a batch may be begun with credit and weights, and pushed with neither after that", () => {
+test("a batch begins with credit and weights, and may be pushed without either later", () => {
   const session = makeSession();
   assert.throws(() => push(session), LocalProtocolError);
   control(session, delivery({ credit: credit(1) }));
@@ -205,7 +205,7 @@ test("a batch may be begun with credit and weights, and pushed with neither afte
   assert.throws(() => push(session), LocalProtocolError);
 });
 
-test("an assignment is in force until the learner's credit comes with another one, or none", () => {
+test("an assignment is in force until credit arrives with another one or with none", () => {
   const session = makeSession();
   assert.equal(session.assignment, null);
   control(session, delivery({ assignment: level(1) }));
@@ -213,7 +213,7 @@ test("an assignment is in force until the learner's credit comes with another on
   control(session, delivery({ credit: credit(), assignment: level(2) }));
   assert.deepEqual(session.assignment, level(2));
   control(session, delivery({ broker: 2 }));
-  assert.deepEqual(session.assignment, level(2), "a broker that has just started knows of none");
+  assert.deepEqual(session.assignment, level(2), "a broker that has just started does not know");
   control(session, delivery({ broker: 2, credit: credit() }));
   assert.equal(session.assignment, null);
 });

@@ -7,8 +7,8 @@
 import { setTimeout as pause } from "node:timers/promises";
 import { parseArgs } from "node:util";
 
-import { UnknownEpisodeError } from "../src/errors.js";
-import { RemotePolicy } from "../src/remote-policy.js";
+import { RemotePolicy } from "../src/inference/remote-policy.js";
+import { UnknownEpisodeError } from "../src/wire/errors.js";
 
 const { values } = parseArgs({
   options: {
@@ -21,7 +21,7 @@ const { values } = parseArgs({
 const length = Number(values.length);
 /** @type {unknown[]} */
 const actions = [];
-let begunAnew = 0;
+let restarts = 0;
 
 /** @param {RemotePolicy} policy */
 async function play(policy) {
@@ -34,7 +34,7 @@ async function play(policy) {
       await pause(1000 * Number(values["pause-s"]));
     } catch (error) {
       if (!(error instanceof UnknownEpisodeError)) throw error;
-      begunAnew += 1;
+      restarts += 1;
       firstT = t;
       episode = policy.startEpisode();
     }
@@ -45,4 +45,4 @@ async function play(policy) {
 const policy = new RemotePolicy(values.endpoint);
 for (let number = 0; number < Number(values.episodes); number += 1) await play(policy);
 policy.close();
-console.log(JSON.stringify({ actions, begunAnew }));
+console.log(JSON.stringify({ actions, restarts }));

@@ -1,5 +1,5 @@
 /**
- * Reads the test vectors in a folder, writes them again from what was read, and compares the bytes.
+ * Reads the test vectors in a folder, writes the messages again, and compares the bytes.
  *
  *     node tests/vectors.js protocol/vectors
  */
@@ -7,6 +7,8 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { basename, join } from "node:path";
 
+import { decodePolicy, encodePolicy } from "../src/wire/manifest.js";
+import { CONTROL_KINDS, INGEST_KINDS, WEIGHTS_KINDS } from "../src/wire/messages/actor.js";
 import {
   answerDecoder,
   controlDecoder,
@@ -14,20 +16,18 @@ import {
   ingestDecoder,
   questionDecoder,
   weightsDecoder,
-} from "../src/headers.js";
+} from "../src/wire/messages/headers.js";
 import {
   ANSWER_KINDS,
   decodeActions,
   decodeTurns,
   encodeTurns,
   QUESTION_KINDS,
-} from "../src/inference-messages.js";
-import { decodePolicy, encodePolicy } from "../src/manifest.js";
-import { CONTROL_KINDS, INGEST_KINDS, WEIGHTS_KINDS } from "../src/messages.js";
-import { Float64 } from "../src/msgpack-writer.js";
-import { encodePayload } from "../src/payload.js";
-import { decodeBatch, encodeBatch } from "../src/trajectory.js";
-import { decodeWeights } from "../src/weights.js";
+} from "../src/wire/messages/inference.js";
+import { Float64 } from "../src/wire/msgpack-writer.js";
+import { encodePayload } from "../src/wire/payload.js";
+import { decodeBatch, encodeBatch } from "../src/wire/trajectory.js";
+import { decodeWeights } from "../src/wire/weights.js";
 
 /** @typedef {(frame: Uint8Array) => Uint8Array} Copy reads a payload and writes it again */
 
@@ -49,7 +49,7 @@ const copyTurns = (frame) => encodeTurns(decodeTurns(frame));
 const copyBatch = (frame) => encodeBatch(decodeBatch(frame));
 /** @type {Copy} */
 const copyActions = (frame) => {
-  // An action of several numbers is one of floats, whole or not.
+  // An action of several numbers consists of floats, whole or not.
   const asFloats = [...decodeActions(frame)].map(([agent, action]) => [
     agent,
     Array.isArray(action) ? action.map((value) => new Float64(value)) : action,
@@ -68,7 +68,7 @@ const PAYLOADS = {
 };
 
 /**
- * Returns what a vector's frames are after being read and written again; null for other peers' kinds.
+ * Returns the frames of a vector after reading and writing them; null for other peers' kinds.
  * @param {string} kind
  * @param {Uint8Array[]} frames
  */

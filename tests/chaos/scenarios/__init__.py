@@ -1,4 +1,4 @@
-"""What can happen, one module each, with a short and a long plan.
+"""Fault scenarios, one module each, with a short and a long plan.
 
-Short plans say how long things take, and do not judge it: machines that share cores may be slow.
+Short plans report times, but set no limits on them: machines that share cores may be slow.
 """

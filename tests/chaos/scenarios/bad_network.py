@@ -1,4 +1,4 @@
-"""Everything goes through a proxy that delays, slices, slows, cuts and swallows."""
+"""All traffic passes a proxy that delays, slices, throttles, cuts and swallows."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _SCHEDULES_PER_STAGE = 10
 
 @dataclass(frozen=True)
 class Plan:
-    """How much of it."""
+    """The number and length of weather schedules."""
 
     schedules: int
     schedule_s: float = 5.0
@@ -34,7 +34,7 @@ LONG = Plan(schedules=300)
 
 
 def run(plan: Plan, folder: Path, seed: int) -> Report:
-    """Plays schedules of weather; every batch has to reach training all the same."""
+    """Runs schedules of weather; every batch must reach training nevertheless."""
     violations: list[str] = []
     sums: Counter[str] = Counter()
     findings: Findings | None = None

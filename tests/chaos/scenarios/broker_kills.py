@@ -1,4 +1,4 @@
-"""The broker is killed again and again, at random moments."""
+"""The broker is killed repeatedly at random moments."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _STEADY_S = 5.0
 
 @dataclass(frozen=True)
 class Plan:
-    """How much of it."""
+    """The number of kills, and the broker's lives between them."""
 
     kills: int
     shortest_life_s: float = 3.2
@@ -32,7 +32,7 @@ LONG = Plan(kills=200)
 
 
 def run(plan: Plan, folder: Path, seed: int) -> Report:
-    """Kills the broker; every batch has to reach training once."""
+    """Kills the broker; every batch must reach training exactly once."""
     rng = random.Random(seed)
     pause = threading.Event()
     with Stage(folder, actors=plan.actors, actors_per_process=8, learners=plan.learners) as stage:
@@ -57,7 +57,8 @@ def run(plan: Plan, folder: Path, seed: int) -> Report:
         violations.append(f"{findings.handed_twice} batches were handed to training twice")
     if findings.sent_twice > findings.open_at_faults:
         violations.append(
-            f"{findings.sent_twice} batches were sent again, {findings.open_at_faults} had to be"
+            f"{findings.sent_twice} batches were sent again, but only "
+            f"{findings.open_at_faults} were unacknowledged"
         )
     if plan.is_timed and percentile(recovered_s, 0.95) > 3.0:
         violations.append(f"recovery took {percentile(recovered_s, 0.95):.1f} s (p95)")

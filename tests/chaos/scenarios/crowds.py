@@ -1,4 +1,4 @@
-"""More peers connect than a broker can have; those that it has must not notice."""
+"""More peers connect than a broker can serve; the existing ones must not notice."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _PROCESSES = 2
 
 @dataclass(frozen=True)
 class Plan:
-    """How many connections in all, and how long."""
+    """The total number of connections, and their duration."""
 
     connections: int
     rounds: int
@@ -33,7 +33,7 @@ LONG = Plan(connections=20_000, rounds=3, lasts_s=30.0, memory_mib=800)
 
 
 def run(plan: Plan, folder: Path, seed: int) -> Report:
-    """Compares the honest fleet's rate with one while the crowd only burns time."""
+    """Compares the honest fleet's rate with its rate while the crowd only uses CPU time."""
     with Stage(folder, actors=plan.actors, actors_per_process=4, learners=plan.learners) as stage:
         stage.broker_options += ["--max-memory-mib", str(plan.memory_mib)]
         stage.start_all(actor={}, learner={})

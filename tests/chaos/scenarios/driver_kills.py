@@ -28,7 +28,7 @@ num_epochs = 6, vf_loss_coeff = 0.01 }
 
 @dataclass(frozen=True)
 class Plan:
-    """How much of it; the last driver but one is frozen instead of killed, and comes back."""
+    """The number of kills; the last driver but one is frozen instead, and resumed."""
 
     kills: int
     stop: str
@@ -40,7 +40,7 @@ LONG = Plan(kills=5, stop="episode_return_mean = 450, wall_s = 600")
 
 
 def run(plan: Plan, folder: Path, seed: int) -> Report:
-    """Kills drivers; the run reaches its end, and no actor ever goes back to older weights."""
+    """Kills drivers; the run must finish, and no actor may go back to older weights."""
     folder.mkdir(parents=True)
     commands = Commands(folder)
     try:
@@ -93,7 +93,7 @@ def _start_driver(commands: Commands, address: str, life: int) -> subprocess.Pop
 
 
 def _kill(driver: subprocess.Popen[bytes]) -> None:
-    """Kills the driver and, as a machine that fails does, what it has started."""
+    """Kills the driver and its child processes, as a machine's failure does."""
     children = children_of(driver)
     driver.kill()
     driver.wait()

@@ -1,4 +1,4 @@
-"""Processes of each kind stand still for a while, and go on as if nothing had been."""
+"""Processes of each kind are frozen for a while, then resumed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from chaos.work import idle_learners
 
 @dataclass(frozen=True)
 class Plan:
-    """How much of it: each part of the stage is frozen for each of the times."""
+    """The durations, for each of which each part of the stage is frozen."""
 
     freezes_s: tuple[float, ...]
     actors: int = 8
@@ -26,7 +26,7 @@ LONG = Plan(freezes_s=(1.0, 5.0, 12.0, 30.0))
 
 
 def run(plan: Plan, folder: Path, seed: int) -> Report:
-    """Freezes one part at a time; nothing counts as lost, and all go on."""
+    """Freezes one part at a time; nothing may count as lost, and all must continue."""
     rng = random.Random(seed)
     pause = threading.Event()
     with Stage(folder, actors=plan.actors, actors_per_process=4, learners=plan.learners) as stage:

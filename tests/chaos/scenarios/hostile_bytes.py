@@ -1,4 +1,4 @@
-"""Every decoder is given bytes that mean harm, a million times."""
+"""Every decoder gets hostile bytes, a million times."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _GROWTH_BYTES = 32 * 1024 * 1024
 
 @dataclass(frozen=True)
 class Plan:
-    """How many inputs, each of which goes to one header decoder and all payload decoders."""
+    """The number of inputs; each goes to one header decoder and all payload decoders."""
 
     inputs: int
 
@@ -43,7 +43,7 @@ LONG = Plan(inputs=1_000_000)
 
 
 def run(plan: Plan, folder: Path, seed: int) -> Report:
-    """Decodes; the first half as it is, the other half after RLlib's patch of msgpack."""
+    """Decodes all inputs; the second half after RLlib's patch of msgpack."""
     source = HostileBytes(random.Random(seed))
     headers = (
         ingest_decoder().decode,
@@ -86,7 +86,7 @@ def _decode(decode: Any, given: Any, violations: list[str]) -> int:
         decode(given)
     except RemoteProtocolError:
         return 0
-    except BaseException as error:  # noqa: BLE001 - whatever it is, it must not be
+    except BaseException as error:  # noqa: BLE001 - any other exception is a violation
         violations.append(f"{type(error).__name__}: {error} for {given!r:.200}")
         return 0
     return 1

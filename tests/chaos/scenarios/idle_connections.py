@@ -1,4 +1,4 @@
-"""Thousands of peers connect and say nothing; a busy actor must not notice."""
+"""Thousands of peers connect and stay silent; a busy actor must not notice."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _SLOWER = 2.0
 
 @dataclass(frozen=True)
 class Plan:
-    """How many connections, and batches that are timed."""
+    """The number of connections, and of timed batches."""
 
     connections: int
     batches: int = 2000
@@ -37,7 +37,7 @@ LONG = Plan(connections=10_000)
 
 
 def run(plan: Plan, folder: Path, seed: int) -> Report:
-    """Times a busy actor without the idle ones, and among them."""
+    """Times a busy actor without idle connections, and among them."""
     raise_open_files_limit()
     violations: list[str] = []
     with Stage(folder, actors=0, actors_per_process=1, learners=1) as stage:
@@ -58,7 +58,7 @@ def run(plan: Plan, folder: Path, seed: int) -> Report:
         stage.finish()
     alone, among = percentile(alone_s, 0.99), percentile(among_s, 0.99)
     if plan.is_timed and among > _SLOWER * alone:
-        violations.append(f"the slowest percent takes {among / alone:.1f} times as long")
+        violations.append(f"the p99 of a batch is {among / alone:.1f} times as long")
     if grown > _MOST_BYTES_EACH:
         violations.append(f"a connection takes {grown / 1024:.0f} KiB")
     figures = {
@@ -80,7 +80,7 @@ def _connect(address: str, count: int) -> list[RawPeer]:
 
 
 def _waits_s(client: Client, batches: int, already: int) -> list[float]:
-    """Returns how long each batch took from `push` until the broker had it."""
+    """Returns the time of each batch from `push` until the broker accepted it."""
     pause = threading.Event()
     waits_s: list[float] = []
     for number in range(already + 1, already + batches + 1):

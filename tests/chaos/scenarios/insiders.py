@@ -1,4 +1,4 @@
-"""Somebody with an actor's key of its own subscribes without end, or ignores credit."""
+"""A peer with a valid actor key subscribes endlessly, or ignores credit."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ LONG = SiegePlan(rounds=8)
 
 
 def run(plan: SiegePlan, folder: Path, seed: int) -> Report:
-    """Compares the honest fleet's rate with one while the insider only burns time."""
+    """Compares the honest fleet's rate with its rate while the insider only uses CPU time."""
     with Stage(folder, actors=plan.actors, actors_per_process=4, learners=plan.learners) as stage:
         stage.use_keys()
         stage.broker_options += ["--max-memory-mib", str(BOUND_MIB)]
@@ -40,7 +40,7 @@ def run(plan: SiegePlan, folder: Path, seed: int) -> Report:
                 InsiderPlan(
                     attack=attack,
                     address=stage.address,
-                    # Each time another one, since the last one's key may be in quarantine.
+                    # A new key each time, since the last one may be quarantined.
                     join=str(stage.invite("actor", f"{attack}-{number}")),
                     diary=str(folder / "insider.diary"),
                     life=number,

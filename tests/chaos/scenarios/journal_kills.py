@@ -1,4 +1,4 @@
-"""A broker with a journal is killed: actors were told that it answers for what they delivered."""
+"""A broker with a journal is killed after it has acknowledged batches as stored."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Learners are killed one after the other, and new processes take their places."""
+"""Learners are killed one after the other and replaced by new processes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from chaos.work import idle_learners
 
 @dataclass(frozen=True)
 class Plan:
-    """How much of it."""
+    """The number of kills, and the time between them."""
 
     kills: int
     shortest_life_s: float = 1.0
@@ -28,7 +28,7 @@ LONG = Plan(kills=50)
 
 
 def run(plan: Plan, folder: Path, seed: int) -> Report:
-    """Kills learners; at most their last, unconfirmed takes reach training again."""
+    """Kills learners; at most their last, unconfirmed takes may reach training again."""
     rng = random.Random(seed)
     pause = threading.Event()
     with Stage(folder, actors=plan.actors, actors_per_process=8, learners=plan.learners) as stage:

@@ -1,4 +1,4 @@
-"""A peer sends a message without end to a broker whose memory is bounded."""
+"""A peer sends an endless message to a broker whose memory is bounded."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _BACK_WITHIN_S = 2.0
 
 @dataclass(frozen=True)
 class Plan:
-    """How often."""
+    """The number of attacks, and the pause between them."""
 
     attacks: int
     calm_s: float = 4.0
@@ -36,7 +36,7 @@ LONG = Plan(attacks=30)
 
 
 class Watch:
-    """Follows the memory of the guard's child, and when it was another one."""
+    """Records the peak memory of the guard's child processes."""
 
     def __init__(self, guard: psutil.Process) -> None:
         self._guard = guard
@@ -59,7 +59,7 @@ class Watch:
 
 
 def run(plan: Plan, folder: Path, seed: int) -> Report:
-    """Attacks; the broker is killed in time, and started again, and nothing is lost."""
+    """Attacks; the broker must be killed in time and restarted, and nothing may be lost."""
     pause = threading.Event()
     with Stage(folder, actors=plan.actors, actors_per_process=4, learners=plan.learners) as stage:
         stage.broker_options = ["--max-memory-mib", str(_BOUND_MIB)]
@@ -81,7 +81,7 @@ def run(plan: Plan, folder: Path, seed: int) -> Report:
     if findings.handed_twice:
         violations.append(f"{findings.handed_twice} batches were handed to training twice")
     if findings.sent_twice > findings.open_at_faults:
-        violations.append("more batches were sent again than were open when the broker died")
+        violations.append("more batches were sent again than were unacknowledged at the kills")
     largest_mib = watch.largest_bytes / _MIB
     if largest_mib > 1.1 * _BOUND_MIB:
         violations.append(f"the broker took {largest_mib:.0f} MiB")
@@ -102,8 +102,8 @@ def run(plan: Plan, folder: Path, seed: int) -> Report:
 
 
 def _attack(address: str) -> float:
-    """Sends parts until the connection is gone; returns when that was."""
+    """Sends parts until the connection ends; returns the time of its end."""
     peer = RawPeer(BrokerAddress.parse(address).ingest)
     peer.greet()
-    assert peer.flood(max_bytes=100_000 * _MIB), "100 GB did not end it"
+    assert peer.flood(max_bytes=100_000 * _MIB), "100 GB did not end the connection"
     return time.monotonic()

@@ -16,7 +16,7 @@ _LEARNER = {"train_s": 0.02}
 
 @dataclass(frozen=True)
 class Plan:
-    """How much of it."""
+    """The number of rounds, and the time between them."""
 
     rounds: int
     shortest_life_s: float = 0.5
@@ -30,7 +30,7 @@ LONG = Plan(rounds=100)
 
 
 def run(plan: Plan, folder: Path, seed: int) -> Report:
-    """Kills; only what dies with its actor may be missing."""
+    """Kills processes; only batches that died with their actor may be missing."""
     rng = random.Random(seed)
     pause = threading.Event()
     with Stage(folder, actors=plan.actors, actors_per_process=4, learners=plan.learners) as stage:

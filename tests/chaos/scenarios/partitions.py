@@ -1,4 +1,4 @@
-"""Hosts are cut off from the network, and come back."""
+"""Hosts are cut off from the network, and reconnected."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _HOSTS = ("broker", "learners", "actors-0", "actors-1")
 
 @dataclass(frozen=True)
 class Plan:
-    """How much of it: times are drawn evenly on a logarithmic scale."""
+    """The number of partitions and their length, drawn uniformly on a logarithmic scale."""
 
     cycles: int
     shortest_s: float = 0.1
@@ -36,7 +36,7 @@ LONG = Plan(cycles=50)
 
 
 def run(plan: Plan, folder: Path, seed: int) -> Report:
-    """Cuts off one host at a time, with its knowledge or without."""
+    """Cuts off one host at a time, at its own link (which it notices) or at the switch."""
     rng = random.Random(seed)
     with (
         Hosts(_HOSTS) as hosts,
@@ -52,7 +52,7 @@ def run(plan: Plan, folder: Path, seed: int) -> Report:
     violations = list(findings.violations)
     late = [flow_s for flow_s in flows_s if flow_s > _FLOWS_WITHIN_S]
     if late and plan.is_timed:
-        violations.append(f"{len(late)} times it took up to {max(late):.1f} s to flow again")
+        violations.append(f"{len(late)} recoveries were late, up to {max(late):.1f} s")
     figures = {
         "cycles": plan.cycles,
         "flows again p50 s": round(percentile(flows_s, 0.5), 2),
@@ -87,9 +87,9 @@ def _cut(plan: Plan, stage: Stage, hosts: Hosts, rng: random.Random, cycle: int)
 
 
 def _flows_again_s(entries: list[Entry], host: str, stage: Stage) -> list[float]:
-    """Returns, for each time that a host came back, when training got batches as before.
+    """Returns, for each reconnection of a host, the time until training got batches again.
 
-    Of a host with actors that is a batch of theirs, otherwise one for each learner.
+    For a host with actors that is a batch of theirs, otherwise one for each learner.
     """
     times: list[float] = []
     for index, entry in enumerate(entries):

@@ -1,4 +1,4 @@
-"""Remote EnvRunners of a real PPO run stand still for a while inside Ray, and go on."""
+"""Remote EnvRunners of a real PPO run are frozen for a while inside Ray, then resumed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from chaos.stage import Stage, judge
 
 @dataclass(frozen=True)
 class Plan:
-    """For how long, one after the other."""
+    """The durations of the freezes, one after the other."""
 
     freezes_s: tuple[float, ...]
     actors: int = 8
@@ -29,7 +29,7 @@ LONG = Plan(freezes_s=(1.0, 2.0, 5.0, 9.0, 12.0, 15.0, 20.0, 30.0))
 
 
 def run(plan: Plan, folder: Path, seed: int) -> Report:
-    """Freezes one runner at a time; nothing counts as lost, and training goes on after each."""
+    """Freezes one runner at a time; nothing may count as lost, and training must continue."""
     rng = random.Random(seed)
     pause = threading.Event()
     with Stage(folder, actors=plan.actors, actors_per_process=4, learners=0) as stage:

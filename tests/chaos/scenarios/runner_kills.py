@@ -17,7 +17,7 @@ from chaos.stage import Stage, judge
 
 @dataclass(frozen=True)
 class Plan:
-    """How much of it."""
+    """The number of kills, and the time between them."""
 
     kills: int
     shortest_life_s: float = 2.0
@@ -31,7 +31,7 @@ LONG = Plan(kills=20)
 
 
 def run(plan: Plan, folder: Path, seed: int) -> Report:
-    """Kills runners; at most what their last `sample()` returned reaches training again."""
+    """Kills runners; at most the batches of their last `sample()` may reach training again."""
     rng = random.Random(seed)
     pause = threading.Event()
     with Stage(folder, actors=plan.actors, actors_per_process=4, learners=0) as stage:

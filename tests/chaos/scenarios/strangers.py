@@ -1,4 +1,4 @@
-"""Peers without a key do what they can to a broker that asks for one."""
+"""Peers without a key attack a broker that requires one."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ LONG = SiegePlan(rounds=6)
 
 
 def run(plan: SiegePlan, folder: Path, seed: int) -> Report:
-    """Compares the honest fleet's rate with one while the strangers only burn time."""
+    """Compares the honest fleet's rate with its rate while the strangers only use CPU time."""
     with Stage(folder, actors=plan.actors, actors_per_process=4, learners=plan.learners) as stage:
         stage.use_keys()
         stage.start_all(actor={}, learner={})

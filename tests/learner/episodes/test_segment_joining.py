@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from support.examples import make_batch
 
-from headrace.learner.episodes.segment_joining import join_pieces
-from headrace.learner.episodes.segments import EpisodePiece, cut_chunk
+from headrace.learner.episodes.segment_joining import join_segments
+from headrace.learner.episodes.segments import EpisodeSegment, cut_chunk
 from headrace.protocol.identity import PolicyVersion
 from headrace.protocol.messages import Lease
 from headrace.protocol.trajectory import Chunk
@@ -15,7 +15,7 @@ from headrace.protocol.trajectory import Chunk
 WHOLE = next(iter(make_batch([9, 1])))
 
 
-def piece(chunk: Chunk, version: int = 1) -> EpisodePiece:
+def segment(chunk: Chunk, version: int = 1) -> EpisodeSegment:
     lease = Lease(
         session=1,
         number=1,
@@ -25,7 +25,7 @@ def piece(chunk: Chunk, version: int = 1) -> EpisodePiece:
         version=PolicyVersion(1, version),
         env_steps=chunk.length,
     )
-    return EpisodePiece((chunk,), lease)
+    return EpisodeSegment((chunk,), lease)
 
 
 def parts(lookback: int = 0) -> list[Chunk]:
@@ -34,11 +34,11 @@ def parts(lookback: int = 0) -> list[Chunk]:
 
 
 @pytest.mark.parametrize("lookback", [0, 2])
-def test_chunks_of_one_episode_are_joined_to_what_they_were_cut_from(lookback: int) -> None:
+def test_joining_chunks_restores_the_chunk_they_were_cut_from(lookback: int) -> None:
     other = next(iter(make_batch([5, 1])))
     other = dataclasses.replace(other, episode_id="0" * 32)
     first, second, third = parts(lookback)
-    [joined, beside] = join_pieces(map(piece, (first, other, second, third)))
+    [joined, beside] = join_segments(map(segment, (first, other, second, third)))
     assert beside.chunks[0] is other
     for name, values in WHOLE.columns.items():
         np.testing.assert_array_equal(joined.chunks[0].columns[name], values)
@@ -47,11 +47,11 @@ def test_chunks_of_one_episode_are_joined_to_what_they_were_cut_from(lookback: i
 
 def test_a_gap_or_another_version_keeps_chunks_apart() -> None:
     first, second, third = parts()
-    assert len(join_pieces([piece(first), piece(third)])) == 2
-    assert len(join_pieces([piece(first), piece(second, version=2), piece(third, 2)])) == 2
-    assert len(join_pieces([piece(second), piece(first)])) == 2
+    assert len(join_segments([segment(first), segment(third)])) == 2
+    assert len(join_segments([segment(first), segment(second, version=2), segment(third, 2)])) == 2
+    assert len(join_segments([segment(second), segment(first)])) == 2
 
 
-def test_a_chunk_by_itself_is_not_copied() -> None:
-    alone = piece(WHOLE)
-    assert join_pieces([alone]) == [alone]
+def test_a_single_chunk_is_not_copied() -> None:
+    alone = segment(WHOLE)
+    assert join_segments([alone]) == [alone]

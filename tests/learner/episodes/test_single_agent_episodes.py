@@ -16,7 +16,7 @@ ACTION: Discrete[Any] = Discrete(2)
 MAKER = EpisodeMaker(OBSERVATION, ACTION)
 
 
-def test_an_episode_holds_what_add_env_step_would_have_put_there() -> None:
+def test_an_episode_equals_one_built_with_add_env_step() -> None:
     chunk = next(iter(make_batch([3, 2])))
     made = MAKER.make(chunk, number=7)
     columns = chunk.columns

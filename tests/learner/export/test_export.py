@@ -40,7 +40,7 @@ NESTED = Dict(
 )
 
 
-# RLlib annotates these for any nesting; here they take and give arrays.
+# RLlib annotates these for any nesting; here they take and return arrays.
 unsquash: Any = unsquash_action
 flatten_inputs: Any = flatten_inputs_to_1d_tensor
 
@@ -125,7 +125,7 @@ def test_actions_that_are_not_normalized_are_clipped_if_rllib_would(clips: bool)
 
 
 @pytest.mark.parametrize("space", [NESTED, Discrete(5)])
-def test_flattened_observations_are_rllibs(space: gym.Space[Any]) -> None:
+def test_flattened_observations_equal_rllibs(space: gym.Space[Any]) -> None:
     made = Exported(space, Discrete(2), connector=flatten)
     rows = sample_rows(space)
     paths = (
@@ -185,14 +185,14 @@ def test_the_critic_is_not_sent_to_actors() -> None:
         ({"obs/a": np.zeros((1, 4))}, r"obs/a"),
     ],
 )
-def test_a_simulator_with_other_observations_is_told(
+def test_a_simulator_with_other_observations_gets_a_clear_error(
     observation: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(ConfigError, match=message):
         Exported(CARTPOLE, Discrete(2)).policy.check_observations(observation)
 
 
-def test_a_connector_without_a_counterpart_is_named_with_the_way_out() -> None:
+def test_a_connector_without_a_counterpart_is_named_with_a_workaround() -> None:
     class Halve(SingleAgentObservationPreprocessor):
         def preprocess(self, observation: Any, episode: Any) -> Any:
             return observation / 2
@@ -251,7 +251,7 @@ def test_epsilon_is_the_share_of_random_actions() -> None:
         assert (acted != greedy[0]).mean() == pytest.approx(epsilon * 3 / 4, abs=0.015)
 
 
-def test_a_recurrent_policy_goes_on_from_its_state() -> None:
+def test_a_recurrent_policy_continues_from_its_state() -> None:
     made = Exported(CARTPOLE, Discrete(2), model=LSTM)
     first, second = sample_rows(CARTPOLE, 2)[:, None]
     begun = made.policy.act({OBSERVATIONS: first}, explore=False)
@@ -267,7 +267,7 @@ def test_a_recurrent_policy_goes_on_from_its_state() -> None:
     np.testing.assert_array_equal(on.recorded["state_out/h"], on.state["state/h"])
 
 
-def test_a_state_that_begins_with_other_than_zeros_comes_with_the_weights() -> None:
+def test_a_nonzero_initial_state_comes_with_the_weights() -> None:
     class Biased(DefaultPPOTorchRLModule):
         def get_initial_state(self) -> dict[str, Any]:
             return {name: np.full((1, 8), value, np.float32) for name, value in HALF.items()}
@@ -300,7 +300,7 @@ def test_a_critics_parameters_are_not_sent_to_actors() -> None:
 @pytest.mark.parametrize(
     ("observation", "is_baked"), [(CARTPOLE, False), (Box(0.0, 1.0, (64, 64, 3)), True)]
 )
-def test_weights_of_convolutions_are_built_into_the_session(
+def test_weights_of_convolutions_are_baked_into_the_session(
     observation: Box, is_baked: bool
 ) -> None:
     made = Exported(observation, Discrete(3))
@@ -308,7 +308,7 @@ def test_weights_of_convolutions_are_built_into_the_session(
     assert isinstance(open_session(made.exported.graph, spec), BakedSession) is is_baked
 
 
-def test_a_policy_acts_alike_whether_its_weights_are_built_in_or_fed() -> None:
+def test_baked_and_fed_weights_give_the_same_outputs() -> None:
     made = Exported(Box(0.0, 1.0, (64, 64, 3)), Discrete(3))
     spec = made.exported.manifest.graph
     fed, baked = (

@@ -1,4 +1,4 @@
-"""Actors that act with RLlib itself, for policies that are no graph."""
+"""Actors that act with RLlib itself, for policies without a graph."""
 
 from __future__ import annotations
 
@@ -9,19 +9,21 @@ from typing import Any
 
 import numpy as np
 import pytest
+import support.levels  # noqa: F401 # pyright: ignore[reportUnusedImport] - registers Levels-v0
 from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
 from ray.rllib.algorithms.dqn import DQNConfig
 from ray.rllib.algorithms.ppo import PPOConfig
-from support.algorithms import algorithm_of, runner_of
+from support.algorithms import algorithm_of, returns_by_task, runner_of
 from support.rllib_policy import make_config
 from support.running import BrokerThread, Context, connect, first_policy
 
 from headrace.actors.agents.agent import Agent
 from headrace.actors.rllib.collector import RLlibCollector
+from headrace.learner import assign
 from headrace.learner.runner.env_runner import BrokerEnvRunner
 from headrace.protocol.errors import ConfigError
 
-pytestmark = pytest.mark.usefixtures("ray_session")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("ray_session")]
 
 LSTM = {"use_lstm": True, "lstm_cell_size": 8, "max_seq_len": 5}
 
@@ -38,7 +40,7 @@ def through(
 def acting(
     broker: BrokerThread, context: Context, config: AlgorithmConfig, environments: int = 1
 ) -> Generator[list[Exception]]:
-    """A thread that collects with RLlib; gives what ended it."""
+    """Collects with RLlib in a thread; yields the errors that ended it."""
     stop, failures = threading.Event(), list[Exception]()
     with connect(broker, context, "actor") as client:
         collector = RLlibCollector(client, config, environments=environments)
@@ -59,7 +61,7 @@ def acting(
             collector.close()
 
 
-def test_a_connector_that_is_no_graph_is_an_error_that_names_the_way_out(
+def test_an_error_about_a_connector_without_a_graph_names_the_workaround(
     broker: BrokerThread,
 ) -> None:
     with pytest.raises(ConfigError, match="policy rllib"):
@@ -67,7 +69,7 @@ def test_a_connector_that_is_no_graph_is_an_error_that_names_the_way_out(
 
 
 @pytest.mark.parametrize("environments", [1, 3])
-def test_what_an_unknown_connector_makes_of_observations_is_trained_on(
+def test_training_uses_the_output_of_an_unknown_connector(
     broker: BrokerThread, context: Context, environments: int
 ) -> None:
     config = make_config()
@@ -89,7 +91,7 @@ def test_what_an_unknown_connector_makes_of_observations_is_trained_on(
     assert (status.ledger.rejected, status.rejects) == (0, {})
 
 
-def test_chunks_of_one_episode_follow_one_another(broker: BrokerThread, context: Context) -> None:
+def test_chunks_of_one_episode_are_contiguous(broker: BrokerThread, context: Context) -> None:
     config = make_config()
     with algorithm_of(through(broker, config)) as algorithm, acting(broker, context, config):
         runner = runner_of(algorithm)
@@ -107,13 +109,51 @@ def test_chunks_of_one_episode_follow_one_another(broker: BrokerThread, context:
     assert continued
 
 
-def test_a_recurrent_module_brings_its_state(broker: BrokerThread, context: Context) -> None:
+def test_a_recurrent_modules_state_is_recorded(broker: BrokerThread, context: Context) -> None:
     config = make_config()
     assert isinstance(config, PPOConfig)
     config.rl_module(model_config=LSTM)
     with algorithm_of(through(broker, config)) as algorithm, acting(broker, context, config):
         algorithm.train()
         assert algorithm.train()["env_runners"]["num_env_steps_sampled_lifetime"] >= 800
+
+
+@pytest.mark.parametrize("environments", [1, 3])
+def test_an_rllib_actor_evaluates_whole_episodes_greedily(
+    broker: BrokerThread, context: Context, environments: int
+) -> None:
+    config = make_config()
+    assert isinstance(config, PPOConfig)
+    config.evaluation(evaluation_interval=1, evaluation_duration=3)
+    with (
+        algorithm_of(through(broker, config)) as algorithm,
+        acting(broker, context, config, environments),
+    ):
+        for result in [algorithm.train() for _ in range(2)]:
+            evaluated = result["evaluation"]["env_runners"]
+            assert evaluated["num_episodes"] == 3
+            assert evaluated["episode_return_mean"] > 5
+        for episode in runner_of(algorithm).sample(num_episodes=2):
+            assert episode.is_done
+            assert (episode.get_extra_model_outputs("action_logp") == 0).all(), "it is greedy"
+    assert broker.status.ledger.rejected == 0
+
+
+@pytest.mark.parametrize("environments", [1, 2])
+def test_an_rllib_actor_resets_to_its_assignment(
+    broker: BrokerThread, context: Context, environments: int
+) -> None:
+    config = make_config().environment("Levels-v0")
+    with (
+        algorithm_of(through(broker, config)) as algorithm,
+        acting(broker, context, config, environments),
+    ):
+        returns: dict[str, float] = {}
+        for level in (3, 7):
+            assign(algorithm, f"level-{level}", options={"level": level}, seed=1)
+            while f"level-{level}" not in returns:
+                returns |= returns_by_task(algorithm.train())
+    assert returns == {"level-3": 15.0, "level-7": 35.0}, "five steps at each level"
 
 
 def test_dqn_explores_less_as_it_learns(broker: BrokerThread, context: Context) -> None:
@@ -127,7 +167,7 @@ def test_dqn_explores_less_as_it_learns(broker: BrokerThread, context: Context) 
     assert broker.status.ledger.rejected == 0
 
 
-def test_an_actor_that_runs_graphs_is_told_how_to_act(
+def test_a_graph_actor_gets_an_error_that_says_how_to_act(
     broker: BrokerThread, context: Context
 ) -> None:
     runner = BrokerEnvRunner(config=through(broker, make_config()))
@@ -141,7 +181,7 @@ def test_an_actor_that_runs_graphs_is_told_how_to_act(
     runner.stop()
 
 
-def test_an_actor_that_runs_rllib_is_told_that_the_policy_is_a_graph(
+def test_an_rllib_actor_gets_an_error_if_the_policy_is_a_graph(
     broker: BrokerThread, context: Context
 ) -> None:
     config = PPOConfig().environment("CartPole-v1").env_runners(num_env_runners=0)

@@ -1,8 +1,7 @@
-"""A curriculum in RLlib: what a callback assigns, actors run, and results tell returns by task."""
+"""A curriculum in RLlib: a callback assigns tasks, actors run them, results have their returns."""
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
@@ -10,14 +9,14 @@ import pytest
 import support.levels  # noqa: F401 # pyright: ignore[reportUnusedImport] - registers Levels-v0
 from ray.rllib.algorithms.algorithm import Algorithm
 from ray.rllib.callbacks.callbacks import RLlibCallback
-from support.algorithms import algorithm_of, collecting, make_config
+from support.algorithms import algorithm_of, collecting, make_config, returns_by_task
 from support.running import BrokerThread, Context, wait_until
 
 from headrace.learner import assign
 from headrace.learner.runner.assign import make_assignment
 from headrace.protocol.errors import ConfigError
 
-pytestmark = pytest.mark.usefixtures("ray_session")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("ray_session")]
 
 
 class Curriculum(RLlibCallback):
@@ -31,14 +30,7 @@ class Curriculum(RLlibCallback):
         assign(algorithm, f"level-{level}", options={"level": level})
 
 
-def returns_by_task(result: dict[str, Any]) -> dict[str, float]:
-    """Returns the mean return of each task of which an episode has ended."""
-    tasks = result["env_runners"].get("headrace", {}).get("tasks", {})
-    means = {task: told["episode_return_mean"] for task, told in tasks.items()}
-    return {task: mean for task, mean in means.items() if not math.isnan(mean)}
-
-
-def test_a_callback_raises_the_level_and_results_tell_returns_by_task(
+def test_a_callback_raises_the_level_and_results_have_returns_by_task(
     broker: BrokerThread, context: Context
 ) -> None:
     config = make_config(broker, "Levels-v0").callbacks(Curriculum)
@@ -52,14 +44,14 @@ def test_a_callback_raises_the_level_and_results_tell_returns_by_task(
             assert value == 5 * int(task.removeprefix("level-"))
 
 
-def test_remote_runners_alone_assign_as_well(broker: BrokerThread) -> None:
+def test_remote_runners_assign_without_a_local_one(broker: BrokerThread) -> None:
     config = make_config(broker).env_runners(num_env_runners=1, create_local_env_runner=False)
     with algorithm_of(config) as algorithm:
         assign(algorithm, "level-2", options={"level": 2}, seed=0)
         wait_until(lambda: broker.status.task == "level-2", 60)
 
 
-def test_numpys_numbers_are_numbers() -> None:
+def test_numpy_numbers_are_converted() -> None:
     options = {"level": np.int64(3), "wind": np.linspace(0.0, 1.0, 3), "pair": (np.float32(0.5), 1)}
     assert make_assignment(1, "task", options, None).options == {
         "level": 3,
@@ -80,7 +72,7 @@ def test_numpys_numbers_are_numbers() -> None:
         ("large", {"text": "x" * 20_000}, None, "the limit is 16384"),
     ],
 )
-def test_what_the_wire_cannot_carry_is_told(
+def test_an_assignment_that_the_wire_cannot_carry_is_an_error(
     broker: BrokerThread, task: str, options: dict[str, Any], seed: int | None, why: str
 ) -> None:
     with algorithm_of(make_config(broker)) as algorithm, pytest.raises(ConfigError, match=why):

@@ -13,7 +13,7 @@ pytestmark = pytest.mark.usefixtures("ray_session")
 
 
 class Counting(RLlibCallback):
-    """Logs the length of whole episodes, and how much a call of `sample()` brought."""
+    """Logs whether episodes are whole, and the steps of each `sample()`."""
 
     def on_episode_end(
         self,

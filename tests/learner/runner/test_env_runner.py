@@ -87,7 +87,7 @@ class TestTraining:
             with pytest.raises(LearnerStopping):
                 algorithm.train()
 
-    def test_a_runner_that_nobody_samples_is_silent(self, broker: BrokerThread) -> None:
+    def test_a_runner_that_is_never_sampled_stays_silent(self, broker: BrokerThread) -> None:
         with algorithm_of(make_config(broker)):
             assert broker.status.learners == []
 
@@ -138,7 +138,7 @@ def test_a_state_of_the_same_number_changes_nothing(runner: BrokerEnvRunner) -> 
     assert runner.num_env_steps_sampled_lifetime == 9
 
 
-def test_what_rllib_asks_a_runner_is_answered(runner: BrokerEnvRunner) -> None:
+def test_a_runner_implements_the_interface_of_rllib(runner: BrokerEnvRunner) -> None:
     runner.assert_healthy()
     spaces = runner.get_spaces()
     assert set(spaces) == {"__env__", "__env_single__", "default_policy"}
@@ -151,7 +151,7 @@ def test_an_unknown_setting_is_named(broker: BrokerThread) -> None:
         make_runner(make_config(broker, adress="x"))
 
 
-def test_spaces_are_needed_from_somewhere(broker: BrokerThread) -> None:
+def test_a_config_without_spaces_is_an_error(broker: BrokerThread) -> None:
     config = make_config(broker)
     config.env = None
     with pytest.raises(ConfigError, match="observation_space"):

@@ -1,4 +1,4 @@
-"""Evaluation through the broker: whole episodes, greedy, and nothing of it is trained on."""
+"""Evaluation through the broker: whole greedy episodes, which are never trained on."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from support.running import BrokerThread, Context, connect, first_policy, wait_u
 from headrace.actors.agents.agent import Agent
 from headrace.learner.connection.link import LearnerStopping
 
-pytestmark = pytest.mark.usefixtures("ray_session")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("ray_session")]
 
 
 def evaluated(result: dict[str, Any]) -> dict[str, Any]:
@@ -42,7 +42,20 @@ def test_an_evaluation_after_each_update_reports_its_own_return_and_takes_no_tra
         assert versions[0].startswith("1.")
 
 
-def test_algo_evaluate_asks_the_training_runner_when_there_is_no_other(
+def test_environments_that_step_together_evaluate_too(
+    broker: BrokerThread, context: Context
+) -> None:
+    config = make_config(broker).evaluation(evaluation_interval=1, evaluation_duration=4)
+    with algorithm_of(config) as algorithm, collecting(broker, context, count=3):
+        for result in [algorithm.train() for _ in range(2)]:
+            assert evaluated(result)["num_episodes"] == 4
+            assert evaluated(result)["episode_return_mean"] > 5
+            assert result["env_runners"]["episode_return_mean"] > 5
+        ledger = broker.status.ledger
+        assert ledger.dropped == ledger.rejected == 0
+
+
+def test_algo_evaluate_uses_the_training_runner_if_there_is_no_other(
     broker: BrokerThread, context: Context
 ) -> None:
     config = make_config(broker).evaluation(evaluation_duration=2)
@@ -70,7 +83,7 @@ def test_rllibs_own_runner_may_evaluate_instead(broker: BrokerThread, context: C
         evaluation_duration=2,
         evaluation_config={
             "env_runner_cls": SingleAgentEnvRunner,
-            "env": "plain-cartpole",  # env_config holds headrace's settings, which a maker may drop
+            "env": "plain-cartpole",  # a creator may drop headrace's settings in env_config
             "explore": False,
         },
     )
@@ -79,7 +92,7 @@ def test_rllibs_own_runner_may_evaluate_instead(broker: BrokerThread, context: C
         assert broker.status.ledger.dropped == 0
 
 
-def test_an_evaluation_that_nobody_serves_can_be_interrupted(
+def test_an_evaluation_without_actors_can_be_interrupted(
     broker: BrokerThread,
 ) -> None:
     with algorithm_of(make_config(broker)) as algorithm:
@@ -89,10 +102,10 @@ def test_an_evaluation_that_nobody_serves_can_be_interrupted(
             runner.sample(num_episodes=1)
 
 
-def test_an_agent_without_credit_steps_to_its_episodes_end_to_evaluate(
+def test_an_agent_without_credit_finishes_its_episode_to_evaluate(
     broker: BrokerThread, context: Context
 ) -> None:
-    """While the learner evaluates it takes nothing, so credit may run out mid-episode."""
+    """While the learner evaluates it takes no data, so credit may run out mid-episode."""
     config = make_config(broker)
     with algorithm_of(config) as algorithm, connect(broker, context, "agent") as client:
         runner = runner_of(algorithm)
@@ -101,7 +114,7 @@ def test_an_agent_without_credit_steps_to_its_episodes_end_to_evaluate(
         learner.start()
         first_policy(client)
         agent = Agent(client, seed=1)
-        # One endless episode, until the window is full of what nobody takes.
+        # One endless episode, until batches that the learner does not take fill the window.
         observation = np.zeros(4, np.float32)
         for _ in range(100_000):
             if agent.act(observation, timeout_s=0.0) is None or client.evaluation_is_wanted:

@@ -1,4 +1,4 @@
-"""Infos that the learner asks for, from the simulator into RLlib's episodes."""
+"""Infos that the learner asks for, from the simulator to RLlib's episodes."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
 from support.algorithms import collecting, make_config
+from support.info_envs import InfoEnv, InfoPair
 from support.running import BrokerThread, Context, connect, in_thread
 from support.serving import ServerThread
-from support.telling import Telling, TellingPair
 
 from headrace.actors.inference.policy_client import PolicyClient
 from headrace.actors.simulators.multi_agent_collector import MultiAgentCollector
@@ -32,41 +32,41 @@ def open_runner(config: AlgorithmConfig) -> BrokerEnvRunner:
 
 
 def make_runner(broker: BrokerThread, *infos: str) -> BrokerEnvRunner:
-    return open_runner(make_config(broker, "Telling-v0", infos=infos))
+    return open_runner(make_config(broker, "InfoEnv-v0", infos=infos))
 
 
 def told(t: int, *, even: bool = True) -> dict[str, float]:
-    """Returns what the simulator tells at its step t of what is asked for."""
+    """Returns the requested infos of the simulator's step t."""
     return {"tens": 10.0 * t, **({"even": 1.0} if even and t % 2 == 0 else {})}
 
 
-def assert_that_steps_are_told(episode: Any, *, even: bool = True) -> None:
+def assert_steps_have_infos(episode: Any, *, even: bool = True) -> None:
     seen = episode.get_observations()[1:, 0].astype(int).tolist()
     assert episode.get_infos()[1:] == [told(t, even=even) for t in seen]
 
 
 @pytest.mark.parametrize("environments", [1, 2])
-def test_an_episode_has_the_infos_that_were_asked_for(
+def test_an_episode_has_the_requested_infos(
     broker: BrokerThread, context: Context, environments: int
 ) -> None:
     runner = make_runner(broker, "tens", "even")
     try:
-        with collecting(broker, context, "Telling-v0", environments):
+        with collecting(broker, context, "InfoEnv-v0", environments):
             episodes = runner.sample()
     finally:
         runner.stop()
     assert any(episode.is_done for episode in episodes)
     for episode in episodes:
-        assert_that_steps_are_told(episode)
+        assert_steps_have_infos(episode)
         assert set(episode.extra_model_outputs) >= {"action_logp"}
         assert not [name for name in episode.extra_model_outputs if "infos" in name]
 
 
 def playing(client: PolicyClient) -> AbstractContextManager[None]:
-    """A simulator in a thread that owns its loop, and tells its infos with the returns."""
+    """Runs a simulator that owns its loop in a thread, and sends its infos with the returns."""
 
     def play(stop: threading.Event) -> None:
-        simulator = Telling()
+        simulator = InfoEnv()
         while not stop.is_set():
             episode = client.start_episode()
             observation, _ = simulator.reset()
@@ -80,7 +80,7 @@ def playing(client: PolicyClient) -> AbstractContextManager[None]:
     return in_thread(play)
 
 
-def test_a_policy_client_tells_them_with_the_returns(broker: BrokerThread) -> None:
+def test_a_policy_client_sends_infos_with_the_returns(broker: BrokerThread) -> None:
     runner = make_runner(broker, "tens", "even")
     try:
         with PolicyClient(broker.address, seed=1) as client, playing(client):
@@ -89,10 +89,10 @@ def test_a_policy_client_tells_them_with_the_returns(broker: BrokerThread) -> No
         runner.stop()
     assert len(episodes) > 50
     for episode in episodes:
-        assert_that_steps_are_told(episode)
+        assert_steps_have_infos(episode)
 
 
-def test_a_policy_server_takes_them_from_thin_simulators(
+def test_a_policy_server_accepts_infos_from_thin_simulators(
     broker: BrokerThread, context: Context
 ) -> None:
     runner = make_runner(broker, "tens", "even")
@@ -107,18 +107,18 @@ def test_a_policy_server_takes_them_from_thin_simulators(
         runner.stop()
     assert len(episodes) > 50
     for episode in episodes:
-        assert_that_steps_are_told(episode)
+        assert_steps_have_infos(episode)
 
 
-def test_several_agents_have_their_own(broker: BrokerThread, context: Context) -> None:
-    observations, actions = agent_spaces(TellingPair())
+def test_each_agent_has_its_own_infos(broker: BrokerThread, context: Context) -> None:
+    observations, actions = agent_spaces(InfoPair())
     config = make_config(broker, None, infos=("tens", "even"))
     config.environment(observation_space=observations, action_space=actions)
     config.multi_agent(policies={"both"}, policy_mapping_fn=lambda *_, **__: "both")
     runner = open_runner(config)
     try:
         with connect(broker, context, "actor") as client:
-            collector = MultiAgentCollector(client, [simulator_of(TellingPair())], seed=1)
+            collector = MultiAgentCollector(client, [simulator_of(InfoPair())], seed=1)
             with in_thread(collector.run):
                 episodes: list[Any] = runner.sample()
     finally:
@@ -126,10 +126,10 @@ def test_several_agents_have_their_own(broker: BrokerThread, context: Context) -
     assert any(episode.is_done for episode in episodes)
     for episode in episodes:
         for name, own in episode.agent_episodes.items():
-            assert_that_steps_are_told(own, even=name == "a")
+            assert_steps_have_infos(own, even=name == "a")
 
 
-def test_an_info_that_is_no_number_is_a_mistake_that_is_told(broker: BrokerThread) -> None:
+def test_an_info_that_is_not_a_number_is_an_error(broker: BrokerThread) -> None:
     runner = make_runner(broker, "text")
 
     def sample() -> None:
@@ -141,8 +141,8 @@ def test_an_info_that_is_no_number_is_a_mistake_that_is_told(broker: BrokerThrea
     try:
         with PolicyClient(broker.address, seed=1) as client:
             episode = client.start_episode()
-            client.get_action(episode, Telling().reset()[0])
-            with pytest.raises(ConfigError, match="'text', which is no number"):
+            client.get_action(episode, InfoEnv().reset()[0])
+            with pytest.raises(ConfigError, match="'text', which is not a number"):
                 client.log_returns(episode, 1.0, {"text": "a word"})
     finally:
         runner.interrupt()

@@ -1,4 +1,4 @@
-"""Several agents through the broker, beside RLlib's own runner of several agents."""
+"""Several agents through the broker, compared with RLlib's own multi-agent runner."""
 
 from __future__ import annotations
 
@@ -27,6 +27,8 @@ from headrace.actors.simulators.multi_agent_simulators import simulator_of
 from headrace.actors.simulators.restarting import RestartingSimulator
 from headrace.learner.runner.env_runner import BrokerEnvRunner
 from headrace.protocol.errors import ConfigError
+
+pytestmark = pytest.mark.slow
 
 SEED = 3
 
@@ -62,7 +64,7 @@ def playing(broker: BrokerThread, context: Context, count: int = 1, **env: Any) 
 
 
 def fields_of(episode: Any) -> dict[str, Any]:
-    """Returns all that a learner sees of a whole episode; widths of numbers apart."""
+    """Returns everything that a learner sees of a whole episode, except number widths."""
     agents = {}
     for name, own in episode.agent_episodes.items():
         outputs = own.extra_model_outputs
@@ -102,7 +104,7 @@ def assert_equal(one: Mapping[str, Any], other: Mapping[str, Any], where: str = 
 
 @pytest.mark.usefixtures("ray_session")
 @pytest.mark.parametrize("truncates", [False, True])
-def test_episodes_are_those_of_rllibs_own_runner(
+def test_episodes_equal_those_of_rllibs_own_runner(
     broker: BrokerThread, context: Context, truncates: bool
 ) -> None:
     config = make_config(None, truncates=truncates).env_runners(explore=False)
@@ -121,7 +123,7 @@ def test_episodes_are_those_of_rllibs_own_runner(
     whole = [
         e for e in episodes if e.is_done and len(e.agent_episodes) == 3 and not e.env_t_started
     ]
-    for own in theirs.agent_episodes.values():  # which had no version of theirs to be told
+    for own in theirs.agent_episodes.values():  # the native runner had no version
         own.extra_model_outputs["weights_seq_no"].data[:] = 1
     assert whole
     for ours in whole:
@@ -129,7 +131,7 @@ def test_episodes_are_those_of_rllibs_own_runner(
 
 
 class FailsOnce(ScriptedAgents):
-    """Of several in a row only the first one fails, in its third episode."""
+    """Only the first instance fails, in its third episode."""
 
     made = 0
 
@@ -146,7 +148,7 @@ class FailsOnce(ScriptedAgents):
 
 
 @pytest.mark.usefixtures("ray_session")
-def test_an_episode_whose_simulator_failed_is_dropped_and_others_go_on(
+def test_an_episode_whose_simulator_failed_is_dropped_and_others_continue(
     broker: BrokerThread, context: Context
 ) -> None:
     FailsOnce.made = 0
@@ -174,7 +176,7 @@ _Callback: Any = RLlibCallback
 
 
 class Ends(_Callback):
-    """Counts what callbacks are told of episodes that ended."""
+    """Logs the length of ended episodes as callbacks see it."""
 
     def on_episode_end(self, *, episode: Any, metrics_logger: Any, **kwargs: Any) -> None:
         chunks = [*kwargs["prev_episode_chunks"], episode]
@@ -189,7 +191,7 @@ def parameters_of(algorithm: Algorithm, module_id: str) -> list[Any]:
 
 @pytest.mark.usefixtures("ray_session")
 @pytest.mark.parametrize("base", [PPOConfig, APPOConfig])
-def test_several_modules_train_and_tell_what_each_agent_earned(
+def test_several_modules_train_and_report_each_agents_return(
     broker: BrokerThread, context: Context, base: Any
 ) -> None:
     config = make_config(broker, base)
@@ -239,8 +241,24 @@ def test_policies_that_only_rllib_can_run_are_refused(ray_session: None) -> None
         BrokerEnvRunner(config=config)
 
 
-def test_connectors_that_policy_graphs_cannot_stand_for_are_refused(ray_session: None) -> None:
+def test_connectors_without_a_graph_counterpart_are_refused(ray_session: None) -> None:
     config = make_config(None)
     config.env_runners(env_to_module_connector=lambda *_: MeanStdFilter(multi_agent=True))
     with pytest.raises(ConfigError, match="MeanStdFilter"):
         BrokerEnvRunner(config=config)
+
+
+def test_evaluations_are_whole_episodes_of_all_agents(
+    broker: BrokerThread, context: Context
+) -> None:
+    config = make_config(broker).evaluation(evaluation_interval=1, evaluation_duration=3)
+    with algorithm_of(config) as algorithm, playing(broker, context, count=2):
+        for result in [algorithm.train() for _ in range(2)]:
+            evaluated = result["evaluation"]["env_runners"]
+            assert evaluated["num_episodes"] == 3
+            assert set(evaluated["agent_episode_returns_mean"]) >= {"often"}
+        runner = cast("BrokerEnvRunner", algorithm.env_runner)
+        for episode in runner.sample(num_episodes=2):
+            assert episode.is_done
+            assert episode.env_t_started == 0
+    assert broker.status.ledger.rejected == 0

@@ -1,4 +1,4 @@
-"""Algorithms that are restored, and runners that die, with a live fleet."""
+"""Restored algorithms, and runners that die, with a live fleet."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from support.running import BrokerThread, Context, wait_until
 
 from headrace.protocol.errors import RefusedError
 
-pytestmark = pytest.mark.usefixtures("ray_session")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("ray_session")]
 
 
 def version_of(broker: BrokerThread) -> tuple[int, int]:
@@ -31,7 +31,7 @@ def train_until_newer(algorithm: Algorithm, broker: BrokerThread, version: tuple
     raise AssertionError(f"no version after {version} was published")
 
 
-def test_a_live_algorithm_that_is_restored_begins_an_epoch_with_the_restored_weights(
+def test_restoring_a_live_algorithm_begins_an_epoch_with_the_restored_weights(
     broker: BrokerThread, context: Context, tmp_path: Path
 ) -> None:
     with algorithm_of(make_config(broker)) as algorithm, collecting(broker, context):
@@ -52,7 +52,7 @@ def test_a_live_algorithm_that_is_restored_begins_an_epoch_with_the_restored_wei
         wait_until(lambda: str(broker.status.actors[0].version) >= "2.")
 
 
-def test_a_remote_runner_that_dies_is_replaced_and_versions_go_on(
+def test_a_dead_remote_runner_is_replaced_and_versions_continue(
     broker: BrokerThread, context: Context
 ) -> None:
     config = make_config(broker).env_runners(num_env_runners=2)
@@ -74,7 +74,7 @@ def test_a_remote_runner_that_dies_is_replaced_and_versions_go_on(
         wait_until(lambda: len(broker.status.learners) >= 2)
 
 
-def test_a_second_algorithm_on_one_broker_is_refused_with_the_way_out(
+def test_a_second_algorithm_on_one_broker_is_refused_with_a_hint(
     broker: BrokerThread, context: Context
 ) -> None:
     with (

@@ -1,4 +1,4 @@
-"""What RLlib trains on is the same, whether its own runner or actors sampled it."""
+"""RLlib's train batches are the same, whether its own runner or actors sampled them."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ STEPS = 300
 
 
 class ScriptedEnv(gym.Env[Any, Any]):
-    """Observations depend on nothing but time; rewards on the action too."""
+    """Observations depend only on time; rewards also on the action."""
 
     action_space = gym.spaces.Discrete(3)
 
@@ -81,7 +81,7 @@ class Case:
         )
         config.learners(num_learners=0)
         config.training(
-            # Several calls of sample(), since only between two of them an episode is cut.
+            # Several calls of sample(), since episodes are cut only between calls.
             train_batch_size_per_learner=48,
             learner_connector=lambda *_, **__: self.learner_connectors(),
         )
@@ -168,7 +168,7 @@ def _statistics(runner: SingleAgentEnvRunner) -> dict[str, Any]:
 def _sample_from_actor(
     runner: BrokerEnvRunner, broker: BrokerThread, context: Context, case: Case
 ) -> list[list[SingleAgentEpisode]]:
-    """What one actor recorded, a list for each batch that it pushed."""
+    """Returns one actor's episodes, as a list for each batch that it pushed."""
     stop = threading.Event()
     sampled: list[SingleAgentEpisode] = []
     with connect(broker, context, "actor") as client:
@@ -187,7 +187,7 @@ def _sample_from_actor(
 
 
 def _by_batch(episodes: list[SingleAgentEpisode]) -> list[list[SingleAgentEpisode]]:
-    """A batch ends with a chunk that its episode goes on after, or right at an episode's end."""
+    """Splits after each chunk whose episode continues; other batches end with an episode."""
     batches: list[list[SingleAgentEpisode]] = [[]]
     for episode in episodes:
         batches[-1].append(episode)

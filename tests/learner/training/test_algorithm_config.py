@@ -41,7 +41,7 @@ def make_run(environment: EnvironmentSection | None = None, **learner: Any) -> L
     )
 
 
-def test_a_run_becomes_rllibs_config() -> None:
+def test_a_run_becomes_an_rllib_config() -> None:
     run = make_run(
         training={"lr": 1e-3, "train_batch_size_per_learner": 500},
         model={"fcnet_hiddens": [16]},
@@ -55,7 +55,7 @@ def test_a_run_becomes_rllibs_config() -> None:
     assert config.model_config["fcnet_hiddens"] == [16]
 
 
-def test_observations_are_prepared_in_the_order_that_a_graph_can_be_made_of() -> None:
+def test_connectors_are_in_the_order_that_a_graph_supports() -> None:
     run = make_run(flatten_observations=True, observation_filter="MeanStdFilter", frame_stack=4)
     config: Any = build_config(run)
     made = config._env_to_module_connector(None, None, None)
@@ -67,7 +67,7 @@ def test_observations_are_prepared_in_the_order_that_a_graph_can_be_made_of() ->
     assert config._learner_connector(None, None).num_frames == made[-1].num_frames == 4
 
 
-def test_frames_that_cannot_be_stacked_are_told() -> None:
+def test_frames_that_cannot_be_stacked_are_an_error() -> None:
     config = build_config(make_run(frame_stack=4))
     action: Discrete[Any] = Discrete(2)
     with pytest.raises(ConfigError, match="height x width x 1"):
@@ -80,7 +80,7 @@ def test_frames_that_cannot_be_stacked_are_told() -> None:
     assert spaces.module_observation.shape == (8, 8, 4)
 
 
-def test_what_rllib_would_ignore_is_refused_with_where_to_write_it() -> None:
+def test_an_error_about_a_key_that_rllib_ignores_names_the_right_section() -> None:
     run = make_run(env_runners={"observation_filter": "MeanStdFilter"})
     with pytest.raises(ConfigError, match=r"has no effect.*under \[learner\]"):
         build_config(run)
@@ -89,7 +89,7 @@ def test_what_rllib_would_ignore_is_refused_with_where_to_write_it() -> None:
 def test_callbacks_are_found_by_name() -> None:
     config = build_config(make_run(callbacks="ray.rllib.callbacks.callbacks:RLlibCallback"))
     assert config.callbacks_class is RLlibCallback
-    with pytest.raises(ConfigError, match="no subclass"):
+    with pytest.raises(ConfigError, match="not a subclass"):
         build_config(make_run(callbacks="math:pi"))
 
 
@@ -103,7 +103,7 @@ def test_callbacks_are_found_by_name() -> None:
         ({"algorithm": "PPPO"}, "'PPO'"),
     ],
 )
-def test_an_unknown_name_is_answered_with_the_nearest(
+def test_an_error_about_an_unknown_name_suggests_the_nearest(
     learner: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(ConfigError, match=message):
@@ -147,7 +147,7 @@ def test_indices_are_bounded_and_boxes_are_not() -> None:
         tensor_of("x", gym.spaces.Text(5))
 
 
-def test_an_algorithm_that_is_not_supported_is_named() -> None:
+def test_an_unsupported_algorithm_is_named() -> None:
     with pytest.raises(ConfigError, match=r"MARWIL cannot.*APPO"):
         sampling_of(MARWILConfig())
 
@@ -177,7 +177,7 @@ def test_off_policy_learners_take_little_and_publish_seldom() -> None:
     assert sampling_of(config, RunnerConfig(publish_interval_s=0.2)).publish_interval_s == 0.2
 
 
-def test_a_run_with_several_agents_asks_their_environment_who_they_are() -> None:
+def test_a_multi_agent_run_takes_its_agents_from_the_environment() -> None:
     environment = EnvironmentSection(multi_agent="support.survivors:Survivors")
     config = build_config(make_run(environment, modules={"mortal": ("b",), "others": ("*",)}))
     assert config.is_multi_agent
@@ -194,7 +194,7 @@ def test_a_run_with_several_agents_asks_their_environment_who_they_are() -> None
         ({"multi_agent": "support.survivors:Nobody"}, "Nobody"),
     ],
 )
-def test_what_is_wrong_with_several_agents_is_told(
+def test_an_invalid_multi_agent_section_is_an_error(
     environment: dict[str, Any], message: str
 ) -> None:
     given: dict[str, Any] = {"multi_agent": "support.survivors:Survivors", **environment}
@@ -203,7 +203,7 @@ def test_what_is_wrong_with_several_agents_is_told(
         build_config(make_run(section))
 
 
-def test_an_agent_that_no_pattern_names_is_an_error() -> None:
+def test_an_agent_that_matches_no_pattern_is_an_error() -> None:
     environment = EnvironmentSection(multi_agent="support.survivors:Survivors")
     config = build_config(make_run(environment, modules={"mortal": ("b",)}))
     with pytest.raises(ConfigError, match="no module for agent 'a'"):

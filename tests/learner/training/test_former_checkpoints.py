@@ -1,4 +1,4 @@
-"""Checkpoints that were made before the modules that they name moved."""
+"""Checkpoints made before the modules that they name were moved."""
 
 from __future__ import annotations
 
@@ -16,8 +16,10 @@ from headrace.learner.training.connector_factories import EnvToModule, LearnerSt
 from headrace.learner.training.module_mapping import ModuleMapping
 from headrace.learner.training.run_sections import LearnerSection
 
+pytestmark = pytest.mark.slow
+
 ARCHIVE = Path(__file__).with_name("checkpoint-0.1.0.tar.gz")
-"""PPO on CartPole of headrace 0.1.0, after two iterations; with a filter and flattening."""
+"""PPO on CartPole from headrace 0.1.0 after two iterations, with a filter and flattening."""
 
 
 @pytest.fixture
@@ -27,7 +29,7 @@ def checkpoint(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_an_algorithm_is_made_of_a_checkpoint(checkpoint: Path, ray_session: None) -> None:
+def test_an_algorithm_is_restored_from_a_checkpoint(checkpoint: Path, ray_session: None) -> None:
     algorithm = Algorithm.from_checkpoint(str(checkpoint))
     try:
         config: Any = algorithm.config
@@ -53,10 +55,10 @@ def test_an_algorithm_is_made_of_a_checkpoint(checkpoint: Path, ray_session: Non
         ("headrace.learner.preprocessing", LearnerStacking),
     ],
 )
-def test_what_a_checkpoint_may_name_is_found(module: str, found: type) -> None:
+def test_names_in_old_checkpoints_are_found(module: str, found: type) -> None:
     assert getattr(importlib.import_module(module), found.__name__) is found
 
 
-def test_a_name_that_was_never_there_is_not_found() -> None:
+def test_an_unknown_name_is_not_found() -> None:
     with pytest.raises(AttributeError, match="no attribute 'Nonsense'"):
         importlib.import_module("headrace.learner.config").Nonsense  # noqa: B018

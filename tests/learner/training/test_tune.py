@@ -45,4 +45,4 @@ def test_a_trial_on_a_broker_that_serves_another_learner_fails_with_the_reason(
         other.publish(1)
         results = fit(make_config(broker), tmp_path)
     [error] = results.errors
-    assert "on this broker; stop it, or say takeover" in str(error)
+    assert "on this broker; stop it, or set takeover" in str(error)

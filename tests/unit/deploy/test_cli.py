@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import logging
 import queue
+import re
 import signal
 import subprocess
 import sys
@@ -9,11 +10,12 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import pytest
 from click.testing import CliRunner
 from support.running import DEADLINE_S
 
-from headrace.deploy import process
+from headrace.deploy import commands, process
 from headrace.deploy.cli import exit_code_of, headrace
 from headrace.deploy.exit_codes import ExitCode
 from headrace.deploy.loopback import require_loopback
@@ -21,6 +23,8 @@ from headrace.deploy.progress import LiveProgress, describe, make_progress_view
 from headrace.learner.training.run_folder import IterationMetrics
 from headrace.protocol.errors import ConfigError, HeadraceError, RefusedError, RejectCode
 from headrace.protocol.messages import Ledger
+
+FOLDER = Path(commands.__file__).parent
 
 METRICS = IterationMetrics(
     iteration=3,
@@ -44,20 +48,38 @@ def signals() -> Iterator[None]:
         signal.signal(number, handler)
 
 
+COMMANDS = headrace.list_commands(click.Context(headrace))
+MODULES = {path.stem.replace("_", "-") for path in FOLDER.glob("*.py")} - {"--init--"}
+
+
 def test_help_lists_every_command_with_examples() -> None:
     text = CliRunner().invoke(headrace, ["--help"]).output
-    for name in ("broker", "learner", "actor", "status", "up", "Examples"):
-        assert name in text
+    assert set(COMMANDS) == MODULES
+    for name in (*COMMANDS, "Examples:"):
+        assert re.search(rf"^  {re.escape(name)}( |$)", text, re.MULTILINE), name
 
 
-@pytest.mark.parametrize("name", ["broker", "learner", "actor", "status", "up"])
-def test_every_command_explains_itself(name: str) -> None:
-    result = CliRunner().invoke(headrace, [name, "--help"])
+def subcommands(name: str) -> Iterator[click.Command]:
+    command = headrace.get_command(click.Context(headrace), name)
+    assert command is not None
+    yield command
+    if isinstance(command, click.Group):
+        yield from command.commands.values()
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_explains_itself_and_each_of_its_options(name: str) -> None:
+    result = CliRunner().invoke(headrace, [name, "--help"], terminal_width=80)
     assert result.exit_code == ExitCode.OK
-    assert "--help" in result.output
+    assert max(map(len, result.output.splitlines())) <= 80
+    for command in subcommands(name):
+        assert command.help, command.name
+        options = [option for option in command.params if isinstance(option, click.Option)]
+        unexplained = [option.name for option in options if not option.help and not option.hidden]
+        assert unexplained == []
 
 
-def test_environments_of_the_present_folder_are_found(tmp_path: Path) -> None:
+def test_environments_in_the_current_folder_are_found(tmp_path: Path) -> None:
     (tmp_path / "here.py").write_text("")
     (tmp_path / "click.py").write_text("raise RuntimeError('not this one')")
     command = Path(sys.executable).parent / "headrace"
@@ -68,7 +90,7 @@ def test_environments_of_the_present_folder_are_found(tmp_path: Path) -> None:
     assert "`Missing` doesn't exist" in ended.stderr
 
 
-def test_a_mistyped_command_is_answered_with_the_nearest() -> None:
+def test_a_mistyped_command_suggests_the_nearest() -> None:
     result = CliRunner().invoke(headrace, ["brokr"])
     assert result.exit_code == ExitCode.USAGE
     assert "did you mean 'broker'?" in result.output
@@ -90,7 +112,9 @@ def test_every_error_has_a_named_exit_code() -> None:
         ("tcp://example.org:5555", True),
     ],
 )
-def test_an_address_that_others_can_reach_needs_a_word(address: str, is_refused: bool) -> None:
+def test_an_address_that_other_machines_can_reach_needs_insecure(
+    address: str, is_refused: bool
+) -> None:
     result = CliRunner().invoke(headrace, ["broker", "--address", address])
     assert isinstance(result.exception, ConfigError) is is_refused
     assert "--insecure" in str(result.exception)
@@ -99,18 +123,18 @@ def test_an_address_that_others_can_reach_needs_a_word(address: str, is_refused:
 @pytest.mark.parametrize(
     "endpoint", ["tcp://127.0.0.1:1", "tcp://localhost:1", "tcp://[::1]:1", "ipc:///tmp/x"]
 )
-def test_an_address_of_this_machine_needs_none(endpoint: str) -> None:
+def test_a_loopback_address_needs_no_option(endpoint: str) -> None:
     require_loopback([endpoint])
 
 
 @pytest.mark.parametrize("text", ["{", "3", "[1]"])
-def test_environment_settings_have_to_be_a_json_object(text: str) -> None:
+def test_env_config_must_be_a_json_object(text: str) -> None:
     result = CliRunner().invoke(headrace, ["actor", "--env", "X", "--env-config", text])
     assert isinstance(result.exception, ConfigError)
 
 
 @pytest.mark.usefixtures("signals")
-def test_a_signal_stops_what_was_asked_to_stop() -> None:
+def test_a_signal_calls_stop() -> None:
     stopped: queue.SimpleQueue[int] = queue.SimpleQueue()
     process.on_stop_signal(lambda: stopped.put(1))
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -119,7 +143,7 @@ def test_a_signal_stops_what_was_asked_to_stop() -> None:
 
 
 @pytest.mark.usefixtures("signals")
-def test_a_signal_may_come_while_somebody_begins_to_wait_for_what_it_sets() -> None:
+def test_a_signal_may_arrive_while_the_main_thread_holds_the_events_lock() -> None:
     stop = threading.Event()
     process.on_stop_signal(stop.set)
     with stop._cond:  # type: ignore[attr-defined] # as `wait` holds it for a moment
@@ -127,7 +151,7 @@ def test_a_signal_may_come_while_somebody_begins_to_wait_for_what_it_sets() -> N
     assert stop.wait(DEADLINE_S)
 
 
-def test_status_says_when_no_broker_answers() -> None:
+def test_status_reports_an_unreachable_broker() -> None:
     result = CliRunner().invoke(headrace, ["status", "--http", "127.0.0.1:1"])
     assert result.exit_code == ExitCode.UNREACHABLE
     assert "is it running" in result.output

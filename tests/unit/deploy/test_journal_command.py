@@ -1,4 +1,4 @@
-"""What a person sees of a journal."""
+"""The `headrace journal` command."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ def run(*arguments: str) -> Result:
     return CliRunner().invoke(command, arguments)
 
 
-def test_a_journal_that_is_whole_is_summed_up(folder: Path) -> None:
+def test_verify_summarises_an_intact_journal(folder: Path) -> None:
     result = run("verify", str(folder))
     assert result.output == "3 segments, 3 batches, 2 of them open\n"
     assert result.exit_code == 0
 
 
-def test_a_last_write_that_was_cut_off_is_told_and_is_no_damage(folder: Path) -> None:
+def test_verify_reports_a_truncated_last_write_without_failing(folder: Path) -> None:
     newest = sorted(folder.iterdir())[-1]
     newest.write_bytes(newest.read_bytes()[:-1])
     result = run("verify", str(folder))
@@ -42,7 +42,7 @@ def test_a_last_write_that_was_cut_off_is_told_and_is_no_damage(folder: Path) ->
     assert result.exit_code == 0
 
 
-def test_damage_is_told_with_its_place(folder: Path) -> None:
+def test_verify_names_a_damaged_segment(folder: Path) -> None:
     oldest = sorted(folder.iterdir())[0]
     oldest.write_bytes(oldest.read_bytes()[:-1] + b"x")
     result = run("verify", str(folder))
@@ -50,7 +50,7 @@ def test_damage_is_told_with_its_place(folder: Path) -> None:
     assert result.exit_code == 1
 
 
-def test_batches_are_printed_a_line_each(folder: Path) -> None:
+def test_print_shows_a_line_per_batch(folder: Path) -> None:
     opened = run("print", str(folder)).output.splitlines()
     assert len(opened) == 2
     assert opened[0].startswith("1  a/1  batch 1  run r  version 1.1  5 env steps  7 bytes  open")
@@ -58,5 +58,5 @@ def test_batches_are_printed_a_line_each(folder: Path) -> None:
     assert [line.rpartition("  ")[2] for line in everything] == ["open", "ended", "open"]
 
 
-def test_a_folder_without_a_journal_is_named(tmp_path: Path) -> None:
+def test_a_folder_without_a_journal_is_an_error(tmp_path: Path) -> None:
     assert "holds no journal" in str(run("verify", str(tmp_path)).exception)

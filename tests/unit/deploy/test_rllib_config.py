@@ -44,6 +44,6 @@ def test_a_function_returns_the_learners_config() -> None:
         ("support.rllib_policy:make_nothing", "NoneType"),
     ],
 )
-def test_a_source_that_gives_no_config_is_an_error(source: str, message: str) -> None:
+def test_a_source_without_a_config_is_an_error(source: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         load_rllib_config(source)

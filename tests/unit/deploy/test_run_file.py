@@ -28,11 +28,11 @@ def write(folder: Path, text: str) -> Path:
 @pytest.mark.parametrize(
     "path", sorted((ROOT / "examples").rglob("*.toml")), ids=lambda path: path.name
 )
-def test_every_run_file_that_is_shipped_is_read(path: Path) -> None:
+def test_every_shipped_run_file_is_valid(path: Path) -> None:
     assert read_run_file(path).run.name
 
 
-def test_what_is_left_out_has_a_default(tmp_path: Path) -> None:
+def test_omitted_keys_have_defaults(tmp_path: Path) -> None:
     run = read_run_file(write(tmp_path, RUN))
     assert (run.learner.algorithm, run.actors.count) == ("PPO", 1)
     assert run.broker.address == "tcp://127.0.0.1:5555"
@@ -57,23 +57,23 @@ def test_spaces_may_stand_in_for_an_environment(tmp_path: Path) -> None:
         ("[broken", "cannot read"),
     ],
 )
-def test_a_mistake_is_answered_with_what_to_write(tmp_path: Path, more: str, message: str) -> None:
+def test_a_mistake_is_reported_with_a_correction(tmp_path: Path, more: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         read_run_file(write(tmp_path, RUN + more))
 
 
 @pytest.mark.parametrize("name", ["../elsewhere", "a/b", "", ".hidden", "with space"])
-def test_a_runs_name_is_also_a_folders_and_stays_within_runs(tmp_path: Path, name: str) -> None:
+def test_a_runs_name_must_be_a_folder_name_within_runs(tmp_path: Path, name: str) -> None:
     with pytest.raises(ConfigError, match=r"\$\.run\.name"):
         read_run_file(write(tmp_path, RUN.replace('"try"', f'"{name}"')))
 
 
-def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"none\.toml"):
         read_run_file(tmp_path / "none.toml")
 
 
-def test_the_command_line_has_the_last_word(tmp_path: Path) -> None:
+def test_command_line_options_override_the_run_file(tmp_path: Path) -> None:
     run = read_run_file(write(tmp_path, RUN))
     plan = plan_of(run, "tcp://other:1", 9, Path("runs"), resume=True)
     assert (plan.address, plan.run.seed, plan.folder) == ("tcp://other:1", 9, "runs/try")

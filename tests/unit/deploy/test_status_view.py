@@ -36,7 +36,7 @@ def test_actors_learner_and_ledger_are_shown() -> None:
         assert part in text
 
 
-def test_an_empty_broker_says_what_is_missing() -> None:
+def test_a_missing_learner_is_shown() -> None:
     text = draw(Router(RouterConfig(), 1, 0.0).status(0.0))
     assert "none is connected" in text
 
@@ -50,7 +50,7 @@ def test_rejects_and_advice_are_shown() -> None:
     assert "sim-1: silent" in text
 
 
-def test_a_large_fleet_is_cut_short() -> None:
+def test_a_large_fleet_is_truncated() -> None:
     fleet = make_fleet()
     for index in range(50):
         fleet.join(f"more-{index}")

@@ -1,20 +1,23 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 import pytest
+from support.machine import scaled
 from support.running import wait_until
 
-from headrace.deploy.supervisor import ChildDiedError, Supervisor
+from headrace.deploy.supervisor import Child, ChildDiedError, Supervisor
 
 
 @pytest.fixture
 def supervisor(tmp_path: Path) -> Iterator[Supervisor]:
     supervisor = Supervisor(tmp_path / "logs")
     yield supervisor
-    supervisor.stop_all(timeout_s=10.0)
+    supervisor.stop_all(timeout_s=scaled(10.0))
 
 
 BROKER = ["broker", "--address", "tcp://127.0.0.1:0", "--http", ""]
@@ -22,18 +25,42 @@ BROKER = ["broker", "--address", "tcp://127.0.0.1:0", "--http", ""]
 
 def test_a_child_that_ends_is_reported_with_its_last_lines(supervisor: Supervisor) -> None:
     child = supervisor.start("bad", ["broker", "--address", "nonsense"])
-    child.process.wait(20)
+    child.process.wait(scaled(20))
     with pytest.raises(ChildDiedError, match=r"bad ended with status 3(.|\n)*nonsense"):
         supervisor.check()
     supervisor.check(may_end=child)
 
 
-def test_children_are_stopped_in_the_opposite_order(supervisor: Supervisor) -> None:
-    children = [supervisor.start(f"broker-{index}", BROKER) for index in range(2)]
-    wait_until(lambda: all("listening" in child.log.read_text() for child in children))
-    supervisor.check()
-    supervisor.stop_all(timeout_s=10.0)
-    assert [child.process.returncode for child in children] == [0, 0]
+class WatchedSupervisor(Supervisor):
+    """Notes which children still ran when each was stopped."""
+
+    def __init__(self, logs: Path) -> None:
+        super().__init__(logs)
+        self.started: list[Child] = []
+        self.running_at_stop: dict[str, list[str]] = {}
+
+    def stop(self, child: Child, timeout_s: float) -> None:
+        running = [other.name for other in self.started if other.process.poll() is None]
+        self.running_at_stop.setdefault(child.name, running)
+        super().stop(child, timeout_s)
+
+
+def test_children_are_stopped_in_reverse_order(tmp_path: Path) -> None:
+    supervisor = WatchedSupervisor(tmp_path / "logs")
+    supervisor.started = children = [
+        supervisor.start(f"broker-{index}", BROKER) for index in range(3)
+    ]
+    try:
+        wait_until(lambda: all("listening" in child.log.read_text() for child in children))
+        supervisor.check()
+    finally:
+        supervisor.stop_all(timeout_s=scaled(10.0))
+    assert [child.process.returncode for child in children] == [0, 0, 0]
+    assert supervisor.running_at_stop == {
+        "broker-2": ["broker-0", "broker-1", "broker-2"],
+        "broker-1": ["broker-0", "broker-1"],
+        "broker-0": ["broker-0"],
+    }
 
 
 def test_a_child_that_does_not_stop_is_killed(supervisor: Supervisor) -> None:
@@ -44,10 +71,26 @@ def test_a_child_that_does_not_stop_is_killed(supervisor: Supervisor) -> None:
     assert child.process.returncode == -9
 
 
-def test_a_child_ends_when_its_parent_is_gone(supervisor: Supervisor) -> None:
-    child = supervisor.start("broker", BROKER)
-    wait_until(lambda: "listening" in child.log.read_text())
-    assert child.process.stdin is not None
-    child.process.stdin.close()
-    assert child.process.wait(10) == 0
-    child.process.stdin = None
+PARENT = """
+import sys
+from pathlib import Path
+from headrace.deploy.supervisor import Supervisor
+child = Supervisor(Path(sys.argv[1])).start("broker", sys.argv[2:])
+print(child.process.pid, flush=True)
+child.process.wait()
+"""
+
+
+def test_a_child_ends_when_its_parent_is_killed(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", PARENT, str(tmp_path), *BROKER]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout is not None
+        child = psutil.Process(int(parent.stdout.readline()))
+        try:
+            wait_until(lambda: "listening" in (tmp_path / "broker.log").read_text())
+            parent.kill()
+            child.wait(scaled(10.0))  # raises if it outlives its parent
+        finally:
+            if child.is_running():
+                child.kill()
+    assert "stopped" in (tmp_path / "broker.log").read_text()

@@ -22,7 +22,7 @@ def test_ipv6_addresses_are_written_in_brackets() -> None:
     assert BrokerAddress.parse("tcp://[::1]:5555").control == "tcp://[::1]:5556"
 
 
-def test_the_printed_form_is_read_back() -> None:
+def test_the_printed_form_parses_back() -> None:
     address = BrokerAddress.parse("ingest=ipc:///a,control=tcp://h:1,weights=tcp://h:9,learner=x")
     assert BrokerAddress.parse(str(address)) == address
 
@@ -31,7 +31,7 @@ def test_the_printed_form_is_read_back() -> None:
     "text",
     ["", "localhost:5555", "tcp://h", "tcp://h:65533", "tcp://h:x", "ingest=a", "ingest=a,x=b"],
 )
-def test_anything_else_is_answered_with_both_forms(text: str) -> None:
+def test_any_other_text_raises_an_error_that_shows_both_forms(text: str) -> None:
     with pytest.raises(ConfigError, match=r"four consecutive ports.*ingest="):
         BrokerAddress.parse(text)
 

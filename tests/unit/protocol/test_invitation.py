@@ -1,4 +1,4 @@
-"""The line that a peer joins with."""
+"""The invitation with which a peer joins."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ def invitation() -> Invitation:
     return Invitation("tcp://10.0.0.5:5555", "actor", "walker", server.decode(), secret.decode())
 
 
-def test_a_line_is_read_back(invitation: Invitation) -> None:
+def test_a_line_parses_back(invitation: Invitation) -> None:
     assert Invitation.parse(invitation.to_line() + "\n") == invitation
     assert "\n" not in invitation.to_line()
 
 
-def test_its_text_for_logs_holds_no_secret(invitation: Invitation) -> None:
+def test_its_repr_contains_no_secret(invitation: Invitation) -> None:
     assert repr(invitation) == "Invitation(actor 'walker' at tcp://10.0.0.5:5555)"
 
 
 @pytest.mark.parametrize("position", range(0, 250, 7))
-def test_a_damaged_line_is_refused_without_telling_what_it_holds(
+def test_a_damaged_line_is_refused_without_repeating_its_contents(
     invitation: Invitation, position: int
 ) -> None:
     line = invitation.to_line()
@@ -40,7 +40,7 @@ def test_a_damaged_line_is_refused_without_telling_what_it_holds(
     assert raised.value.__cause__ is None
 
 
-def test_keys_that_are_none_are_refused() -> None:
+def test_malformed_keys_are_refused() -> None:
     encoded = b'{"address":"a","role":"actor","name":"w","server_key":"x","secret_key":"y"}'
     line = "headrace-invitation-1:" + base64.urlsafe_b64encode(encoded).decode()
     with pytest.raises(ConfigError, match="damaged"):
@@ -51,7 +51,7 @@ def test_keys_that_are_none_are_refused() -> None:
     ("actor", "may"),
     [("walker", True), ("walker.1", True), ("walker1", False), ("walk", False), (".walker", False)],
 )
-def test_an_invitation_is_for_its_name_and_what_is_below_it(actor: str, may: bool) -> None:
+def test_an_invitation_covers_its_name_and_dotted_extensions(actor: str, may: bool) -> None:
     assert may_speak_for("walker", actor) is may
 
 
@@ -70,6 +70,6 @@ def test_a_file_that_only_its_user_can_read_is_loaded(
             load_invitation(path, "actor")
 
 
-def test_a_file_that_is_missing_is_named(tmp_path: Path) -> None:
+def test_a_missing_file_is_reported(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="cannot read the invitation"):
         load_invitation(tmp_path / "missing", "actor")

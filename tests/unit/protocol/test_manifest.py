@@ -26,7 +26,7 @@ def test_a_policy_frame_survives_a_round_trip() -> None:
 
 
 @pytest.mark.parametrize("frame", [b"", b"\x80", b"\xc1", b"\x81" * 5000])
-def test_bytes_that_are_no_policy_are_refused(frame: bytes) -> None:
+def test_bytes_that_are_not_a_policy_are_refused(frame: bytes) -> None:
     with pytest.raises(RemoteProtocolError) as caught:
         decode_policy(frame)
     assert caught.value.code is RejectCode.INVALID_POLICY
@@ -61,5 +61,5 @@ def test_a_dtype_that_holds_objects_is_refused() -> None:
         decode_policy(make_policy_frame(make_manifest(module=module))[0])
 
 
-def test_dtypes_are_numpys() -> None:
+def test_dtypes_have_numpy_names() -> None:
     assert numpy_dtype(TensorSpec("x", "uint8", ())) == np.uint8

@@ -5,7 +5,7 @@ import tree
 from headrace.protocol.paths import flatten_paths
 
 
-def test_a_plain_value_is_its_own_only_leaf() -> None:
+def test_a_plain_value_is_a_single_leaf() -> None:
     assert flatten_paths(3, "obs") == {"obs": 3}
 
 
@@ -18,6 +18,6 @@ def test_nested_maps_and_tuples_become_paths() -> None:
     }
 
 
-def test_the_order_is_that_in_which_rllib_flattens() -> None:
+def test_leaves_are_in_the_order_in_which_rllib_flattens() -> None:
     value = {"b": 1, "a": (2, {"z": 3, "y": 4})}
     assert list(flatten_paths(value, "obs").values()) == tree.flatten(value)

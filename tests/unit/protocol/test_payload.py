@@ -39,19 +39,19 @@ def test_decoded_arrays_cannot_be_written_to() -> None:
         decode_payload(encode_payload({"x": np.zeros(2)}))["x"][0] = 1
 
 
-def test_what_msgpack_numpy_writes_is_understood() -> None:
+def test_a_payload_from_msgpack_numpy_is_decoded() -> None:
     frame = packb({"x": np.arange(3)}, default=msgpack_numpy.encode)
     np.testing.assert_array_equal(decode_payload(frame)["x"], [0, 1, 2])
 
 
-def test_what_we_write_msgpack_numpy_understands() -> None:
+def test_msgpack_numpy_decodes_our_payload() -> None:
     frame = encode_payload({"x": np.arange(3)})
     decoded = msgpack.unpackb(frame, object_hook=msgpack_numpy.decode)
     np.testing.assert_array_equal(decoded["x"], [0, 1, 2])
 
 
 @pytest.mark.parametrize("value", [object(), np.array([object()]), {1, 2}, 1 << 70, "\ud800"])
-def test_what_cannot_travel_is_our_own_error(value: object) -> None:
+def test_a_value_that_cannot_be_encoded_is_a_local_error(value: object) -> None:
     with pytest.raises(LocalProtocolError):
         encode_payload({"x": value})
 
@@ -89,12 +89,12 @@ def _array(**changes: Any) -> bytes:
         {"surprise": 1},
     ],
 )
-def test_a_hostile_array_is_the_peers_fault(changes: dict[str, Any]) -> None:
+def test_a_hostile_array_is_a_remote_error(changes: dict[str, Any]) -> None:
     with pytest.raises(RemoteProtocolError):
         decode_payload(_array(**changes))
 
 
-def test_a_pickle_in_an_object_array_is_not_run() -> None:
+def test_a_pickle_in_an_object_array_is_not_loaded() -> None:
     frame = packb({"x": np.array([{}], dtype=object)}, default=msgpack_numpy.encode)
     with pytest.raises(RemoteProtocolError):
         decode_payload(frame)
@@ -104,30 +104,30 @@ def test_a_pickle_in_an_object_array_is_not_run() -> None:
     "value",
     [[], 3, {"x": msgpack.ExtType(5, b"")}, {1: 2}, {(): 1}, {"x": [[[[[[[[1]]]]]]]]}],
 )
-def test_a_payload_that_is_no_plain_map_is_refused(value: object) -> None:
+def test_a_payload_that_is_not_a_plain_map_is_refused(value: object) -> None:
     with pytest.raises(RemoteProtocolError):
         decode_payload(bytes(packb(value)))
 
 
 @pytest.mark.parametrize("frame", [b"", b"\xc1", b"\x81", b"\x81\xa1\xff\x01", b"\x80\x80"])
-def test_bytes_that_are_no_msgpack_are_refused(frame: bytes) -> None:
+def test_bytes_that_are_not_msgpack_are_refused(frame: bytes) -> None:
     with pytest.raises(RemoteProtocolError):
         decode_payload(frame)
 
 
-def test_a_payload_above_the_limit_is_refused_unread() -> None:
+def test_a_payload_above_the_limit_is_refused_before_decoding() -> None:
     with pytest.raises(RemoteProtocolError) as caught:
         decode_payload(bytes(11), DecodeLimits(max_payload_bytes=10))
     assert caught.value.code is RejectCode.OVERSIZED
 
 
-def test_many_small_parts_are_refused_although_each_list_is_short() -> None:
+def test_too_many_parts_are_refused_even_if_each_list_is_short() -> None:
     frame = bytes(packb({"x": [[0] * 100 for _ in range(100)]}))
     with pytest.raises(RemoteProtocolError) as caught:
         decode_payload(frame)
     assert caught.value.code is RejectCode.OVERSIZED
 
 
-def test_many_parts_beside_one_another_are_not_nested_deeply() -> None:
+def test_many_siblings_do_not_count_as_deep_nesting() -> None:
     tree = {"words": [["a", "b"]] * 20, "maps": [{"x": 1}] * 20}
     assert decode_payload(encode_payload(tree)) == tree

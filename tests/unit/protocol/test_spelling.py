@@ -8,4 +8,4 @@ def test_a_close_name_is_suggested() -> None:
 
 
 def test_without_a_close_name_all_are_listed() -> None:
-    assert nearest("zzz", ["learner", "broker"]) == "known are broker, learner"
+    assert nearest("zzz", ["learner", "broker"]) == "known: broker, learner"

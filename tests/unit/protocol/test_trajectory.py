@@ -69,7 +69,7 @@ def test_agents_of_one_module_share_its_arrays() -> None:
     assert [chunk.agent_id for chunk in unpack_batch(pack_batch(batch))] == ["blue", "red"]
 
 
-def test_a_ragged_chunk_table_is_our_own_error() -> None:
+def test_a_ragged_chunk_table_is_a_local_error() -> None:
     with pytest.raises(LocalProtocolError, match="'episode_id'"):
         _frame(episode_id=np.zeros((1, 16), np.uint8))
 
@@ -131,7 +131,7 @@ def _tree() -> dict[str, Any]:
         lambda tree: tree["m"]["chunks"].pop("episode_id"),
     ],
 )
-def test_a_payload_that_is_no_batch_is_refused(spoil: Any) -> None:
+def test_a_payload_that_is_not_a_batch_is_refused(spoil: Any) -> None:
     tree = _tree()
     assert unpack_batch(encode_payload(tree)).agent_steps == 5
     spoil(tree)
@@ -173,7 +173,7 @@ def _frame_with_ended(ended: Any) -> bytes:
     return encode_payload({"m": {"chunks": chunks, "columns": make_columns([3, 2])}})
 
 
-def test_what_became_of_an_episode_of_several_agents_is_told_under_its_id() -> None:
+def test_an_ended_multi_agent_episode_is_reported_under_its_id() -> None:
     table = replace(make_table([3, 2]), ended=(ENDED,))
     batch = unpack_batch(
         pack_batch(TrajectoryBatch({"m": ModuleTrajectories(table, make_columns([3, 2]))}))
@@ -193,12 +193,12 @@ def test_what_became_of_an_episode_of_several_agents_is_told_under_its_id() -> N
         (ended_to_wire([structs.replace(ENDED, agents=(AgentTotals("a", "m", 1, NAN),))]), "not"),
     ],
 )
-def test_ended_episodes_that_make_no_sense_are_refused(ended: Any, fault: str) -> None:
+def test_inconsistent_ended_episodes_are_refused(ended: Any, fault: str) -> None:
     with pytest.raises(RemoteProtocolError, match=fault):
         unpack_batch(_frame_with_ended(ended))
 
 
-def test_env_steps_of_observations_have_a_row_after_the_last_step() -> None:
+def test_observations_and_their_env_steps_have_a_row_after_the_last_step() -> None:
     assert [has_last_row(name) for name in ("obs", "obs/x", "env_t", "rewards", "obs2")] == [
         True,
         True,

@@ -17,7 +17,7 @@ def test_a_batch_of_the_run_has_no_fault() -> None:
     assert find_batch_fault(make_batch(), make_manifest(), 5) is None
 
 
-def test_infos_are_welcome_beside_the_columns() -> None:
+def test_infos_are_allowed_beside_the_columns() -> None:
     batch = make_batch(None, **{"infos/lap": np.zeros(5)})
     assert find_batch_fault(batch, make_manifest(), 5) is None
 
@@ -44,7 +44,7 @@ def test_a_column_that_does_not_fit_is_named(columns: dict[str, Any], fault: str
     assert re.search(fault, found)
 
 
-def test_rows_without_numbers_are_within_any_bounds() -> None:
+def test_empty_rows_are_within_any_bounds() -> None:
     module = make_module()
     empty = ColumnSpec("mask", "float32", (0,), 0.0, 1.0)
     module = msgspec.structs.replace(module, columns=(*module.columns, empty))
@@ -52,7 +52,7 @@ def test_rows_without_numbers_are_within_any_bounds() -> None:
     assert find_batch_fault(batch, make_manifest(module=module), 5) is None
 
 
-def test_a_module_that_is_not_in_the_run_is_named() -> None:
+def test_an_unknown_module_is_named() -> None:
     part = make_batch().modules[DEFAULT_MODULE]
     fault = find_batch_fault(TrajectoryBatch({"other": part}), make_manifest(), 5)
     assert fault is not None
@@ -60,7 +60,7 @@ def test_a_module_that_is_not_in_the_run_is_named() -> None:
 
 
 @pytest.mark.parametrize("claimed", [4, 6])
-def test_env_steps_have_to_be_those_of_the_chunks(claimed: int) -> None:
+def test_env_steps_must_match_the_chunks(claimed: int) -> None:
     fault = find_batch_fault(make_batch(), make_manifest(), claimed)
     assert fault == f"the header claims {claimed} env steps, the chunks hold 5"
 

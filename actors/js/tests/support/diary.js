@@ -1,10 +1,10 @@
-/** What a process saw, in a file of its own that outlives it. */
+/** The events of a process, in a file that outlives it. */
 
 import { openSync, writeSync } from "node:fs";
 
-import { monotonicS } from "../../src/clock.js";
+import { monotonicS } from "../../src/connection/clock.js";
 
-/** Appends entries, each with one write: what was written survives the writer's kill -9. */
+/** Appends entries, each with one write: they survive a kill -9 of the writer. */
 export class Diary {
   #file;
 

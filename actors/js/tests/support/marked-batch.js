@@ -1,18 +1,18 @@
-/** Batches that say in their content who made them, so that no header has to be believed. */
+/** Batches with their origin in their content, so that tests need not trust headers. */
 
-import { DEFAULT_AGENT } from "../../src/inference-messages.js";
-import { DEFAULT_MODULE } from "../../src/manifest.js";
-import { NdArray } from "../../src/nd-array.js";
+import { NdArray } from "../../src/wire/arrays.js";
+import { DEFAULT_MODULE } from "../../src/wire/manifest.js";
+import { DEFAULT_AGENT } from "../../src/wire/trajectory.js";
 
 const NUMBER_BASE = 2 ** 20;
 const REWARDS = 1000;
 
 /**
- * Returns one chunk of an episode of its own, with its origin in every observation.
+ * Returns a batch of one chunk, a whole episode, with its origin in every observation.
  * @param {{ actor: number, life: number, number: number }} origin
  * @param {number} envSteps
- * @param {import("../../src/manifest.js").Manifest} manifest
- * @returns {import("../../src/trajectory.js").TrajectoryBatch}
+ * @param {import("../../src/wire/manifest.js").Manifest} manifest
+ * @returns {import("../../src/wire/trajectory.js").TrajectoryBatch}
  */
 export function markedBatch(origin, envSteps, manifest) {
   const module = manifest.modules.get(DEFAULT_MODULE);
@@ -41,7 +41,7 @@ function observations({ actor, life, number }, rows) {
 /**
  * @param {{ actor: number, number: number }} origin
  * @param {number} length
- * @returns {import("../../src/trajectory.js").Chunk}
+ * @returns {import("../../src/wire/trajectory.js").Chunk}
  */
 function chunkOf({ actor, number }, length) {
   const name = BigInt64Array.of(BigInt(actor), BigInt(number));

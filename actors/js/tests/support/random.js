@@ -1,4 +1,4 @@
-/** Random numbers that a seed repeats. */
+/** Random numbers from a seed. */
 
 /**
  * Returns a generator of numbers in [0, 1): Mulberry32.

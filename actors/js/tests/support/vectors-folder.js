@@ -1,3 +1,3 @@
-/** Where the wire's test vectors are. */
+/** The folder of the wire's test vectors. */
 
 export const VECTORS = new URL("../../../../protocol/vectors/", import.meta.url);

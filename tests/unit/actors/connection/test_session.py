@@ -74,19 +74,19 @@ def presence(session: ActorSession, now_s: float = 0.0) -> Message | None:
     return None if frames is None else ingest_decoder().decode(frames)[0]
 
 
-def test_endpoints_that_prove_nothing_for_five_seconds_are_connected_anew(
+def test_endpoints_that_prove_nothing_for_five_seconds_are_reconnected(
     session: ActorSession,
 ) -> None:
-    assert session.silent_endpoints(0.0) == []
+    assert session.take_silent_endpoints(0.0) == []
     beacon = Beacon(broker=1, version=V1)
     for second in range(1, 5):
         session.on_control([encode_header(beacon)], float(second))
     session.on_control([encode_header(delivery())], 4.0)
-    assert session.silent_endpoints(6.0) == ["weights"], "its version has not come"
-    assert session.silent_endpoints(9.5) == ["ingest", "control"]
+    assert session.take_silent_endpoints(6.0) == ["weights"], "its version has not arrived"
+    assert session.take_silent_endpoints(9.5) == ["ingest", "control"]
 
 
-def test_after_a_disconnect_it_says_that_it_lives_before_it_sends_a_batch(
+def test_after_a_disconnect_presence_is_sent_before_batches(
     session: ActorSession,
 ) -> None:
     credit = Credit(2, 10, 1.0, V1)
@@ -108,7 +108,7 @@ def test_hello_is_repeated_until_it_is_answered(session: ActorSession) -> None:
     assert isinstance(presence(session, 2.0), Alive)
 
 
-def test_a_beacon_of_another_broker_asks_for_a_hello_at_once(session: ActorSession) -> None:
+def test_a_beacon_of_another_broker_triggers_a_hello_at_once(session: ActorSession) -> None:
     presence(session, 0.0)
     control(session, delivery(broker=1))
     control(session, Beacon(broker=1))
@@ -117,26 +117,26 @@ def test_a_beacon_of_another_broker_asks_for_a_hello_at_once(session: ActorSessi
     assert isinstance(presence(session, 0.1), Hello)
 
 
-def test_what_is_meant_for_an_earlier_process_is_ignored(session: ActorSession) -> None:
+def test_messages_for_an_earlier_incarnation_are_ignored(session: ActorSession) -> None:
     control(session, delivery(incarnation=4, credit=Credit(9, 1, 1.0, V1)))
     control(session, Reject(incarnation=4, code=RejectCode.SUPERSEDED, reason=""))
     assert session.credit is None
     assert session.refusal is None
 
 
-def test_an_incarnation_that_is_turned_away_is_refused(session: ActorSession) -> None:
+def test_a_superseded_incarnation_is_refused(session: ActorSession) -> None:
     control(session, Reject(incarnation=5, code=RejectCode.SUPERSEDED, reason="later"))
     assert session.refusal is not None
     assert session.refusal.code is RejectCode.SUPERSEDED
 
 
-def test_a_rejected_batch_refuses_nothing(session: ActorSession) -> None:
+def test_a_rejected_batch_does_not_refuse_the_actor(session: ActorSession) -> None:
     control(session, Reject(incarnation=5, code=RejectCode.INVALID_BATCH, reason="NaN", seq=1))
     assert session.refusal is None
     assert [reject.reason for reject in session.rejects] == ["NaN"]
 
 
-def test_a_snapshot_brings_policy_and_weights(session: ActorSession) -> None:
+def test_a_snapshot_contains_policy_and_weights(session: ActorSession) -> None:
     assert session.policy_update() is None
     snapshot(session, V1)
     update = session.policy_update()
@@ -160,7 +160,7 @@ def test_another_run_replaces_the_policy_whatever_its_version(session: ActorSess
     assert (session.run, session.newest_version) == ("run-b", V1)
 
 
-def test_weights_for_a_policy_that_is_not_here_are_left_out(session: ActorSession) -> None:
+def test_weights_for_an_unknown_policy_are_dropped(session: ActorSession) -> None:
     weights = Weights(run=RUN, version=V1, policy_digest=DIGEST)
     session.on_weights([encode_header(weights), make_weights_frame()])
     assert session.newest_version is None
@@ -188,7 +188,7 @@ def test_a_batch_is_outdated_once_newer_weights_are_needed(session: ActorSession
     assert not session.is_outdated(V2)
 
 
-def test_a_batch_without_credit_is_our_own_error(session: ActorSession) -> None:
+def test_pushing_a_batch_without_credit_is_a_local_error(session: ActorSession) -> None:
     with pytest.raises(LocalProtocolError, match="credit"):
         session.push(PushedBatch(V1, RUN, 5, b""))
 
@@ -211,7 +211,7 @@ def test_an_evaluation_needs_a_task_and_its_weights_but_no_credit(session: Actor
     assert (header.purpose, header.task) == ("evaluate", "task")
 
 
-def test_a_broker_that_grants_nothing_yet_does_not_end_an_assignment(
+def test_a_broker_that_has_granted_no_credit_does_not_end_an_assignment(
     session: ActorSession,
 ) -> None:
     assignment, credit = Assignment(4, "level-4", {"level": 4}), Credit(1, 10, 1.0, V1)
@@ -231,7 +231,7 @@ def test_a_batch_begun_under_an_earlier_brokers_credit_may_be_finished(
     assert session.push(PushedBatch(V1, RUN, 5, b"")) == 1
 
 
-def test_with_a_router_a_batch_goes_all_the_way(session: ActorSession) -> None:
+def test_a_batch_goes_end_to_end_through_a_router(session: ActorSession) -> None:
     fleet = FakeFleet(Router(RouterConfig(), 1, 0.0))
     fleet.publish()
     fleet.router.on_weights_subscription(snapshot_topic("a"), True, 0.0)

@@ -1,4 +1,4 @@
-"""Recording episodes that go their own ways, row by row."""
+"""Recording episodes that step independently, row by row."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ CUT_OFF = Ending(terminated=False, truncated=True)
 
 @dataclass
 class Writer:
-    """Writes steps whose observations count up, whose actions are ten times them."""
+    """Writes steps whose observations count up, with actions ten times as large."""
 
     recorder: EpisodeRecorder
     seen: int = 0
@@ -35,7 +35,7 @@ class Writer:
         return {"obs": np.array([[self.seen]], np.float32)}
 
     def step(self, track: Track, *, is_recorded: bool = True) -> None:
-        """The agent sees and acts; the step stays under way."""
+        """Observes and acts; the step stays in progress."""
         observations = self.see()
         self.missed += self.recorder.observe(track, observations)
         outputs = {"actions": np.array([10 * self.seen])}
@@ -83,7 +83,7 @@ def test_an_episode_is_one_chunk(writer: Writer) -> None:
     assert writer.recorder.env_steps == 0
 
 
-def test_a_step_that_is_under_way_goes_into_the_next_batch(writer: Writer) -> None:
+def test_a_step_in_progress_goes_into_the_next_batch(writer: Writer) -> None:
     one = track()
     writer.step(one)
     writer.step(one)
@@ -111,7 +111,7 @@ def test_several_episodes_share_a_batch(writer: Writer) -> None:
     assert not second.is_done
 
 
-def test_a_chunk_brings_what_came_before_it(writer: Writer) -> None:
+def test_a_chunk_includes_its_lookback(writer: Writer) -> None:
     writer.recorder.adopt(make_manifest(module=msgspec.structs.replace(make_module(), lookback=2)))
     one = track()
     for _ in range(4):
@@ -124,7 +124,7 @@ def test_a_chunk_brings_what_came_before_it(writer: Writer) -> None:
     assert column(chunk, "obs") == [2, 3, 4, 5, 6]
 
 
-def test_steps_that_are_not_recorded_leave_a_gap(writer: Writer) -> None:
+def test_unrecorded_steps_leave_a_gap(writer: Writer) -> None:
     one = track()
     writer.step(one)
     writer.step(one)
@@ -139,7 +139,7 @@ def test_steps_that_are_not_recorded_leave_a_gap(writer: Writer) -> None:
     assert writer.missed == 2
 
 
-def test_an_episode_that_is_not_for_training_leaves_nothing_and_misses_nothing(
+def test_an_episode_not_for_training_records_and_misses_nothing(
     writer: Writer,
 ) -> None:
     own = Track(Episode(0.0, is_recorded=False), "default_agent", DEFAULT_MODULE)
@@ -151,7 +151,7 @@ def test_an_episode_that_is_not_for_training_leaves_nothing_and_misses_nothing(
         writer.recorder.take_batch()
 
 
-def test_a_batch_is_of_a_task_that_all_of_its_episodes_are_of(writer: Writer) -> None:
+def test_a_batch_has_the_task_that_all_of_its_episodes_share(writer: Writer) -> None:
     easy, hard = (Track(Episode(0.0, task=task), "a", DEFAULT_MODULE) for task in ("easy", "hard"))
     assert writer.recorder.task is None
     writer.step(easy)
@@ -167,7 +167,7 @@ def test_a_batch_is_of_a_task_that_all_of_its_episodes_are_of(writer: Writer) ->
     assert writer.recorder.task == "hard"
 
 
-def test_agents_of_one_episode_have_chunks_of_their_own_by_module(writer: Writer) -> None:
+def test_agents_of_one_episode_have_separate_chunks_by_module(writer: Writer) -> None:
     episode = Episode(0.0, is_recorded=True)
     prey = Track(episode, "prey", "runs")
     hunters = [Track(episode, f"hunter-{n}", "hunts") for n in range(2)]
@@ -188,7 +188,7 @@ def test_agents_of_one_episode_have_chunks_of_their_own_by_module(writer: Writer
     assert {chunk.env_t_started for chunk in chunks_of(batch)} == {0}
 
 
-def test_an_agent_that_acts_seldom_says_when_it_did(writer: Writer) -> None:
+def test_a_chunk_has_the_env_step_at_which_its_agent_began(writer: Writer) -> None:
     episode = Episode(0.0, is_recorded=True)
     often, seldom = Track(episode, "often", "m"), Track(episode, "seldom", "m")
     writer.step(often)
@@ -200,7 +200,7 @@ def test_an_agent_that_acts_seldom_says_when_it_did(writer: Writer) -> None:
     assert (chunks["seldom"].env_t_started, chunks["seldom"].t_started) == (2, 0)
 
 
-def test_a_discarded_batch_leaves_a_gap_and_the_episode_goes_on(writer: Writer) -> None:
+def test_a_discarded_batch_leaves_a_gap_and_the_episode_continues(writer: Writer) -> None:
     one = track()
     writer.step(one)
     writer.step(one)
@@ -210,7 +210,7 @@ def test_a_discarded_batch_leaves_a_gap_and_the_episode_goes_on(writer: Writer) 
     assert (chunk.t_started, chunk.length, chunk.episode_length) == (1, 1, 2)
 
 
-def test_another_manifest_forgets_what_was_recorded_for_the_former_one(writer: Writer) -> None:
+def test_another_manifest_discards_what_was_recorded_for_the_previous_one(writer: Writer) -> None:
     one = track()
     writer.step(one)
     writer.step(one)
@@ -222,7 +222,7 @@ def test_another_manifest_forgets_what_was_recorded_for_the_former_one(writer: W
     assert (chunk.t_started, column(chunk, "obs")) == (2, [3, 4])
 
 
-def test_an_agent_that_leaves_without_an_end_leaves_what_it_did(writer: Writer) -> None:
+def test_an_agent_that_leaves_without_an_end_keeps_its_steps(writer: Writer) -> None:
     one = track()
     writer.step(one)
     writer.step(one)
@@ -243,7 +243,7 @@ def make_timed_manifest(**modules: int) -> Manifest:
     )
 
 
-def test_agents_record_when_they_saw_what(writer: Writer) -> None:
+def test_agents_record_the_env_step_of_each_observation(writer: Writer) -> None:
     writer.recorder.adopt(make_timed_manifest(m=1))
     episode = Episode(5.0, is_recorded=True)
     often, seldom = Track(episode, "often", "m"), Track(episode, "seldom", "m")
@@ -261,7 +261,7 @@ def test_agents_record_when_they_saw_what(writer: Writer) -> None:
     assert column(last_seldom, "env_t") == [0, 3, 4]
 
 
-def test_the_end_of_an_episode_of_several_agents_is_told_once(writer: Writer) -> None:
+def test_the_end_of_a_multi_agent_episode_is_reported_once(writer: Writer) -> None:
     writer.recorder.adopt(make_timed_manifest(m=0, n=0))
     episode = Episode(5.0, is_recorded=True)
     early, late = Track(episode, "early", "m"), Track(episode, "late", "n")
@@ -279,7 +279,7 @@ def test_the_end_of_an_episode_of_several_agents_is_told_once(writer: Writer) ->
     assert ended.agents == (AgentTotals("early", "m", 1, 1.0), AgentTotals("late", "n", 2, 7.0))
 
 
-def test_an_episode_of_which_nothing_is_recorded_has_no_end_to_tell(writer: Writer) -> None:
+def test_an_unrecorded_episode_reports_no_end(writer: Writer) -> None:
     writer.recorder.adopt(make_timed_manifest(m=0))
     unseen, other = track("a", "m"), track("b", "m")
     writer.step(unseen, is_recorded=False)

@@ -6,20 +6,20 @@ import numpy as np
 import pytest
 
 from headrace.actors.recording.step_result import StepResult
-from headrace.actors.recording.vector_recorder import BatchRecorder
+from headrace.actors.recording.vector_recorder import VectorRecorder
 from headrace.protocol.errors import LocalProtocolError
 from headrace.protocol.manifest import DEFAULT_MODULE
 from headrace.protocol.trajectory import Chunk, TrajectoryBatch, pack_batch, unpack_batch
 
 
 class Bench:
-    """n environments whose observation counts the steps of all time, 100 apart."""
+    """n environments whose observations count all steps so far, 100 apart."""
 
     def __init__(self, environments: int = 1) -> None:
         self.now_s = 0.0
         self.t = 0
         self.offsets = 100 * np.arange(environments)
-        self.recorder = BatchRecorder(environments, lambda: self.now_s)
+        self.recorder = VectorRecorder(environments, lambda: self.now_s)
 
     @property
     def observations(self) -> dict[str, Any]:
@@ -52,7 +52,7 @@ def obs(chunk: Chunk) -> list[float]:
     return [float(value) for value in chunk.columns["obs"][:, 0]]
 
 
-def test_an_unfinished_episode_is_one_chunk_with_one_observation_more() -> None:
+def test_an_unfinished_episode_is_one_chunk_with_an_extra_observation() -> None:
     bench = Bench()
     bench.step()
     bench.step()
@@ -66,7 +66,7 @@ def test_an_unfinished_episode_is_one_chunk_with_one_observation_more() -> None:
     assert batch.modules[DEFAULT_MODULE].columns["rewards"].dtype == np.float32
 
 
-def test_an_episode_goes_on_across_batches() -> None:
+def test_an_episode_continues_across_batches() -> None:
     bench = Bench()
     bench.step()
     [first] = bench.take()[0]
@@ -80,7 +80,7 @@ def test_an_episode_goes_on_across_batches() -> None:
     assert second.episode_s == 3.0
 
 
-def test_an_episode_goes_on_after_a_batch_that_was_discarded() -> None:
+def test_an_episode_continues_after_a_discarded_batch() -> None:
     bench = Bench()
     bench.step()
     assert bench.recorder.discard_batch() == 1
@@ -91,7 +91,7 @@ def test_an_episode_goes_on_after_a_batch_that_was_discarded() -> None:
     assert (chunk.episode_return, chunk.episode_length) == (6.0, 3)
 
 
-def test_episodes_that_end_within_a_batch_are_chunks_of_their_own() -> None:
+def test_episodes_that_end_within_a_batch_are_separate_chunks() -> None:
     bench = Bench()
     bench.step()
     bench.step(done=[0])
@@ -105,7 +105,7 @@ def test_episodes_that_end_within_a_batch_are_chunks_of_their_own() -> None:
     assert (second.t_started, second.is_done) == (0, False)
 
 
-def test_environments_that_step_together_are_told_apart() -> None:
+def test_environments_that_step_together_are_recorded_separately() -> None:
     bench = Bench(environments=2)
     bench.step()
     bench.step(done=[1])
@@ -127,7 +127,7 @@ def test_a_step_that_only_resets_belongs_to_no_episode() -> None:
     assert chunks == {(0, 1, 2, 3), (100, 101), (102, 103)}
 
 
-def test_an_environment_may_have_nothing_to_give_at_the_end_of_a_batch() -> None:
+def test_an_environment_may_have_no_open_steps_at_the_end_of_a_batch() -> None:
     bench = Bench(environments=2)
     bench.step(done=[0])
     batch, _ = bench.take()

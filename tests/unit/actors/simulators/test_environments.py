@@ -53,14 +53,14 @@ def test_options_of_a_reset_hold_until_others_are_given(
     try:
         for options, level in (({"level": 4}, 4.0), (None, 4.0), ({}, 0.0)):
             observed = env.reset(1, options)["obs"]
-            for _ in range(7):  # past an end, from which it resets by itself
+            for _ in range(7):  # past the end of an episode, and its autoreset
                 assert observed[:, 1].tolist() == [level] * count
                 observed = env.step(actions).observations["obs"]
     finally:
         env.close()
 
 
-def test_older_environments_that_know_no_options_are_reset_without() -> None:
+def test_older_environments_are_reset_without_options() -> None:
     class Older(Counter):
         def reset(self, *, seed: int | None = None) -> Any:  # type: ignore[override] # as it was
             return super().reset(seed=seed)
@@ -83,7 +83,7 @@ def test_a_single_environment_resets_in_the_step_that_ends_its_episode() -> None
     env.close()
 
 
-def test_a_vector_environment_that_resets_in_the_same_step_gives_final_observations() -> None:
+def test_same_step_autoreset_returns_final_observations() -> None:
     env = make_vector(AutoresetMode.SAME_STEP)
     env.reset(seed=None)
     for _ in range(2):
@@ -97,7 +97,7 @@ def test_a_vector_environment_that_resets_in_the_same_step_gives_final_observati
     env.close()
 
 
-def test_a_vector_environment_that_resets_in_the_next_step_marks_it() -> None:
+def test_next_step_autoreset_marks_the_reset_step() -> None:
     env = make_vector(AutoresetMode.NEXT_STEP)
     env.reset(seed=None)
     results = [env.step(np.array([0, 0])) for _ in range(4)]
@@ -112,12 +112,12 @@ def test_a_vector_environment_that_resets_in_the_next_step_marks_it() -> None:
     env.close()
 
 
-def test_a_vector_environment_that_never_resets_is_refused() -> None:
+def test_a_vector_environment_without_autoreset_is_refused() -> None:
     with pytest.raises(ConfigError, match="SAME_STEP"):
         make_vector(AutoresetMode.DISABLED)
 
 
-def test_observations_of_a_vector_are_kept_although_it_reuses_its_buffers() -> None:
+def test_observations_are_copied_from_buffers_that_a_vector_reuses() -> None:
     env = make_environment("CartPole-v1", 2, {})
     before = env.reset(seed=3)["obs"]
     copy = before.copy()

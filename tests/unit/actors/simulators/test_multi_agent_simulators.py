@@ -25,7 +25,7 @@ SEED = 11
 
 @dataclass
 class Played:
-    """What became of the agents of one episode."""
+    """The totals of one episode's agents."""
 
     rewards: Counter[str] = field(default_factory=Counter)
     acted: Counter[str] = field(default_factory=Counter)
@@ -34,14 +34,14 @@ class Played:
 
 
 def play(simulator: MultiAgentSimulator) -> Played:
-    """Plays one episode; every agent that sees something and goes on acts."""
+    """Plays one episode; every remaining agent with an observation acts."""
     played = Played()
     seen = dict(simulator.reset(SEED))
     while played.ending is None:
         played.acted.update(seen.keys())
         step = simulator.step(dict.fromkeys(seen, 1))
         played.rewards.update(step.rewards)
-        assert not played.endings.keys() & step.observations.keys(), "one that left saw something"
+        assert not played.endings.keys() & step.observations.keys(), "an agent that left observed"
         played.endings.update(step.endings)
         played.ending = step.ending
         seen = {a: o for a, o in step.observations.items() if a not in step.endings}
@@ -61,7 +61,7 @@ def test_agents_earn_the_same_whether_they_act_at_once_or_in_turn() -> None:
     assert at_once.ending == cut_short
 
 
-def test_the_kind_of_an_environment_is_found_out() -> None:
+def test_the_kind_of_an_environment_is_detected() -> None:
     assert isinstance(simulator_of(Survivors()), ParallelSimulator)
     assert isinstance(simulator_of(parallel_to_aec(Survivors())), TurnSimulator)
     env: Any = gym.make("CartPole-v1")

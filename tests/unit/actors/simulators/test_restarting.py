@@ -19,11 +19,11 @@ def _none_was_made() -> None:
 
 
 def no_pause(_: float) -> bool:
-    """Tries again at once."""
+    """Retries at once."""
     return False
 
 
-def test_an_environment_that_raises_is_closed_and_made_anew() -> None:
+def test_an_environment_that_raises_is_closed_and_recreated() -> None:
     made: list[Fragile] = []
 
     def make() -> SingleEnvironment:
@@ -41,7 +41,7 @@ def test_an_environment_that_raises_is_closed_and_made_anew() -> None:
     environment.close()
 
 
-def test_one_that_was_made_anew_is_reset_with_the_newest_options() -> None:
+def test_a_recreated_environment_is_reset_with_the_newest_options() -> None:
     made: list[Fragile] = []
 
     def make() -> SingleEnvironment:
@@ -58,7 +58,7 @@ def test_one_that_was_made_anew_is_reset_with_the_newest_options() -> None:
 
 
 class Picky(Fragile):
-    """Knows no level but the first."""
+    """Accepts only the first level."""
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> Any:
         if (options or {}).get("level", 1) != 1:
@@ -66,7 +66,7 @@ class Picky(Fragile):
         return super().reset(seed=seed, options=options)
 
 
-def test_a_reset_that_fails_is_tried_with_what_is_wanted_by_then() -> None:
+def test_a_failed_reset_is_retried_with_the_newest_options() -> None:
     wanted = iter([{"level": 2}, {"level": 2}, {"level": 1}])
     environment = RestartingEnvironment(
         lambda: SingleEnvironment(Picky()), no_pause, lambda: next(wanted)
@@ -77,13 +77,13 @@ def test_a_reset_that_fails_is_tried_with_what_is_wanted_by_then() -> None:
     environment.close()
 
 
-def test_a_first_reset_that_fails_is_raised() -> None:
+def test_an_error_of_the_first_reset_is_raised() -> None:
     environment = RestartingEnvironment(lambda: SingleEnvironment(Picky()), no_pause)
     with pytest.raises(KeyError):
         environment.reset(1, {"level": 2})
 
 
-def test_it_is_given_up_where_there_is_no_need_to_go_on() -> None:
+def test_recreation_is_given_up_when_the_actor_is_stopping() -> None:
     environment = RestartingEnvironment(
         lambda: SingleEnvironment(Picky()), lambda _: True, lambda: {"level": 2}
     )
@@ -91,7 +91,7 @@ def test_it_is_given_up_where_there_is_no_need_to_go_on() -> None:
     assert environment.reset(None, {"level": 2}) is None
 
 
-def test_making_it_anew_is_tried_until_it_works_at_ever_longer_pauses() -> None:
+def test_recreation_is_retried_with_growing_pauses_until_it_works() -> None:
     pauses: list[float] = []
     attempts = iter([None, "no licence", "no licence", "no licence", None])
 
@@ -112,7 +112,7 @@ def test_making_it_anew_is_tried_until_it_works_at_ever_longer_pauses() -> None:
     environment.close()
 
 
-def test_what_fails_at_first_is_raised() -> None:
+def test_an_error_of_the_first_make_is_raised() -> None:
     def make() -> Any:
         return make_environment("NoSuchThing-v0", 1, {})
 

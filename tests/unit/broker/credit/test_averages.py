@@ -5,7 +5,7 @@ import pytest
 from headrace.broker.credit.averages import MovingAverage, RecentExtremes
 
 
-def test_an_average_begins_at_its_first_value_and_follows() -> None:
+def test_an_average_starts_at_its_first_value_and_follows() -> None:
     average = MovingAverage(weight=0.5)
     assert average.value is None
     average.add(4.0)

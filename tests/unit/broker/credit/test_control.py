@@ -26,7 +26,7 @@ def make_control(**flow: float | None) -> CreditControl:
 
 
 class TestControl:
-    def test_a_lone_actor_gets_as_many_credits_as_one_may_have(self) -> None:
+    def test_a_lone_actor_gets_the_maximum_credit(self) -> None:
         control = make_control()
         control.join(A, begun=0, arrived=0)
         assert control.grant(0, 0.0) == [A]
@@ -48,7 +48,7 @@ class TestControl:
         control.join(A, 0, 0)
         assert control.grant(2 * BATCH, 0.0) == []
 
-    def test_reserved_is_what_an_actor_really_sends(self) -> None:
+    def test_reservations_follow_the_actual_batch_size(self) -> None:
         control = make_control()
         control.join(A, 0, 0)
         control.grant(0, 0.0)
@@ -58,7 +58,7 @@ class TestControl:
         control.grant(0, 0.0)
         assert control.reserved_steps == 4 * 10
 
-    def test_batches_that_were_cut_do_not_lower_what_is_reserved(self) -> None:
+    def test_batches_that_were_cut_short_do_not_lower_reservations(self) -> None:
         control = make_control()
         control.join(A, 0, 0)
         control.grant(0, 0.0)
@@ -67,7 +67,7 @@ class TestControl:
         control.grant(0, 0.0)
         assert control.reserved_steps == 4 * 30
 
-    def test_an_actors_first_batches_are_guessed_from_the_fleets(self) -> None:
+    def test_an_actors_first_batches_are_estimated_from_the_fleets(self) -> None:
         control = make_control()
         control.join(A, 0, 0)
         control.grant(0, 0.0)
@@ -88,7 +88,7 @@ class TestControl:
         assert control.reserved_steps == 0
         assert control.unarrived_of(A) == MAX_UNARRIVED
 
-    def test_an_actor_that_leaves_frees_what_it_reserved(self) -> None:
+    def test_an_actor_that_leaves_frees_its_reservations(self) -> None:
         control = make_control()
         control.join(A, 0, 0)
         control.grant(0, 0.0)
@@ -97,7 +97,7 @@ class TestControl:
         control.leave(A)
         control.arrived(A, 1, 10)
 
-    def test_what_was_begun_before_is_covered_by_the_first_grant(self) -> None:
+    def test_the_first_grant_covers_batches_begun_before(self) -> None:
         control = make_control()
         control.join(A, begun=7, arrived=5)
         control.grant(0, 0.0)
@@ -105,7 +105,7 @@ class TestControl:
         assert credit is not None
         assert credit.up_to == 9
 
-    def test_what_a_learner_has_already_is_no_longer_awaited(self) -> None:
+    def test_batches_that_a_learner_already_has_are_no_longer_awaited(self) -> None:
         control = make_control()
         control.join(A, begun=10, arrived=6)
         control.grant(0, 0.0)
@@ -116,7 +116,7 @@ class TestControl:
         assert control.unarrived_of(A) == 0
         assert control.grant(0, 0.0) == [A]
 
-    def test_a_publish_raises_the_version_that_unused_credit_needs(self) -> None:
+    def test_a_publish_raises_the_version_that_unused_credit_requires(self) -> None:
         control = make_control()
         control.join(A, 0, 0)
         control.grant(0, 0.0)
@@ -129,7 +129,7 @@ class TestControl:
         assert credit is not None
         assert credit.min_version == PolicyVersion(2, 5)
 
-    def test_another_manifest_keeps_what_was_granted(self) -> None:
+    def test_granted_credit_survives_a_new_manifest(self) -> None:
         control = make_control()
         control.join(A, 0, 0)
         control.grant(0, 0.0)
@@ -217,7 +217,7 @@ class CreditMachine(RuleBasedStateMachine):
         assert after <= max(before, target + fragment)
         if self.arrived and after < target:
             unarrived = [self.control.unarrived_of(origin) for origin in self.arrived]
-            assert min(unarrived) >= MAX_UNARRIVED, "an actor that could work was given nothing"
+            assert min(unarrived) >= MAX_UNARRIVED, "an actor with room for credit got none"
 
     @invariant()
     def credit_never_shrinks_and_needs_no_unpublished_version(self) -> None:

@@ -14,7 +14,7 @@ BATCH = 1000
 
 
 class TestOnPolicyWindow:
-    def test_while_collecting_what_is_missing_and_the_overlap_may_be_under_way(self) -> None:
+    def test_the_missing_steps_and_the_overlap_may_be_in_flight(self) -> None:
         window = OnPolicyWindow(OnPolicyFlow(train_batch_env_steps=BATCH, overlap=0.5))
         assert window.target_steps(2) == 1500
         window.delivered(400)
@@ -25,15 +25,13 @@ class TestOnPolicyWindow:
         assert window.target_steps(2) == 1500
 
     @pytest.mark.parametrize(("actors", "steps"), [(1, 62), (4, 62), (5, 50), (1000, 16)])
-    def test_fragments_shrink_with_the_fleet(self, actors: int, steps: int) -> None:
+    def test_fragments_shrink_as_the_fleet_grows(self, actors: int, steps: int) -> None:
         window = OnPolicyWindow(OnPolicyFlow(train_batch_env_steps=BATCH))
         window.delivered(BATCH)
         assert window.fragment_steps(actors, 0) == steps
 
     @pytest.mark.parametrize(("queued", "steps"), [(0, 50), (900, 20), (999, 1), (1000, 50)])
-    def test_all_actors_share_the_last_steps_that_are_missing(
-        self, queued: int, steps: int
-    ) -> None:
+    def test_all_actors_share_the_last_missing_steps(self, queued: int, steps: int) -> None:
         window = OnPolicyWindow(OnPolicyFlow(train_batch_env_steps=BATCH))
         assert window.fragment_steps(5, queued) == steps
 
@@ -42,7 +40,7 @@ class TestOnPolicyWindow:
         window.delivered(8)
         assert window.fragment_steps(3, 0) == 8
 
-    def test_the_time_limit_follows_the_updates(self) -> None:
+    def test_the_time_limit_follows_the_update_interval(self) -> None:
         window = OnPolicyWindow(OnPolicyFlow(train_batch_env_steps=BATCH))
         window.published(0.0)
         window.published(2.0)
@@ -68,13 +66,13 @@ class TestOnPolicyWindow:
 
 
 class TestAsynchronousWindow:
-    def test_a_fixed_number_of_versions_may_be_under_way(self) -> None:
+    def test_a_fixed_number_of_versions_may_be_in_flight(self) -> None:
         window = AsynchronousWindow(AsynchronousFlow(version_env_steps=500))
         window.delivered(400)
         assert window.target_steps(3) == 2000
 
     @pytest.mark.parametrize(("actors", "steps"), [(1, 250), (4, 125), (1000, 16)])
-    def test_fragments_shrink_with_the_fleet(self, actors: int, steps: int) -> None:
+    def test_fragments_shrink_as_the_fleet_grows(self, actors: int, steps: int) -> None:
         window = AsynchronousWindow(AsynchronousFlow(version_env_steps=500))
         assert window.fragment_steps(actors, 0) == steps
 
@@ -86,7 +84,7 @@ class TestAsynchronousWindow:
         unlimited = AsynchronousWindow(AsynchronousFlow(version_env_steps=500, max_policy_lag=None))
         assert unlimited.fragment_s == pytest.approx(1.0)
 
-    def test_the_needed_version_grows_with_what_is_under_way(self) -> None:
+    def test_the_needed_version_grows_with_the_steps_in_flight(self) -> None:
         window = AsynchronousWindow(AsynchronousFlow(version_env_steps=500, max_policy_lag=16))
         assert window.needed_number(newest=20, outstanding_steps=0) == 5
         assert window.needed_number(newest=20, outstanding_steps=2000) == 9
@@ -95,12 +93,12 @@ class TestAsynchronousWindow:
 
 
 class TestOffPolicyWindow:
-    def test_every_actor_may_be_busy_however_little_the_learner_takes_at_once(self) -> None:
+    def test_every_actor_stays_busy_however_small_the_learners_samples(self) -> None:
         window = OffPolicyWindow(OffPolicyFlow(sample_env_steps=1))
         assert window.fragment_steps(100, 0) == 16
         assert window.target_steps(100) == 2 * 100 * 16
 
-    def test_a_learner_that_takes_much_at_once_gets_that_much(self) -> None:
+    def test_a_learner_with_large_samples_gets_a_large_window(self) -> None:
         window = OffPolicyWindow(OffPolicyFlow(sample_env_steps=10_000))
         assert window.target_steps(1) == 40_000
         assert window.fragment_steps(1, 0) == 256

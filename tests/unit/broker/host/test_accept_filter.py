@@ -1,4 +1,4 @@
-"""Turning everybody away who is not connected yet, with real TCP sockets."""
+"""Refusing new connections and keeping existing ones, with real TCP sockets."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from headrace.broker.host.accept_filter import Listeners
+from headrace.broker.host.accept_filter import AcceptFilter
 
 SOON_S = 0.3
 
@@ -20,8 +20,8 @@ def listener() -> Iterator[socket.socket]:
 
 
 @pytest.fixture
-def listeners(listener: socket.socket) -> Iterator[Listeners]:
-    found = Listeners({listener.getsockname()[1]})
+def listeners(listener: socket.socket) -> Iterator[AcceptFilter]:
+    found = AcceptFilter({listener.getsockname()[1]})
     yield found
     found.close()
 
@@ -30,8 +30,8 @@ def connect(listener: socket.socket) -> socket.socket:
     return socket.create_connection(listener.getsockname(), timeout=SOON_S)
 
 
-def test_nobody_connects_and_who_is_connected_stays(
-    listener: socket.socket, listeners: Listeners
+def test_new_connections_are_refused_and_existing_ones_kept(
+    listener: socket.socket, listeners: AcceptFilter
 ) -> None:
     with connect(listener) as early, listener.accept()[0] as accepted:
         listeners.refuse()
@@ -45,8 +45,8 @@ def test_nobody_connects_and_who_is_connected_stays(
             pass
 
 
-def test_who_waits_to_be_accepted_is_turned_away(
-    listener: socket.socket, listeners: Listeners
+def test_a_connection_waiting_to_be_accepted_is_closed(
+    listener: socket.socket, listeners: AcceptFilter
 ) -> None:
     with connect(listener) as waiting:
         listeners.refuse()
@@ -57,7 +57,7 @@ def test_who_waits_to_be_accepted_is_turned_away(
 
 
 def test_other_listeners_are_left_alone(listener: socket.socket) -> None:
-    listeners = Listeners(set())
+    listeners = AcceptFilter(set())
     listeners.refuse()
     with connect(listener):
         pass
@@ -65,7 +65,7 @@ def test_other_listeners_are_left_alone(listener: socket.socket) -> None:
 
 
 def test_the_port_is_free_once_all_have_closed_it(
-    listener: socket.socket, listeners: Listeners
+    listener: socket.socket, listeners: AcceptFilter
 ) -> None:
     address = listener.getsockname()
     listener.close()

@@ -1,4 +1,4 @@
-"""When somebody has to look who talks too much."""
+"""When the flood watch raises its alarm."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from headrace.broker.host.flood_watch import FloodAlarm
 from headrace.protocol.limits import MIB
 
 
-def test_there_is_an_alarm_when_memory_grows_beyond_all_before() -> None:
+def test_a_new_memory_maximum_raises_the_alarm() -> None:
     alarm = FloodAlarm()
     judged = [
         alarm.judge(mebibytes * MIB, rounds, rounds / 10)
@@ -15,7 +15,7 @@ def test_there_is_an_alarm_when_memory_grows_beyond_all_before() -> None:
     assert judged == [True, False, True, False, False, True]
 
 
-def test_there_is_an_alarm_while_the_loop_stands_still() -> None:
+def test_a_stalled_loop_raises_the_alarm() -> None:
     alarm = FloodAlarm()
     alarm.judge(MIB, 1, 0.0)
     assert not alarm.judge(MIB, 2, 1.0)

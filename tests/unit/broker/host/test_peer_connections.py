@@ -1,4 +1,4 @@
-"""Hanging up on one peer, with real TCP connections."""
+"""Disconnecting single peers, with real TCP connections."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from headrace.broker.host.peer_connections import hang_up, hang_up_on_talkers
+from headrace.broker.host.peer_connections import shut_down, shut_down_flooders
 
 
 class Pair:
@@ -27,7 +27,7 @@ class Pair:
 
     @property
     def is_over(self) -> bool:
-        """Whether the peer is told so; waits for it."""
+        """Whether the peer sees its connection closed; waits for it."""
         self.peer.settimeout(0.2)
         try:
             return self.peer.recv(1) == b""
@@ -53,7 +53,7 @@ def connect(listener: socket.socket, opened: ExitStack) -> Pair:
     return pair
 
 
-def test_who_talks_too_much_is_hung_up_on_and_nobody_else(
+def test_only_the_connection_that_sent_too_much_is_shut_down(
     listener: socket.socket, opened: ExitStack
 ) -> None:
     talker, quiet = connect(listener, opened), connect(listener, opened)
@@ -61,21 +61,21 @@ def test_who_talks_too_much_is_hung_up_on_and_nobody_else(
     talker.say(300_000)
     elsewhere.say(300_000)
     quiet.say(100_000)
-    assert hang_up_on_talkers({listener.getsockname()[1]}, 200_000) == [300_000]
+    assert shut_down_flooders({listener.getsockname()[1]}, 200_000) == [300_000]
     assert [pair.is_over for pair in (talker, quiet, elsewhere)] == [True, False, False]
 
 
-def test_one_connection_can_be_ended_by_its_file_descriptor(
+def test_one_connection_can_be_shut_down_by_its_file_descriptor(
     listener: socket.socket, opened: ExitStack
 ) -> None:
     meant, other = connect(listener, opened), connect(listener, opened)
-    hang_up(meant.server.fileno())
+    shut_down(meant.server.fileno())
     assert [meant.is_over, other.is_over] == [True, False]
-    hang_up(meant.server.fileno())  # it has ended already
+    shut_down(meant.server.fileno())  # already shut down
 
 
-def test_a_file_that_is_closed_or_no_connection_is_left_alone() -> None:
+def test_a_descriptor_that_is_closed_or_no_socket_is_ignored() -> None:
     with Path(__file__).open() as file:
-        hang_up(file.fileno())
+        shut_down(file.fileno())
         assert file.read(3) == '"""'
-    hang_up(100_000)
+    shut_down(100_000)

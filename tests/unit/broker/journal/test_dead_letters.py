@@ -1,4 +1,4 @@
-"""Batches that were given up, in their file and as a person sees them."""
+"""The dead-letter file, and the command that shows it."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "letters"
 
 
-def test_what_is_kept_is_read_back(path: Path) -> None:
+def test_letters_are_read_back_as_written(path: Path) -> None:
     file = DeadLetterFile(path)
     file.add(make_letter(1), b"one")
     file.add(make_letter(2), b"two")
@@ -43,13 +43,13 @@ def test_what_is_kept_is_read_back(path: Path) -> None:
     assert path.stat().st_mode & 0o777 == 0o600
 
 
-def test_a_file_that_cannot_be_written_ends_nothing(tmp_path: Path) -> None:
+def test_an_unwritable_file_only_counts_the_letter_as_lost(tmp_path: Path) -> None:
     file = DeadLetterFile(tmp_path / "missing" / "letters")
     file.add(make_letter(), b"")
     assert file.lost == 1
 
 
-def test_a_file_stays_within_its_bound(path: Path) -> None:
+def test_a_file_stays_within_its_size_limit(path: Path) -> None:
     file = DeadLetterFile(path, max_bytes=1000)
     for seq in range(1, 6):
         file.add(make_letter(seq), bytes(200))
@@ -58,11 +58,11 @@ def test_a_file_stays_within_its_bound(path: Path) -> None:
     assert path.stat().st_size <= 1000
 
 
-def test_another_file_is_no_file_of_dead_letters(path: Path) -> None:
+def test_any_other_file_is_refused(path: Path) -> None:
     with pytest.raises(ConfigError, match="cannot read"):
         read_dead_letters(path)
     path.write_bytes(b"something else")
-    with pytest.raises(ConfigError, match="no file of dead letters"):
+    with pytest.raises(ConfigError, match="not a dead-letter file"):
         read_dead_letters(path)
 
 
@@ -70,7 +70,7 @@ def invoke(*arguments: str) -> Result:
     return CliRunner().invoke(command, arguments, env={"COLUMNS": "200"})
 
 
-def test_a_person_can_list_and_show_them(path: Path) -> None:
+def test_the_command_lists_and_shows_letters(path: Path) -> None:
     file = DeadLetterFile(path)
     rewards = np.array([0.5, 1, 2, 3, 4], np.float32)
     file.add(make_letter(), make_payload(rewards=rewards))

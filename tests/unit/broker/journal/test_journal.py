@@ -1,4 +1,4 @@
-"""What a journal still knows after a crash at any point, damage anywhere, or a full disk."""
+"""Recovery of a journal after a crash at any point, damage anywhere, or a full disk."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def files() -> MemoryFiles:
     return MemoryFiles()
 
 
-def test_what_was_written_and_has_not_ended_is_recovered_in_order(files: MemoryFiles) -> None:
+def test_open_batches_are_recovered_in_order(files: MemoryFiles) -> None:
     writer = JournalWriter(files)
     writer.write([make_queued(1, b"one"), make_queued(2, b"two")], [])
     writer.write([make_queued(3, b"three")], [1])
@@ -43,7 +43,7 @@ def test_what_was_written_and_has_not_ended_is_recovered_in_order(files: MemoryF
     assert all(batch.is_recovered for batch in batches)
 
 
-def test_numbers_go_on_after_the_newest_that_was_ever_used(files: MemoryFiles) -> None:
+def test_numbering_resumes_after_the_highest_number_ever_used(files: MemoryFiles) -> None:
     JournalWriter(files).write([make_queued(41), make_queued(42)], [])
     writer = JournalWriter(files)
     writer.recover()
@@ -52,7 +52,7 @@ def test_numbers_go_on_after_the_newest_that_was_ever_used(files: MemoryFiles) -
     assert (batches, newest) == ([], 42)
 
 
-def test_segments_are_deleted_from_the_front_once_all_in_them_has_ended(
+def test_the_oldest_segments_are_deleted_once_all_their_batches_have_ended(
     files: MemoryFiles,
 ) -> None:
     writer = JournalWriter(files, segment_bytes=1)
@@ -65,7 +65,7 @@ def test_segments_are_deleted_from_the_front_once_all_in_them_has_ended(
     assert arrivals(copy(files)) == [3, 4]
 
 
-def test_a_full_journal_takes_no_batches_until_some_have_ended(files: MemoryFiles) -> None:
+def test_a_full_journal_accepts_no_batches_until_some_have_ended(files: MemoryFiles) -> None:
     writer = JournalWriter(files, max_bytes=800, segment_bytes=1)
     for arrival in (1, 2, 3):
         writer.write([make_queued(arrival, bytes(50))], [])
@@ -79,7 +79,7 @@ def test_a_full_journal_takes_no_batches_until_some_have_ended(files: MemoryFile
     assert arrivals(copy(files)) == [3, 4]
 
 
-def test_a_write_that_failed_half_way_is_cut_off_and_written_again(files: MemoryFiles) -> None:
+def test_a_partial_write_is_truncated_and_retried(files: MemoryFiles) -> None:
     writer = JournalWriter(files)
     writer.write([make_queued(1), make_queued(2)], [])
     files.fails = OSError("no space")
@@ -87,14 +87,14 @@ def test_a_write_that_failed_half_way_is_cut_off_and_written_again(files: Memory
         writer.write([make_queued(3)], [1])
     assert arrivals(copy(files)) == [1, 2]
     writer.write([make_queued(3)], [])
-    assert arrivals(copy(files)) == [2, 3], "the end that could not be written was not forgotten"
+    assert arrivals(copy(files)) == [2, 3], "the end that could not be written was kept"
     assert files.set_aside_names == []
 
 
 def write_a_sequence(files: MemoryFiles) -> list[tuple[int, set[int]]]:
     """Writes batches and ends at random.
 
-    Returns, for each write that returned, how many operations had been done, and what was open.
+    Returns, for each completed write, the number of operations so far and the open batches.
     """
     rng = random.Random(SEED)
     writer = JournalWriter(files, segment_bytes=900)
@@ -112,7 +112,7 @@ def write_a_sequence(files: MemoryFiles) -> list[tuple[int, set[int]]]:
     return states
 
 
-def test_a_crash_at_any_point_loses_nothing_that_was_promised(files: MemoryFiles) -> None:
+def test_a_crash_at_any_point_loses_no_committed_batch(files: MemoryFiles) -> None:
     states = write_a_sequence(files)
     points = reached = 0
     for count, content in crash_points(files.operations):
@@ -127,7 +127,7 @@ def test_a_crash_at_any_point_loses_nothing_that_was_promised(files: MemoryFiles
     assert points >= 10_000
 
 
-def test_a_flipped_bit_is_noticed_wherever_it_is(files: MemoryFiles) -> None:
+def test_a_flipped_bit_is_detected_anywhere(files: MemoryFiles) -> None:
     write_a_sequence(files)
     rng = random.Random(SEED)
     places = 0
@@ -142,7 +142,7 @@ def test_a_flipped_bit_is_noticed_wherever_it_is(files: MemoryFiles) -> None:
     assert places >= 2_000
 
 
-def test_damage_in_the_midst_is_set_aside_and_the_rest_is_recovered(
+def test_a_damaged_segment_is_set_aside_and_the_rest_recovered(
     files: MemoryFiles, caplog: pytest.LogCaptureFixture
 ) -> None:
     writer = JournalWriter(files, segment_bytes=150)
@@ -154,4 +154,4 @@ def test_damage_in_the_midst_is_set_aside_and_the_rest_is_recovered(
     assert len(left) == 5
     assert files.set_aside_names == [first]
     assert "is damaged" in caplog.text
-    assert arrivals(files) == left, "it is whole now"
+    assert arrivals(files) == left, "the rewritten file is intact"

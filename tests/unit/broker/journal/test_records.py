@@ -1,4 +1,4 @@
-"""What can be read of a file whose writer was cut off, or whose bits have flipped."""
+"""Reading a file whose last write was cut off, or whose bits have flipped."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ def test_records_are_read_back_in_order(data: bytes) -> None:
     assert ends(data)[-1] == len(data)
 
 
-def test_a_record_that_was_cut_off_ends_what_can_be_read(data: bytes) -> None:
+def test_reading_stops_at_a_truncated_record(data: bytes) -> None:
     whole = ends(data)
     for cut in range(len(data)):
         assert len(read(data[:cut])) == sum(end <= cut for end in whole)
 
 
-def test_a_flipped_bit_anywhere_is_noticed(data: bytes) -> None:
+def test_a_flipped_bit_anywhere_is_detected(data: bytes) -> None:
     whole = ends(data)
     for position in range(len(data) * 8):
         flipped = bytearray(data)

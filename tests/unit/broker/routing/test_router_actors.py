@@ -1,4 +1,4 @@
-"""What the broker answers actors."""
+"""The router's answers to actors."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_a_hello_is_answered_with_a_delivery_state(fleet: FakeFleet) -> None:
     assert fleet.delivery("a").credit is None
 
 
-def test_credit_begins_with_the_first_policy(fleet: FakeFleet) -> None:
+def test_credit_starts_with_the_first_policy(fleet: FakeFleet) -> None:
     fleet.join("a")
     fleet.publish()
     credit = fleet.delivery("a").credit
@@ -51,21 +51,21 @@ def test_credit_begins_with_the_first_policy(fleet: FakeFleet) -> None:
     assert credit.min_version == PolicyVersion(1, 0)
 
 
-def test_a_batch_is_accepted_and_waits(running: FakeFleet) -> None:
+def test_a_batch_is_accepted_and_queued(running: FakeFleet) -> None:
     running.push("a", 1)
     assert running.delivery("a").accepted == 1
     assert running.delivery("a").acknowledged == 0
     assert ledger(running) == Ledger(produced=1, held=1)
 
 
-def test_a_batch_that_comes_twice_is_kept_once(running: FakeFleet) -> None:
+def test_a_duplicate_batch_is_kept_once(running: FakeFleet) -> None:
     running.push("a", 1)
     running.push("a", 1, sent_before=True)
     assert running.router.status(0.0).queue_batches == 1
     assert running.router.status(0.0).duplicates == 1
 
 
-def test_a_batch_that_overtook_another_asks_for_the_missing_one(running: FakeFleet) -> None:
+def test_a_batch_out_of_order_reports_a_gap(running: FakeFleet) -> None:
     running.push("a", 2)
     assert running.delivery("a").gap
     assert running.delivery("a").accepted == 0
@@ -88,7 +88,7 @@ def test_an_unknown_actors_batch_is_not_accepted(running: FakeFleet) -> None:
         (make_payload(), {"purpose": "evaluate"}, RejectCode.UNEXPECTED_PURPOSE),
     ],
 )
-def test_a_bad_batch_is_rejected_with_its_reason_and_blocks_nothing(
+def test_an_invalid_batch_is_rejected_with_a_reason_and_blocks_nothing(
     running: FakeFleet, payload: bytes, header: dict[str, object], code: RejectCode
 ) -> None:
     running.push("a", 1, payload=payload, **header)
@@ -101,7 +101,9 @@ def test_a_bad_batch_is_rejected_with_its_reason_and_blocks_nothing(
     assert ledger(running) == Ledger(produced=2, rejected=1, held=1)
 
 
-def test_rubbish_is_counted_and_answered_where_its_sender_can_be_read(running: FakeFleet) -> None:
+def test_malformed_messages_are_counted_and_answered_if_the_sender_is_readable(
+    running: FakeFleet,
+) -> None:
     running.router.on_ingest([b"\xc1"], 0.0)
     running.router.on_ingest([], 0.0)
     header: dict[str, object] = {"kind": "hello", "wire": 9, "wire_min": 9, "wire_max": 9}
@@ -112,7 +114,7 @@ def test_rubbish_is_counted_and_answered_where_its_sender_can_be_read(running: F
     assert running.rejects("future")[0].code is RejectCode.UNSUPPORTED_VERSION
 
 
-def test_a_later_process_of_the_same_id_supersedes_the_earlier(running: FakeFleet) -> None:
+def test_a_later_process_with_the_same_id_supersedes_the_earlier_one(running: FakeFleet) -> None:
     running.push("a", 1)
     running.join("a", incarnation=2)
     running.alive("a", incarnation=1)
@@ -123,7 +125,7 @@ def test_a_later_process_of_the_same_id_supersedes_the_earlier(running: FakeFlee
     assert ledger(running) == Ledger(produced=2, held=2)
 
 
-def test_what_a_superseded_process_never_delivered_counts_as_dropped(running: FakeFleet) -> None:
+def test_undelivered_batches_of_a_superseded_process_count_as_dropped(running: FakeFleet) -> None:
     running.alive("a", last_seq=3)
     assert ledger(running) == Ledger(produced=3, held=3)
     running.join("a", incarnation=2)
@@ -150,20 +152,22 @@ def test_a_silent_actor_gets_no_credit_until_it_speaks_again(running: FakeFleet)
     assert actor.unarrived == 4
 
 
-def test_each_joiner_gets_one_snapshot(running: FakeFleet) -> None:
+def test_each_new_actor_gets_one_snapshot(running: FakeFleet) -> None:
     running.join("b")
     running.alive("b")
     assert len(running.snapshots("b")) == 1
 
 
-def test_joiners_that_came_before_the_policy_get_it_when_it_comes(fleet: FakeFleet) -> None:
+def test_an_actor_that_joined_before_the_policy_gets_it_when_it_is_published(
+    fleet: FakeFleet,
+) -> None:
     fleet.join("a")
     assert fleet.snapshots("a") == []
     fleet.publish()
     assert len(fleet.snapshots("a")) == 1
 
 
-def test_an_actor_that_stays_behind_gets_its_snapshot_again_but_not_often(
+def test_an_actor_that_stays_behind_gets_its_snapshot_again_at_growing_intervals(
     running: FakeFleet,
 ) -> None:
     for _ in range(40):
@@ -172,7 +176,7 @@ def test_an_actor_that_stays_behind_gets_its_snapshot_again_but_not_often(
     assert len(running.snapshots("a")) == 3  # joined, after 5 s, and 10 s later
 
 
-def test_an_actor_that_has_everything_gets_nothing_again(running: FakeFleet) -> None:
+def test_an_up_to_date_actor_gets_no_second_snapshot(running: FakeFleet) -> None:
     digest = make_policy_frame()[1]
     for _ in range(20):
         running.pass_time(1.0)
@@ -187,14 +191,14 @@ def test_an_actor_that_unsubscribed_gets_no_snapshot(running: FakeFleet) -> None
     assert len(running.snapshots("a")) == 1
 
 
-def test_the_beacon_tells_run_and_version(running: FakeFleet) -> None:
+def test_the_beacon_contains_run_and_version(running: FakeFleet) -> None:
     running.pass_time(2.5)
     beacons = [m for m in running.control[BEACON] if isinstance(m, Beacon)]
     assert len(beacons) == 3
     assert beacons[-1] == Beacon(broker=77, run="test-run", version=running.version)
 
 
-def test_a_full_queue_accepts_nothing_and_asks_again_when_there_is_room() -> None:
+def test_a_full_queue_accepts_no_batch_and_requests_it_once_there_is_room() -> None:
     fleet = FakeFleet(Router(RouterConfig(queue_env_steps=8), 1, 0.0))
     fleet.publish()
     fleet.join("a")
@@ -209,7 +213,7 @@ def test_a_full_queue_accepts_nothing_and_asks_again_when_there_is_room() -> Non
     assert fleet.delivery("a").accepted == 2
 
 
-def test_batches_wait_with_their_actor_while_no_policy_is_known(fleet: FakeFleet) -> None:
+def test_batches_stay_with_their_actor_until_a_policy_is_published(fleet: FakeFleet) -> None:
     fleet.join("a", last_seq=1)
     fleet.push("a", 1)
     assert fleet.delivery("a").accepted == 0
@@ -219,7 +223,7 @@ def test_batches_wait_with_their_actor_while_no_policy_is_known(fleet: FakeFleet
     assert fleet.delivery("a").accepts
 
 
-def test_a_new_broker_goes_on_from_what_actor_and_learner_know(fleet: FakeFleet) -> None:
+def test_a_new_broker_resumes_from_the_counts_of_actor_and_learner(fleet: FakeFleet) -> None:
     fleet.open(marks=(mark("a", 5),))
     fleet.publish()
     fleet.join("a", last_seq=7, acknowledged=3, totals=Totals(consumed=3))
@@ -230,7 +234,7 @@ def test_a_new_broker_goes_on_from_what_actor_and_learner_know(fleet: FakeFleet)
     assert ledger(fleet) == Ledger(produced=7, consumed=5, held=2)
 
 
-def test_a_new_broker_takes_again_what_lies_between_the_batches_of_two_learners(
+def test_a_new_broker_accepts_again_only_the_batch_that_no_learner_confirmed(
     fleet: FakeFleet,
 ) -> None:
     fleet.open(session=1, marks=(mark("a", 1, confirmed=(2, 4)),))
@@ -245,7 +249,7 @@ def test_a_new_broker_takes_again_what_lies_between_the_batches_of_two_learners(
     assert ledger(fleet) == Ledger(produced=4, consumed=4)
 
 
-def test_what_a_learner_holds_is_its_own_when_it_arrives_at_a_new_broker(fleet: FakeFleet) -> None:
+def test_a_batch_that_a_learner_holds_is_not_leased_again_by_a_new_broker(fleet: FakeFleet) -> None:
     held = (HeldBatch(0, 1), HeldBatch(0, 2))
     fleet.open(marks=(mark("a", 0),), held=held)
     fleet.publish()
@@ -257,7 +261,7 @@ def test_what_a_learner_holds_is_its_own_when_it_arrives_at_a_new_broker(fleet: 
     assert ledger(fleet) == Ledger(produced=3, consumed=2, held=1)
 
 
-def test_what_a_learner_confirms_before_it_arrives_at_a_new_broker_has_ended(
+def test_a_batch_confirmed_before_it_reaches_a_new_broker_has_ended(
     fleet: FakeFleet,
 ) -> None:
     fleet.open(marks=(mark("a", 0),), held=(HeldBatch(0, 1),))
@@ -267,7 +271,7 @@ def test_what_a_learner_confirms_before_it_arrives_at_a_new_broker_has_ended(
     assert fleet.delivery("a").acknowledged == 1
 
 
-def test_what_a_learner_held_that_has_ended_comes_as_a_second_attempt(fleet: FakeFleet) -> None:
+def test_a_batch_held_by_an_ended_session_is_a_second_attempt(fleet: FakeFleet) -> None:
     fleet.open(marks=(mark("a", 0),), held=(HeldBatch(0, 1),))
     fleet.publish()
     fleet.open(session=2)
@@ -276,7 +280,7 @@ def test_what_a_learner_held_that_has_ended_comes_as_a_second_attempt(fleet: Fak
     assert [lease.attempt for lease in fleet.pull(100, session=2)] == [2]
 
 
-def test_a_new_broker_waits_no_longer_than_until_all_sessions_are_back(fleet: FakeFleet) -> None:
+def test_a_new_broker_stops_waiting_once_all_sessions_are_back(fleet: FakeFleet) -> None:
     fleet.publish(former=8, sessions=2)
     fleet.join("a", last_seq=1)
     fleet.push("a", 1, sent_before=True)
@@ -285,7 +289,7 @@ def test_a_new_broker_waits_no_longer_than_until_all_sessions_are_back(fleet: Fa
     assert [lease.attempt for lease in fleet.leases()] == [1]
 
 
-def test_what_a_session_that_is_not_back_may_have_is_a_second_attempt(fleet: FakeFleet) -> None:
+def test_a_batch_that_a_missing_session_may_hold_is_a_second_attempt(fleet: FakeFleet) -> None:
     fleet.publish(former=8, sessions=2)
     fleet.open(session=2, worker_index=1)
     fleet.join("a", last_seq=1)
@@ -294,10 +298,10 @@ def test_what_a_session_that_is_not_back_may_have_is_a_second_attempt(fleet: Fak
     assert fleet.pull(100) == []
     fleet.pass_time(1.1)
     attempts = [(lease.seq, lease.attempt) for lease in fleet.leases()]
-    assert attempts == [(1, 2), (2, 1)], "the actor finished the second one after it met us"
+    assert attempts == [(1, 2), (2, 1)], "the actor finished the second one after its hello"
 
 
-def test_marks_that_come_after_the_actor_end_what_it_sent_again(fleet: FakeFleet) -> None:
+def test_marks_that_arrive_after_the_actor_end_its_resent_batches(fleet: FakeFleet) -> None:
     fleet.publish()
     fleet.join("a", last_seq=2)
     fleet.push("a", 1, sent_before=True)
@@ -309,7 +313,7 @@ def test_marks_that_come_after_the_actor_end_what_it_sent_again(fleet: FakeFleet
     assert [lease.seq for lease in fleet.leases(session=2)] == [2]
 
 
-def test_an_actors_alive_may_be_ahead_of_the_hello_that_a_new_broker_read(
+def test_an_alive_may_report_more_than_the_hello_that_a_new_broker_read(
     running: FakeFleet,
 ) -> None:
     running.push("a", 1)
@@ -319,7 +323,7 @@ def test_an_actors_alive_may_be_ahead_of_the_hello_that_a_new_broker_read(
     assert ledger(running) == Ledger(produced=4, consumed=2, stale=1, held=1)
 
 
-def test_books_that_do_not_add_up_are_rejected(running: FakeFleet) -> None:
+def test_totals_that_do_not_add_up_are_rejected(running: FakeFleet) -> None:
     running.join("liar", acknowledged=3)
     assert running.rejects("liar")[0].code is RejectCode.MALFORMED
 
@@ -335,7 +339,7 @@ def test_a_draining_broker_accepts_and_grants_nothing(running: FakeFleet) -> Non
     assert running.router.is_drained
 
 
-def test_a_hello_whose_books_are_wrong_does_not_end_the_actor_that_lives(
+def test_a_hello_with_wrong_totals_does_not_end_the_live_incarnation(
     running: FakeFleet,
 ) -> None:
     running.join("a", incarnation=2, acknowledged=9)
@@ -343,7 +347,7 @@ def test_a_hello_whose_books_are_wrong_does_not_end_the_actor_that_lives(
     assert running.delivery("a").accepted == 1
 
 
-def test_an_incarnation_with_open_batches_never_comes_back(running: FakeFleet) -> None:
+def test_a_superseded_incarnation_with_open_batches_stays_superseded(running: FakeFleet) -> None:
     running.push("a", 1)
     for incarnation in range(2, 20):
         running.join("a", incarnation=incarnation)
@@ -354,13 +358,13 @@ def test_an_incarnation_with_open_batches_never_comes_back(running: FakeFleet) -
     assert ledger(running).consumed == 1
 
 
-def test_what_a_goodbye_leaves_behind_counts_as_dropped(running: FakeFleet) -> None:
+def test_batches_undelivered_at_a_goodbye_count_as_dropped(running: FakeFleet) -> None:
     running.push("a", 1)
     running.goodbye("a", last_seq=3)
     assert ledger(running) == Ledger(produced=3, dropped=2, held=1)
 
 
-def test_an_actor_that_stays_silent_for_long_is_given_up(running: FakeFleet) -> None:
+def test_an_actor_that_stays_silent_is_forgotten(running: FakeFleet) -> None:
     running.alive("a", last_seq=2)
     running.pass_time(601.0, step_s=1.0)
     assert running.router.status(running.now_s).actors == []
@@ -393,7 +397,7 @@ def test_room_for_one_batch_wakes_one_actor() -> None:
     assert woken == ["c"]
 
 
-def test_a_learners_mark_lets_an_actor_have_credit_again(fleet: FakeFleet) -> None:
+def test_a_learners_mark_restores_an_actors_credit(fleet: FakeFleet) -> None:
     fleet.publish()
     fleet.join("a", last_seq=10, acknowledged=6, totals=Totals(consumed=6))
     fleet.open(session=2, worker_index=1, marks=(mark("a", 10),))

@@ -1,4 +1,4 @@
-"""What the broker makes of a learner's assignments."""
+"""The broker's handling of a learner's assignments."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_an_assignment_is_in_every_delivery_state_from_then_on() -> None:
     assert fleet.delivery("b").assignment == third
 
 
-def test_the_highest_number_of_all_sessions_of_a_learner_counts() -> None:
+def test_the_highest_number_among_a_learners_sessions_is_in_force() -> None:
     fleet = make_fleet()
     fleet.open(session=2, worker_index=1)
     assign(fleet, Assignment(3, "third"))
@@ -45,7 +45,7 @@ def test_the_highest_number_of_all_sessions_of_a_learner_counts() -> None:
     assert fleet.router.status(0.0).task == "fourth"
 
 
-def test_it_outlives_its_session_but_not_its_learner_run() -> None:
+def test_an_assignment_outlives_its_session_but_not_its_learner_run() -> None:
     fleet = make_fleet()
     assign(fleet, Assignment(3, "third"))
     fleet.leave()

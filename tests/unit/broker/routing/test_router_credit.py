@@ -1,4 +1,4 @@
-"""Who does not wait for credit waits at the broker's door."""
+"""A batch that was begun without credit is not accepted until there is some."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 from support.conversation import FakeFleet
 from support.examples import RUN, make_payload
 
-from headrace.broker.access.policing import ConductLimits
+from headrace.broker.access.policing import PolicingLimits
 from headrace.broker.config import RouterConfig
 from headrace.broker.routing.router import Router
 from headrace.protocol.identity import PolicyVersion
@@ -16,7 +16,7 @@ from headrace.protocol.messages.headers import encode_header
 
 @pytest.fixture
 def fleet() -> FakeFleet:
-    made = FakeFleet(Router(RouterConfig(conduct=ConductLimits(strikes=3)), 1, now_s=0.0))
+    made = FakeFleet(Router(RouterConfig(policing=PolicingLimits(strikes=3)), 1, now_s=0.0))
     made.publish()
     return made
 
@@ -36,7 +36,7 @@ def spend(fleet: FakeFleet, actor: str) -> int:
     return seq
 
 
-def test_a_batch_that_was_begun_without_credit_comes_in_when_there_is_some(
+def test_a_batch_begun_without_credit_is_accepted_once_there_is_some(
     fleet: FakeFleet,
 ) -> None:
     fleet.join("a")
@@ -53,7 +53,7 @@ def test_a_batch_that_was_begun_without_credit_comes_in_when_there_is_some(
     assert fleet.delivery("a").accepted == last + 1
 
 
-def test_what_an_actor_says_to_have_begun_is_believed_while_a_broker_is_young(
+def test_a_young_broker_trusts_what_actors_report_having_begun(
     fleet: FakeFleet,
 ) -> None:
     fleet.join("early", last_seq=50)
@@ -63,7 +63,7 @@ def test_what_an_actor_says_to_have_begun_is_believed_while_a_broker_is_young(
     assert credit_of(fleet, "late") <= 4
 
 
-def test_the_batch_that_was_under_way_when_a_broker_changed_comes_in(fleet: FakeFleet) -> None:
+def test_the_batch_in_progress_at_a_broker_restart_is_accepted(fleet: FakeFleet) -> None:
     for actor in range(100):
         fleet.join(f"a{actor}", last_seq=3)
     last = max(credit_of(fleet, "a99"), 3)
@@ -82,7 +82,7 @@ def test_a_silent_actors_credit_still_counts(fleet: FakeFleet) -> None:
     assert fleet.delivery("a").accepted == 4
 
 
-def test_silence_gives_no_credit(fleet: FakeFleet) -> None:
+def test_silence_grants_no_extra_credit(fleet: FakeFleet) -> None:
     fleet.join("a")
     fleet.pass_time(6.0, step_s=1.0)
     for seq in range(1, 20):
@@ -90,7 +90,7 @@ def test_silence_gives_no_credit(fleet: FakeFleet) -> None:
     assert fleet.delivery("a").accepted == 4
 
 
-def test_who_keeps_ignoring_credit_is_in_quarantine(fleet: FakeFleet) -> None:
+def test_a_peer_that_keeps_ignoring_credit_is_quarantined(fleet: FakeFleet) -> None:
     router = fleet.router
     router.on_ingest([encode_header(Hello(actor="key.a", incarnation=1))], 0.0, "key")
     for seq in range(1, 450):

@@ -44,7 +44,9 @@ def ledger(fleet: FakeFleet) -> Ledger:
     return fleet.router.status(fleet.now_s).ledger
 
 
-def test_an_actor_is_told_and_its_episode_goes_to_who_asked(fleet: FakeFleet) -> None:
+def test_an_actor_gets_the_task_and_its_episode_goes_to_the_requesting_session(
+    fleet: FakeFleet,
+) -> None:
     ask(fleet)
     assert fleet.delivery("a").task == EvaluationTask("task", 1, VERSION)
     assert fleet.last(FleetReport).evaluators == 1
@@ -56,7 +58,7 @@ def test_an_actor_is_told_and_its_episode_goes_to_who_asked(fleet: FakeFleet) ->
     assert ledger(fleet) == Ledger(produced=1, consumed=1)
 
 
-def test_training_sessions_are_leased_no_evaluation_and_the_other_way_round(
+def test_training_and_evaluation_sessions_are_leased_only_their_own_batches(
     fleet: FakeFleet,
 ) -> None:
     ask(fleet)
@@ -66,12 +68,12 @@ def test_training_sessions_are_leased_no_evaluation_and_the_other_way_round(
     assert [lease.seq for lease in fleet.leases(session=2)] == [1]
 
 
-def test_what_nobody_waits_for_is_dropped(fleet: FakeFleet) -> None:
+def test_an_unrequested_evaluation_is_dropped(fleet: FakeFleet) -> None:
     evaluate(fleet, 1)
     assert ledger(fleet) == Ledger(produced=1, dropped=1)
 
 
-def test_what_an_ended_session_did_not_confirm_is_dropped(fleet: FakeFleet) -> None:
+def test_evaluations_that_an_ended_session_did_not_confirm_are_dropped(fleet: FakeFleet) -> None:
     ask(fleet, episodes=2)
     evaluate(fleet, 1)
     fleet.leave(session=2)
@@ -79,7 +81,7 @@ def test_what_an_ended_session_did_not_confirm_is_dropped(fleet: FakeFleet) -> N
     assert fleet.delivery("a").task is None
 
 
-def test_an_actor_that_does_not_evaluate_is_not_asked(fleet: FakeFleet) -> None:
+def test_an_actor_that_does_not_evaluate_gets_no_task(fleet: FakeFleet) -> None:
     fleet.goodbye("a")
     fleet.join("b")
     ask(fleet)
@@ -88,7 +90,7 @@ def test_an_actor_that_does_not_evaluate_is_not_asked(fleet: FakeFleet) -> None:
     assert not fleet.all(Lease)
 
 
-def test_an_evaluators_weights_are_published_under_the_policy_of_training(
+def test_an_evaluators_weights_are_published_under_the_training_policy(
     fleet: FakeFleet,
 ) -> None:
     fields = offered(2, digest="0" * 32)

@@ -1,4 +1,4 @@
-"""What the broker answers learners."""
+"""The router's answers to learners."""
 
 from __future__ import annotations
 
@@ -62,14 +62,14 @@ def test_a_repeated_hello_of_a_session_keeps_its_leases(fleet: FakeFleet) -> Non
     assert fleet.router.status(0.0).learners[0].unconfirmed == 1
 
 
-def test_batches_are_leased_as_far_as_the_learner_takes_them(fleet: FakeFleet) -> None:
+def test_batches_are_leased_up_to_the_learners_limit(fleet: FakeFleet) -> None:
     for seq in (1, 2, 3):
         fleet.push("a", seq)
     assert [lease.seq for lease in fleet.pull(6)] == [1, 2]
     assert [lease.seq for lease in fleet.pull(11)] == [3]
 
 
-def test_what_would_be_stale_next_time_is_leased_with_the_last_that_was_asked_for(
+def test_a_pull_also_leases_batches_that_would_be_stale_by_the_next_one(
     fleet: FakeFleet,
 ) -> None:
     for seq in (1, 2, 3):
@@ -81,7 +81,7 @@ def test_what_would_be_stale_next_time_is_leased_with_the_last_that_was_asked_fo
     assert fleet.pull(6) == []
 
 
-def test_the_payload_is_the_actors_untouched(fleet: FakeFleet) -> None:
+def test_payloads_are_passed_on_unchanged(fleet: FakeFleet) -> None:
     fleet.push("a", 1)
     fleet.pull(5)
     assert fleet.sent[-1].payloads == (make_payload(),)
@@ -108,7 +108,7 @@ def test_batches_older_than_the_allowed_lag_are_stale(fleet: FakeFleet) -> None:
     assert ledger(fleet) == Ledger(produced=2, stale=1, held=1)
 
 
-def test_without_a_limit_nothing_is_stale() -> None:
+def test_without_a_limit_no_batch_is_stale() -> None:
     fleet = FakeFleet(Router(RouterConfig(), 1, 0.0))
     manifest = make_manifest(max_policy_lag=None)
     fleet.publish(manifest=manifest)
@@ -119,7 +119,7 @@ def test_without_a_limit_nothing_is_stale() -> None:
     assert fleet.pull(100)[0].policy_lag == 7
 
 
-def test_new_weights_go_to_all_and_a_new_policy_as_snapshots(fleet: FakeFleet) -> None:
+def test_weights_are_broadcast_and_a_new_policy_is_sent_as_snapshots(fleet: FakeFleet) -> None:
     fleet.publish(2)
     [weights] = fleet.weights[weights_topic(RUN)]
     assert weights.message.version == PolicyVersion(1, 2)
@@ -129,7 +129,7 @@ def test_new_weights_go_to_all_and_a_new_policy_as_snapshots(fleet: FakeFleet) -
     assert len(fleet.snapshots("a")) == 2
 
 
-def test_an_offer_that_is_known_wants_nothing(fleet: FakeFleet) -> None:
+def test_the_weights_of_a_known_offer_are_not_wanted(fleet: FakeFleet) -> None:
     fleet.publish(1)
     assert fleet.last(Want) == Want(session=1, number=1, weights=False, policy=False)
 
@@ -147,7 +147,7 @@ def test_two_runners_publish_one_version_once(fleet: FakeFleet) -> None:
     assert len(fleet.weights[weights_topic(RUN)]) == 1
 
 
-def test_when_the_runner_that_was_asked_ends_the_next_one_publishes(fleet: FakeFleet) -> None:
+def test_if_the_publishing_runner_ends_the_next_one_publishes(fleet: FakeFleet) -> None:
     fleet.open(session=2, worker_index=1)
     fields = offered(2)
     for session in (1, 2):
@@ -156,14 +156,14 @@ def test_when_the_runner_that_was_asked_ends_the_next_one_publishes(fleet: FakeF
     assert fleet.last(Want) == Want(session=2, number=2, weights=True, policy=False)
 
 
-def test_a_newer_version_need_not_wait_for_an_older_one(fleet: FakeFleet) -> None:
+def test_a_newer_version_does_not_wait_for_an_older_one(fleet: FakeFleet) -> None:
     fleet.open(session=2, worker_index=1)
     fleet.learner(Offer(session=1, **offered(2)))
     fleet.learner(Offer(session=2, **offered(3)))
     assert fleet.last(Want) == Want(session=2, number=3, weights=True, policy=False)
 
 
-def test_a_runner_that_comes_late_with_a_passed_version_begins_no_epoch(fleet: FakeFleet) -> None:
+def test_a_late_offer_of_a_passed_version_begins_no_epoch(fleet: FakeFleet) -> None:
     fleet.publish(5)
     fleet.open(session=2, worker_index=1)
     for previous in (None, PolicyVersion(1, 2), PolicyVersion(0, 9)):
@@ -173,7 +173,7 @@ def test_a_runner_that_comes_late_with_a_passed_version_begins_no_epoch(fleet: F
     assert fleet.router.status(0.0).version == "1.5"
 
 
-def test_a_number_that_goes_back_with_other_weights_begins_a_new_epoch(fleet: FakeFleet) -> None:
+def test_a_lower_number_with_other_weights_begins_a_new_epoch(fleet: FakeFleet) -> None:
     fleet.publish(5)
     fields: dict[str, Any] = {**offered(2), "session": 1, "weights_digest": "f" * 8}
     fleet.learner(Offer(previous=PolicyVersion(1, 5), **fields))
@@ -182,7 +182,7 @@ def test_a_number_that_goes_back_with_other_weights_begins_a_new_epoch(fleet: Fa
     assert fleet.router.status(0.0).version == "2.2"
 
 
-def test_one_session_tells_all_that_the_run_is_to_end(fleet: FakeFleet) -> None:
+def test_one_stopping_session_is_reported_to_all(fleet: FakeFleet) -> None:
     fleet.open(session=2, worker_index=1)
     fleet.pull(5, session=2)
     assert not fleet.last(FleetReport).stopping
@@ -191,7 +191,7 @@ def test_one_session_tells_all_that_the_run_is_to_end(fleet: FakeFleet) -> None:
     assert fleet.last(FleetReport).stopping
 
 
-def test_an_epoch_that_an_actor_knows_is_topped(fleet: FakeFleet) -> None:
+def test_the_broker_begins_an_epoch_above_one_that_an_actor_knows(fleet: FakeFleet) -> None:
     fleet.alive("a", version=PolicyVersion(4, 9))
     assert fleet.last(Welcome).epoch == 5
     assert fleet.router.status(0.0).version == "5.1"
@@ -226,7 +226,7 @@ def test_a_takeover_ends_the_first_learner(fleet: FakeFleet) -> None:
     assert fleet.last(Refusal).code is RejectCode.UNKNOWN_SESSION
 
 
-def test_a_zombies_publish_is_refused(fleet: FakeFleet) -> None:
+def test_a_replaced_learners_publish_is_refused(fleet: FakeFleet) -> None:
     fleet.open(session=2, learner_run="run-2", takeover=True)
     digest = make_policy_frame()[1]
     message = Publish(session=1, number=9, weights_digest="9" * 8, policy_digest=digest)
@@ -235,7 +235,7 @@ def test_a_zombies_publish_is_refused(fleet: FakeFleet) -> None:
     assert fleet.router.status(0.0).version == "1.1"
 
 
-def test_an_ended_sessions_batches_go_back_to_their_places(fleet: FakeFleet) -> None:
+def test_batches_of_an_ended_session_return_to_their_places(fleet: FakeFleet) -> None:
     for seq in (1, 2):
         fleet.push("a", seq)
     fleet.pull(10)
@@ -254,7 +254,7 @@ def test_a_silent_session_ends(fleet: FakeFleet) -> None:
     assert (status.learners, status.queue_batches) == ([], 1)
 
 
-def test_what_a_returning_session_took_is_not_leased_again(fleet: FakeFleet) -> None:
+def test_batches_in_a_returning_sessions_marks_are_not_leased_again(fleet: FakeFleet) -> None:
     for seq in (1, 2):
         fleet.push("a", seq)
     fleet.pull(10)
@@ -263,7 +263,7 @@ def test_what_a_returning_session_took_is_not_leased_again(fleet: FakeFleet) -> 
     assert ledger(fleet) == Ledger(produced=2, consumed=1, held=1)
 
 
-def test_what_was_lost_on_its_way_to_a_learner_is_leased_again_and_no_second_attempt(
+def test_a_lease_lost_in_transit_is_repeated_without_raising_its_attempt(
     fleet: FakeFleet,
 ) -> None:
     for seq in (1, 2, 3):
@@ -279,7 +279,7 @@ def test_what_was_lost_on_its_way_to_a_learner_is_leased_again_and_no_second_att
     assert ledger(fleet) == Ledger(produced=3, consumed=3)
 
 
-def test_what_a_session_holds_returns_to_the_queue_when_its_process_ends(fleet: FakeFleet) -> None:
+def test_held_batches_return_to_the_queue_when_their_process_ends(fleet: FakeFleet) -> None:
     fleet.push("a", 1)
     fleet.pull(15)
     fleet.open(session=2, former=1, marks=(mark("a", 0),), held=(HeldBatch(0, 1),))
@@ -288,12 +288,12 @@ def test_what_a_session_holds_returns_to_the_queue_when_its_process_ends(fleet: 
     assert (lease.seq, lease.attempt) == (1, 2)
 
 
-def test_a_held_batch_that_names_no_mark_is_refused(fleet: FakeFleet) -> None:
+def test_a_held_batch_without_a_mark_is_refused(fleet: FakeFleet) -> None:
     fleet.open(session=2, held=(HeldBatch(0, 1),))
     assert fleet.last(Refusal).code is RejectCode.MALFORMED
 
 
-def test_a_lease_tells_what_has_ended(fleet: FakeFleet) -> None:
+def test_a_lease_reports_the_ended_batches(fleet: FakeFleet) -> None:
     for seq in (1, 2):
         fleet.push("a", seq)
     fleet.pull(5)
@@ -346,7 +346,9 @@ def test_all_batches_of_an_actor_go_to_one_session_in_order(fleet: FakeFleet) ->
         (b"", make_weights_frame()),
     ],
 )
-def test_a_publish_that_is_not_what_it_says_is_refused(policy: bytes, weights: bytes) -> None:
+def test_a_publish_that_contradicts_its_digest_or_manifest_is_refused(
+    policy: bytes, weights: bytes
+) -> None:
     fleet = FakeFleet(Router(RouterConfig(), 1, 0.0))
     fleet.open()
     digest = make_policy_frame()[1]
@@ -364,7 +366,7 @@ def test_queued_batches_that_a_new_policy_cannot_use_are_dropped(fleet: FakeFlee
     assert ledger(fleet) == Ledger(produced=1, dropped=1)
 
 
-def test_another_run_drops_what_was_queued_for_the_old_one(fleet: FakeFleet) -> None:
+def test_a_new_run_drops_the_queued_batches_of_the_old_one(fleet: FakeFleet) -> None:
     fleet.push("a", 1)
     fleet.leave()
     fleet.publish(
@@ -373,19 +375,19 @@ def test_another_run_drops_what_was_queued_for_the_old_one(fleet: FakeFleet) -> 
     assert ledger(fleet) == Ledger(produced=1, dropped=1)
 
 
-def test_a_learners_progress_is_shown(fleet: FakeFleet) -> None:
+def test_a_learners_progress_is_in_the_status(fleet: FakeFleet) -> None:
     progress = LearnerProgress(4000, 1, 23.5)
     fleet.learner(Pull(session=1, lease_up_to_steps=0, confirmed=0, progress=progress))
     assert fleet.router.status(0.0).learners[0].progress == progress
 
 
-def test_rubbish_from_a_learner_is_counted(fleet: FakeFleet) -> None:
+def test_malformed_learner_messages_are_counted(fleet: FakeFleet) -> None:
     fleet.router.on_learner([b"x", b"\xc1"], 0.0)
     fleet.router.on_learner([b"x"], 0.0)
     assert fleet.router.status(0.0).rejects == {"malformed": 2}
 
 
-def test_an_actor_whose_batches_are_always_stale_is_advised(fleet: FakeFleet) -> None:
+def test_an_actor_whose_batches_are_all_stale_gets_advice(fleet: FakeFleet) -> None:
     for seq in range(1, 11):
         fleet.push("a", seq, version=PolicyVersion(0, 0))
     fleet.pull(100)
@@ -393,22 +395,22 @@ def test_an_actor_whose_batches_are_always_stale_is_advised(fleet: FakeFleet) ->
     assert (actor.stale, "too slow" in actor.advice) == (10, True)
 
 
-def test_a_session_that_takes_nothing_is_given_nothing(fleet: FakeFleet) -> None:
+def test_a_session_that_does_not_pull_is_leased_nothing(fleet: FakeFleet) -> None:
     fleet.open(session=2, worker_index=1)
     for seq in (1, 2, 3):
         fleet.push("a", seq)
     assert len(fleet.pull(100, session=2)) == 3
 
 
-def test_a_report_tells_the_newest_lease_so_that_a_lost_one_is_noticed(fleet: FakeFleet) -> None:
+def test_a_report_names_the_newest_lease_so_that_a_lost_one_is_noticed(fleet: FakeFleet) -> None:
     fleet.push("a", 1)
     fleet.pull(5)
     fleet.pull(5)
     assert fleet.last(FleetReport).last_lease == 1
 
 
-def test_a_session_that_never_came_back_is_counted_for_the_next_broker() -> None:
-    """It may have trained on what is still to be sent again."""
+def test_a_session_that_never_returned_is_counted_for_the_next_broker() -> None:
+    """It may have trained on batches that actors will send again."""
     fleet = FakeFleet(Router(RouterConfig(), 1, 0.0))
     fleet.open(session=2, former=1, sessions=2)
     fleet.open(session=3, worker_index=1)  # a new process in the place of the one that died
@@ -438,7 +440,7 @@ def test_a_late_publish_of_a_passed_version_is_ignored(fleet: FakeFleet) -> None
     assert fleet.router.status(0.0).version == "1.6"
 
 
-def test_a_broker_that_is_new_to_a_learner_run_keeps_its_epoch() -> None:
+def test_a_new_broker_keeps_a_learner_runs_epoch() -> None:
     fleet = FakeFleet(Router(RouterConfig(), 1, 0.0))
     fleet.join("a", version=PolicyVersion(3, 7), last_seq=1)
     fleet.open(granted_epoch=3)
@@ -448,12 +450,12 @@ def test_a_broker_that_is_new_to_a_learner_run_keeps_its_epoch() -> None:
     assert [lease.policy_lag for lease in fleet.pull(5)] == [0]
 
 
-def test_weights_of_nobody_we_know_begin_an_epoch_above_them(fleet: FakeFleet) -> None:
+def test_weights_of_unknown_origin_begin_an_epoch_above_theirs(fleet: FakeFleet) -> None:
     fleet.join("b", version=PolicyVersion(1, 50))
     assert fleet.router.status(0.0).version == "2.1"
 
 
-def test_an_epoch_beyond_belief_is_not_believed(fleet: FakeFleet) -> None:
+def test_an_implausibly_high_epoch_is_rejected(fleet: FakeFleet) -> None:
     fleet.alive("a", version=PolicyVersion(2**32, 1))
     fleet.open(session=2, learner_run="run-2", newest_epoch=2**32, takeover=True)
     assert fleet.router.status(0.0).version == "1.1"
@@ -461,7 +463,7 @@ def test_an_epoch_beyond_belief_is_not_believed(fleet: FakeFleet) -> None:
     assert fleet.last(Refusal).code is RejectCode.MALFORMED
 
 
-def test_a_learner_of_another_wire_version_is_told(fleet: FakeFleet) -> None:
+def test_a_learner_of_another_wire_version_is_refused(fleet: FakeFleet) -> None:
     header = {"kind": "learner_hello", "wire": 9, "session": 12}
     fleet.router.on_learner([b"x", msgspec.msgpack.encode(header)], 0.0)
     fleet.flush()
@@ -469,7 +471,7 @@ def test_a_learner_of_another_wire_version_is_told(fleet: FakeFleet) -> None:
     assert fleet.last(Refusal).session == 12
 
 
-def test_a_mark_above_what_was_produced_counts_as_what_was(fleet: FakeFleet) -> None:
+def test_a_mark_is_capped_at_what_its_actor_produced(fleet: FakeFleet) -> None:
     fleet.push("a", 1)
     fleet.open(session=2, marks=(mark("a", 2**40),))
     assert ledger(fleet) == Ledger(produced=1, consumed=1)

@@ -22,7 +22,7 @@ class TestEvaluations:
         assert evaluations.assign([A, B]) == [A]
         assert evaluations.task_of(A) == EvaluationTask("task", 2, VERSION)
 
-    def test_no_more_episodes_are_given_out_than_were_asked_for(self) -> None:
+    def test_no_more_episodes_are_assigned_than_requested(self) -> None:
         evaluations = Evaluations()
         evaluations.request(9, EvaluationRequest("task", 1, VERSION))
         assert evaluations.assign([A, B]) == [A]
@@ -31,7 +31,7 @@ class TestEvaluations:
         assert not evaluations.has_open
         assert evaluations.task_of(A) is None
 
-    def test_a_repeated_request_changes_nothing_and_another_task_begins_anew(self) -> None:
+    def test_a_repeated_request_changes_nothing_and_another_task_starts_over(self) -> None:
         evaluations = Evaluations()
         evaluations.request(9, REQUEST)
         evaluations.assign([A])
@@ -48,6 +48,17 @@ class TestEvaluations:
         evaluations.leave(A)
         assert evaluations.assign([B]) == [B]
         assert evaluations.deliver(A, "task") is None
+
+    def test_an_actor_that_falls_silent_and_returns_is_given_another_episode(self) -> None:
+        evaluations = Evaluations()
+        evaluations.request(9, EvaluationRequest("task", 1, VERSION))
+        evaluations.assign([A])
+        evaluations.leave(A)
+        assert evaluations.deliver(A, "task") is None
+        assert evaluations.assign([A]) == [A]
+        assert evaluations.task_of(A) == EvaluationTask("task", 2, VERSION)
+        assert evaluations.deliver(A, "task") == 9
+        assert not evaluations.has_open
 
     def test_several_requests_share_the_actors(self) -> None:
         evaluations = Evaluations()

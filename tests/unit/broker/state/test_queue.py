@@ -26,7 +26,7 @@ def make_header(seq: int) -> Trajectories:
     )
 
 
-def test_batches_leave_in_the_order_of_their_arrival(queue: TrajectoryQueue) -> None:
+def test_batches_leave_in_order_of_arrival(queue: TrajectoryQueue) -> None:
     assert [batch.header.seq for batch in queue] == [1, 2, 3]
     assert (len(queue), queue.env_steps, queue.bytes) == (3, 60, 30)
 
@@ -41,7 +41,7 @@ def test_an_empty_queue_takes_a_batch_of_any_size() -> None:
     assert TrajectoryQueue(1, 1).has_room_for(10**6, 10**9)
 
 
-def test_what_comes_back_takes_its_old_place(queue: TrajectoryQueue) -> None:
+def test_a_returned_batch_takes_its_old_place(queue: TrajectoryQueue) -> None:
     first = next(iter(queue))
     queue.remove(first)
     queue.append(queue.number(make_header(4), b""))
@@ -49,7 +49,7 @@ def test_what_comes_back_takes_its_old_place(queue: TrajectoryQueue) -> None:
     assert [batch.header.seq for batch in queue] == [1, 2, 3, 4]
 
 
-def test_removing_by_a_condition_returns_what_was_removed(queue: TrajectoryQueue) -> None:
+def test_remove_if_returns_the_removed_batches(queue: TrajectoryQueue) -> None:
     removed = queue.remove_if(lambda batch: batch.header.seq != 2)
     assert [batch.header.seq for batch in removed] == [1, 3]
     assert (queue.env_steps, queue.bytes) == (20, 10)

@@ -3,7 +3,7 @@ from __future__ import annotations
 from headrace.broker.state.rate_meter import RateMeter
 
 
-def test_a_rate_counts_what_came_within_its_window() -> None:
+def test_a_rate_counts_the_events_within_its_window() -> None:
     meter = RateMeter(window_s=5.0)
     meter.add(100, 0.0)
     meter.add(50, 3.0)

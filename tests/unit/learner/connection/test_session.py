@@ -9,7 +9,8 @@ from typing import TypeVar
 
 import pytest
 
-from headrace.learner.connection.session import LearnerIdentity, LearnerSession, OfferedWeights
+from headrace.learner.connection.session import LearnerIdentity, LearnerSession
+from headrace.learner.connection.weights_offer import OfferedWeights
 from headrace.protocol.errors import RejectCode
 from headrace.protocol.identity import PolicyVersion
 from headrace.protocol.messages import (
@@ -37,7 +38,7 @@ WEIGHTS = OfferedWeights(7, "0" * 8, "1" * 8, b"policy", b"weights")
 
 
 class Talk:
-    """A session with what it sent."""
+    """A session, and the messages that it sent."""
 
     def __init__(self) -> None:
         ids: Iterator[int] = count(1)
@@ -86,7 +87,7 @@ def joined(talk: Talk) -> Talk:
     return talk
 
 
-def test_hello_is_repeated_until_the_broker_welcomes(talk: Talk) -> None:
+def test_hello_is_repeated_until_the_broker_answers_with_welcome(talk: Talk) -> None:
     for _ in range(4):
         talk.flush()
         talk.now_s += 0.5
@@ -96,7 +97,7 @@ def test_hello_is_repeated_until_the_broker_welcomes(talk: Talk) -> None:
     assert talk.session.epoch == 5
 
 
-def test_a_pull_asks_for_what_is_wanted_and_not_here(joined: Talk) -> None:
+def test_a_pull_asks_for_the_missing_env_steps(joined: Talk) -> None:
     joined.session.request(25)
     joined.flush()
     assert joined.all(Pull)[-1].lease_up_to_steps == 25
@@ -106,7 +107,7 @@ def test_a_pull_asks_for_what_is_wanted_and_not_here(joined: Talk) -> None:
     assert joined.all(Pull)[-1].lease_up_to_steps == 25
 
 
-def test_what_was_taken_is_confirmed_when_training_has_it(joined: Talk) -> None:
+def test_taken_batches_are_confirmed_once_training_has_them(joined: Talk) -> None:
     for number in (1, 2, 3):
         joined.lease(number)
     taken = [joined.session.take() for _ in range(2)]
@@ -117,7 +118,7 @@ def test_what_was_taken_is_confirmed_when_training_has_it(joined: Talk) -> None:
     assert joined.session.ready_env_steps == 10
 
 
-def test_a_batch_that_comes_again_is_dropped_but_its_lease_counts(joined: Talk) -> None:
+def test_a_repeated_batch_is_dropped_but_its_lease_counts(joined: Talk) -> None:
     joined.lease(1, seq=4)
     joined.lease(2, seq=4)
     joined.lease(3, seq=5)
@@ -127,7 +128,7 @@ def test_a_batch_that_comes_again_is_dropped_but_its_lease_counts(joined: Talk) 
 
 
 @pytest.mark.parametrize("how", ["gap", "report"])
-def test_a_lost_lease_begins_a_new_session_that_lists_what_is_here(joined: Talk, how: str) -> None:
+def test_a_lost_lease_begins_a_new_session_that_lists_held_batches(joined: Talk, how: str) -> None:
     joined.lease(1)
     if how == "gap":
         joined.lease(3)
@@ -141,7 +142,7 @@ def test_a_lost_lease_begins_a_new_session_that_lists_what_is_here(joined: Talk,
     assert joined.session.take() is not None
 
 
-def test_a_new_session_tells_what_ended_what_was_confirmed_and_what_is_held(joined: Talk) -> None:
+def test_a_new_session_reports_ended_confirmed_and_held_batches(joined: Talk) -> None:
     for number, seq in enumerate((3, 5, 6, 9), start=1):
         joined.lease(number, seq=seq, ended=min(seq - 1, 2))
     taken = [joined.session.take() for _ in range(4)]
@@ -153,7 +154,7 @@ def test_a_new_session_tells_what_ended_what_was_confirmed_and_what_is_held(join
     assert hello.held == (HeldBatch(0, 6), HeldBatch(0, 9))
 
 
-def test_what_an_earlier_session_was_leased_is_confirmed_in_the_new_one(joined: Talk) -> None:
+def test_leases_of_an_earlier_session_are_confirmed_in_the_new_one(joined: Talk) -> None:
     for number in (1, 2, 3):
         joined.lease(number)
     taken = [joined.session.take() for _ in range(3)]
@@ -164,18 +165,18 @@ def test_what_an_earlier_session_was_leased_is_confirmed_in_the_new_one(joined: 
     joined.flush()
     assert joined.all(Pull)[-1].confirmed == 2
     joined.lease(4, session=2)
-    assert joined.session.is_joined, "leases go on after those that are held"
+    assert joined.session.is_joined, "new leases are numbered after the held ones"
     assert joined.session.ready_env_steps == 10
 
 
-def test_a_hello_tells_how_many_sessions_the_learner_has(joined: Talk) -> None:
+def test_a_hello_contains_the_learners_number_of_sessions(joined: Talk) -> None:
     report = FleetReport(session=1, queue_env_steps=0, actors=1, ledger=Ledger(), sessions=3)
     joined.receive(report)
     joined.receive(Refusal(session=1, code=RejectCode.UNKNOWN_SESSION, reason=""))
     assert [hello.sessions for hello in joined.all(LearnerHello)] == [0, 3]
 
 
-def test_a_repeated_batch_that_is_the_newest_lease_does_not_stay_open(joined: Talk) -> None:
+def test_a_repeated_batch_is_confirmed_even_as_the_newest_lease(joined: Talk) -> None:
     joined.lease(1)
     batch = joined.session.take()
     assert batch is not None
@@ -207,7 +208,7 @@ def test_leases_wait_until_offered_weights_are_published(joined: Talk) -> None:
     assert joined.all(Pull)[-1].lease_up_to_steps == 100
 
 
-def test_the_policy_frame_is_sent_only_where_it_is_wanted(joined: Talk) -> None:
+def test_the_policy_frame_is_sent_only_if_it_is_wanted(joined: Talk) -> None:
     joined.session.offer(WEIGHTS)
     joined.flush()
     joined.receive(Want(session=1, number=7, weights=True, policy=False))
@@ -298,7 +299,7 @@ def test_a_session_that_is_not_alone_asks_first(joined: Talk, sessions: int) -> 
     [next_weights(6), replace(next_weights(), policy_digest="2" * 8)],
     ids=["a number that goes back", "another policy"],
 )
-def test_a_lone_session_asks_first_where_that_matters(
+def test_a_lone_session_asks_first_about_an_older_number_or_another_policy(
     joined: Talk, weights: OfferedWeights
 ) -> None:
     settle(joined, WEIGHTS)
@@ -318,7 +319,7 @@ def test_a_broker_that_may_not_know_the_policy_is_asked_first(joined: Talk) -> N
     assert not joined.all(Publish)
 
 
-def test_a_stop_is_told_and_heard(joined: Talk) -> None:
+def test_a_stop_is_announced_and_received(joined: Talk) -> None:
     assert not joined.session.run_is_stopping
     joined.receive(report(stopping=True))
     assert joined.session.run_is_stopping
@@ -327,7 +328,7 @@ def test_a_stop_is_told_and_heard(joined: Talk) -> None:
     assert joined.all(Pull)[-1].stopping
 
 
-def test_evaluations_are_asked_for_and_enter_no_marks(joined: Talk) -> None:
+def test_evaluations_are_requested_and_leave_no_marks(joined: Talk) -> None:
     request = EvaluationRequest("task", 2, PolicyVersion(5, 7))
     joined.session.evaluate(request)
     joined.flush()
@@ -353,7 +354,7 @@ def test_evaluations_are_asked_for_and_enter_no_marks(joined: Talk) -> None:
     assert (hello.marks, hello.held) == ((Mark("a", 1, 0),), (HeldBatch(0, 3),))
 
 
-def test_a_refusal_ends_the_conversation(joined: Talk) -> None:
+def test_a_refusal_ends_the_session(joined: Talk) -> None:
     joined.receive(Refusal(session=1, code=RejectCode.LEARNER_EXISTS, reason="there is one"))
     assert joined.session.refusal is not None
     assert joined.session.next_event_at_s() == float("inf")
@@ -369,6 +370,6 @@ def test_goodbye_names_the_session(joined: Talk) -> None:
     assert from_learner_decoder().decode([frame])[0] == LearnerGoodbye(session=1)
 
 
-def test_an_epoch_that_changes_within_a_session_is_taken_over(joined: Talk) -> None:
+def test_an_epoch_that_changes_within_a_session_is_adopted(joined: Talk) -> None:
     joined.receive(Welcome(broker=1, session=1, epoch=9))
     assert joined.session.epoch == 9

@@ -68,12 +68,12 @@ def test_the_newest_checkpoints_are_kept(folder: RunFolder) -> None:
     assert newest[1] == CheckpointState(5, 50, 1.0, 2)
 
 
-def test_a_checkpoint_that_was_not_finished_is_not_found(folder: RunFolder) -> None:
+def test_an_unfinished_checkpoint_is_not_found(folder: RunFolder) -> None:
     folder.new_checkpoint(CheckpointState(1, 1, 1.0, 1))
     assert folder.newest_checkpoint() is None
 
 
-def test_the_summary_holds_what_was_promised(folder: RunFolder) -> None:
+def test_the_summary_has_the_documented_fields(folder: RunFolder) -> None:
     summary = Summary(
         name="run",
         episode_return_mean=451.0,
@@ -115,11 +115,11 @@ def test_the_first_criterion_that_is_met_ends_the_run(
     assert met_criterion(stop, make_metrics()) == reason
 
 
-def test_a_return_that_is_not_known_meets_nothing() -> None:
+def test_an_unknown_return_meets_no_criterion() -> None:
     assert met_criterion(StopSection(episode_return_mean=1.0), make_metrics(1, None)) is None
 
 
-def test_a_resume_forgets_what_came_after_the_checkpoint(folder: RunFolder) -> None:
+def test_a_resume_drops_metrics_after_the_checkpoint(folder: RunFolder) -> None:
     for iteration in (1, 2, 3):
         folder.add_metrics(make_metrics(iteration))
     with (folder.path / "metrics.jsonl").open("ab") as file:
@@ -129,7 +129,7 @@ def test_a_resume_forgets_what_came_after_the_checkpoint(folder: RunFolder) -> N
     assert [line.iteration for line in resumed.read_metrics()] == [1, 2]
 
 
-def test_a_process_that_was_succeeded_writes_nothing_more(folder: RunFolder) -> None:
+def test_a_superseded_process_cannot_write(folder: RunFolder) -> None:
     checkpoint = folder.new_checkpoint(CheckpointState(2, 2000, 2.0, 1))
     successor = RunFolder(folder.path, resume=True)
     writes: list[Callable[[], None]] = [

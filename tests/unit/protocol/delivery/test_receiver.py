@@ -17,9 +17,13 @@ class TestReceiver:
 
     def test_one_gap_is_answered_once(self) -> None:
         receiver = Receiver()
-        assert [receiver.should_answer_gap() for _ in range(3)] == [True, False, False]
+        assert [receiver.arrive(seq) for seq in (2, 2, 3)] == [
+            Verdict.GAP,
+            Verdict.REPEATED_GAP,
+            Verdict.REPEATED_GAP,
+        ]
         receiver.arrive(1)
-        assert receiver.should_answer_gap()
+        assert receiver.arrive(3) is Verdict.GAP
 
     def test_acknowledged_follows_the_oldest_open_batch(self) -> None:
         receiver = Receiver()
@@ -41,29 +45,29 @@ class TestReceiver:
         with pytest.raises(LocalProtocolError):
             receiver.finish(seq, Outcome.CONSUMED)
 
-    def test_a_new_broker_goes_on_from_the_actors_books(self) -> None:
+    def test_a_new_broker_continues_from_the_actors_counts(self) -> None:
         receiver = Receiver(3, Totals(consumed=2, stale=1))
         assert receiver.arrive(4) is Verdict.ACCEPTED
         receiver.finish(4, Outcome.CONSUMED)
         assert receiver.totals == Totals(consumed=3, stale=1)
 
-    def test_books_that_do_not_add_up_are_the_actors_fault(self) -> None:
+    def test_counts_that_do_not_add_up_are_a_remote_error(self) -> None:
         with pytest.raises(RemoteProtocolError):
             Receiver(3, Totals(consumed=1))
 
-    def test_a_learners_mark_ends_what_it_took_whether_here_or_not(self) -> None:
+    def test_a_learners_mark_ends_batches_whether_they_arrived_or_not(self) -> None:
         receiver = Receiver()
         for seq in (1, 2, 3):
             receiver.arrive(seq)
         receiver.finish(2, Outcome.REJECTED)
-        assert receiver.take_mark(5) == [1, 3]
+        assert receiver.apply_mark(5) == [1, 3]
         assert (receiver.accepted, receiver.acknowledged) == (5, 5)
         assert receiver.totals == Totals(consumed=4, rejected=1)
 
-    def test_what_a_learner_confirmed_need_not_arrive_and_the_rest_must(self) -> None:
+    def test_confirmed_batches_need_not_arrive_but_the_others_must(self) -> None:
         receiver = Receiver()
         receiver.arrive(1)
-        assert receiver.take_mark(0, [1, 3, 4, 6]) == [1]
+        assert receiver.apply_mark(0, [1, 3, 4, 6]) == [1]
         assert (receiver.accepted, receiver.acknowledged) == (1, 1)
         assert receiver.arrive(3) is Verdict.GAP
         assert receiver.arrive(2) is Verdict.ACCEPTED
@@ -75,26 +79,26 @@ class TestReceiver:
         receiver.finish(5, Outcome.STALE)
         assert receiver.totals == Totals(consumed=5, stale=1)
 
-    def test_books_that_are_ahead_of_what_a_learner_confirmed_count_it_once(self) -> None:
+    def test_counts_ahead_of_confirmed_batches_count_each_batch_once(self) -> None:
         receiver = Receiver()
-        receiver.take_mark(0, [2, 4])
-        receiver.take_books(3, Totals(consumed=3))
+        receiver.apply_mark(0, [2, 4])
+        receiver.adopt_counts(3, Totals(consumed=3))
         assert (receiver.accepted, receiver.acknowledged) == (4, 4)
         assert receiver.totals == Totals(consumed=4)
 
-    def test_books_that_are_ahead_are_adopted(self) -> None:
+    def test_counts_that_are_ahead_are_adopted(self) -> None:
         receiver = Receiver()
         for seq in (1, 2, 3, 4):
             receiver.arrive(seq)
         receiver.finish(3, Outcome.STALE)
-        assert receiver.take_books(2, Totals(consumed=2)) == [1, 2]
+        assert receiver.adopt_counts(2, Totals(consumed=2)) == [1, 2]
         assert (receiver.acknowledged, receiver.accepted) == (3, 4)
         assert receiver.totals == Totals(consumed=2, stale=1)
-        assert receiver.take_books(1, Totals(consumed=1)) == []
+        assert receiver.adopt_counts(1, Totals(consumed=1)) == []
 
-    def test_books_may_be_ahead_of_all_that_arrived_here(self) -> None:
+    def test_counts_may_be_ahead_of_every_batch_that_arrived(self) -> None:
         receiver = Receiver()
         receiver.arrive(1)
-        assert receiver.take_books(7, Totals(consumed=7)) == [1]
+        assert receiver.adopt_counts(7, Totals(consumed=7)) == [1]
         assert (receiver.acknowledged, receiver.accepted) == (7, 7)
         assert receiver.arrive(8) is Verdict.ACCEPTED

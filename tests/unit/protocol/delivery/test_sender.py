@@ -57,7 +57,7 @@ def transmit(sender: Sender[str], now_s: float = 0.0) -> list[tuple[int, bool]]:
 
 
 class TestSender:
-    def test_without_credit_nothing_may_begin(self) -> None:
+    def test_without_credit_no_batch_may_begin(self) -> None:
         assert not make_sender().may_begin(V1)
 
     def test_credit_lets_batches_begin_up_to_its_number(self) -> None:
@@ -86,7 +86,7 @@ class TestSender:
         assert transmit(sender) == [(1, False), (2, False), (3, False)]
         assert transmit(sender) == []
 
-    def test_what_is_not_accepted_in_time_is_sent_again_ever_less_often(self) -> None:
+    def test_unaccepted_batches_are_resent_after_growing_waits(self) -> None:
         sender = make_sender()
         sender.enter("a")
         transmit(sender, 0.0)
@@ -96,7 +96,7 @@ class TestSender:
         assert transmit(sender, 6.0) == [(1, True)]
         assert sender.next_event_at_s == 11.0  # the longest wait
 
-    def test_accepted_batches_are_not_sent_again(self) -> None:
+    def test_accepted_batches_are_not_resent(self) -> None:
         sender = make_sender()
         for item in "abc":
             sender.enter(item)
@@ -106,7 +106,7 @@ class TestSender:
         deliver(sender, accepted=3)
         assert sender.next_event_at_s == float("inf")
 
-    def test_a_gap_answer_sends_again_at_once(self) -> None:
+    def test_a_gap_answer_resends_at_once(self) -> None:
         sender = make_sender()
         deliver(sender)
         for item in "ab":
@@ -131,7 +131,7 @@ class TestSender:
         assert (sender.held, sender.acknowledged) == (1, 2)
         assert sender.totals == Totals(consumed=2)
 
-    def test_a_new_broker_gets_what_it_does_not_hold_and_voids_the_old_credit(self) -> None:
+    def test_a_new_broker_gets_the_batches_it_lacks_and_voids_the_old_credit(self) -> None:
         sender = make_sender()
         deliver(sender, credit=make_credit(5))
         for item in "abc":
@@ -143,7 +143,7 @@ class TestSender:
         assert sender.broker == 2
         assert transmit(sender) == [(2, True), (3, True)]
 
-    def test_a_new_broker_never_moves_the_sender_below_what_was_freed(self) -> None:
+    def test_a_new_broker_never_moves_the_sender_below_freed_batches(self) -> None:
         sender = make_sender()
         for item in "ab":
             sender.enter(item)
@@ -154,14 +154,14 @@ class TestSender:
         assert transmit(sender, 100.0) == []
 
     @pytest.mark.parametrize(("accepted", "acknowledged"), [(1, 0), (0, 1)])
-    def test_a_delivery_that_claims_too_much_is_the_brokers_fault(
+    def test_a_delivery_that_claims_too_much_is_a_remote_error(
         self, accepted: int, acknowledged: int
     ) -> None:
         with pytest.raises(RemoteProtocolError):
             deliver(make_sender(), accepted=accepted, acknowledged=acknowledged)
 
 
-def test_after_a_lost_connection_nothing_is_sent_before_it_is_known_what_arrived() -> None:
+def test_after_a_lost_connection_nothing_is_sent_until_the_next_delivery() -> None:
     sender = make_sender()
     deliver(sender)
     for item in "abc":
@@ -175,7 +175,7 @@ def test_after_a_lost_connection_nothing_is_sent_before_it_is_known_what_arrived
     assert transmit(sender, now_s=61.0) == [(3, True), (4, False)]
 
 
-def test_a_broker_that_does_not_accept_is_sent_nothing_until_it_does() -> None:
+def test_nothing_is_sent_while_the_broker_does_not_accept() -> None:
     sender = make_sender()
     sender.enter("a")
     deliver(sender, accepts=False)
@@ -185,16 +185,16 @@ def test_a_broker_that_does_not_accept_is_sent_nothing_until_it_does() -> None:
     deliver(sender, accepts=False, now_s=62.0)
     assert transmit(sender, now_s=99.0) == []
     deliver(sender, accepts=True, now_s=100.0)
-    assert transmit(sender, now_s=100.0) == [(1, True)], "it was refused when it came"
+    assert transmit(sender, now_s=100.0) == [(1, True)], "it was not accepted when it arrived"
 
 
-def test_a_sender_tells_how_much_it_holds_and_which_broker_spoke_last() -> None:
+def test_a_sender_reports_how_much_it_holds_and_which_broker_spoke_last() -> None:
     sender = make_sender()
     sender.enter("a")
     assert (sender.held, sender.broker) == (1, None)
 
 
-def test_while_some_are_accepted_the_others_keep_their_time() -> None:
+def test_accepting_a_batch_restarts_the_timeout_of_the_others() -> None:
     sender = make_sender()
     deliver(sender)
     for item in "abc":

@@ -1,7 +1,7 @@
 """Sender and Receiver as a pair, over a network that loses, repeats and reorders.
 
-Learners stand behind the receiver: they take batches, of which none knows what the others took,
-and remember theirs, as learner sessions do. What they took is compared with what was produced.
+Behind the receiver, learners take batches without knowing which ones the others took, and remember
+their own, as learner sessions do. The batches taken are compared with the batches produced.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Broker:
         self.receiver = Receiver(acknowledged, totals)
         self.waiting: list[int] = []
         self.leased: list[int] = []
-        self.forget(self.receiver.take_mark(ended, taken))
+        self.forget(self.receiver.apply_mark(ended, taken))
 
     def forget(self, seqs: list[int]) -> None:
         self.waiting = [seq for seq in self.waiting if seq not in seqs]
@@ -94,7 +94,7 @@ class DeliveryMachine(RuleBasedStateMachine):
     @rule()
     def say_alive(self) -> None:
         receiver = self.broker.receiver
-        self.broker.forget(receiver.take_books(self.sender.acknowledged, self.sender.totals))
+        self.broker.forget(receiver.adopt_counts(self.sender.acknowledged, self.sender.totals))
         self.to_actor.append(self.broker.delivery(self.incarnation))
 
     # ---------------------------------------------------------------- the network
@@ -111,8 +111,8 @@ class DeliveryMachine(RuleBasedStateMachine):
         verdict = receiver.arrive(seq)
         if verdict is Verdict.ACCEPTED:
             self.broker.waiting.append(seq)
-        is_gap = verdict is Verdict.GAP
-        if not is_gap or receiver.should_answer_gap():
+        if verdict is not Verdict.REPEATED_GAP:
+            is_gap = verdict is Verdict.GAP
             self.to_actor.append(self.broker.delivery(self.incarnation, gap=is_gap))
 
     @rule(data=st.data())
@@ -138,7 +138,7 @@ class DeliveryMachine(RuleBasedStateMachine):
 
     @rule(place=st.integers(0, 2))
     def lease(self, place: int = 0) -> None:
-        """To one of several learners: an earlier batch may be on its way to another one."""
+        """Leases to one of several learners: an earlier batch may be under way to another."""
         if self.broker.waiting:
             seq = self.broker.waiting.pop(min(place, len(self.broker.waiting) - 1))
             self.broker.leased.append(seq)
@@ -165,7 +165,7 @@ class DeliveryMachine(RuleBasedStateMachine):
 
     @rule()
     def restart_the_broker(self) -> None:
-        """Its queue is gone; the actor's hello and the learner's marks tell it where to go on."""
+        """Loses its queue; it continues from the actor's hello and the learner's marks."""
         self.brokers += 1
         books = (self.sender.acknowledged, self.sender.totals)
         self.broker = Broker(self.brokers, *books, self.ended, self.taken)
@@ -173,7 +173,7 @@ class DeliveryMachine(RuleBasedStateMachine):
 
     @rule()
     def restart_the_actor(self) -> None:
-        """What it had not delivered dies with it; the broker keeps what it accepted."""
+        """Loses its undelivered batches; the broker keeps those that it accepted."""
         self.incarnation += 1
         self.ended = 0
         self.taken = set()
@@ -183,7 +183,7 @@ class DeliveryMachine(RuleBasedStateMachine):
 
     @rule()
     def lose_the_connection(self) -> None:
-        """What is under way to the broker is lost; the next delivery state tells what is not."""
+        """Loses the batches under way; the next delivery state reports those that arrived."""
         self.to_broker.clear()
         self.sender.lose_connection()
         self.say_alive()
@@ -212,7 +212,7 @@ class DeliveryMachine(RuleBasedStateMachine):
         self.seen = (sender.acknowledged, sender.last_seq)
 
     def teardown(self) -> None:
-        """On a network that works again, everything that is held gets through."""
+        """Once the network works again, every held batch gets through."""
         if not hasattr(self, "sender"):
             return
         self.to_broker.clear()
@@ -225,7 +225,7 @@ class DeliveryMachine(RuleBasedStateMachine):
         assert self.sender.held == 0
         self.nothing_is_trained_twice()
         ended = {seq for life, seq in self.trained + self.rejected if life == self.incarnation}
-        assert ended == set(range(1, self.sender.last_seq + 1)), "some were lost"
+        assert ended == set(range(1, self.sender.last_seq + 1)), "some batches were lost"
 
     def _round_trip(self) -> None:
         self.say_alive()

@@ -68,19 +68,19 @@ def test_a_kind_of_another_endpoint_is_unknown() -> None:
     assert _reject(encode_header(Beacon(broker=1))).code is RejectCode.UNKNOWN_KIND
 
 
-def test_another_wire_version_is_told_from_rubbish() -> None:
+def test_another_wire_version_is_distinguished_from_invalid_bytes() -> None:
     foreign = _header(kind="telepathy", wire=7)
     assert _reject(foreign).code is RejectCode.UNSUPPORTED_VERSION
     later = encode_header(Alive(actor="a", incarnation=1, wire=2))
     assert _reject(later).code is RejectCode.UNSUPPORTED_VERSION
 
 
-def test_a_hello_of_a_later_version_that_also_speaks_ours_is_read() -> None:
+def test_a_hello_of_a_later_version_that_also_supports_ours_is_read() -> None:
     hello = Hello(actor="a", incarnation=1, wire=3, wire_min=0, wire_max=3)
     assert ingest_decoder().decode([encode_header(hello)])[0] == hello
 
 
-def test_a_hello_of_a_later_version_that_does_not_is_refused() -> None:
+def test_a_hello_of_a_later_version_that_does_not_support_ours_is_refused() -> None:
     hello = Hello(actor="a", incarnation=1, wire=3, wire_min=2, wire_max=3)
     assert _reject(encode_header(hello)).code is RejectCode.UNSUPPORTED_VERSION
 
@@ -101,7 +101,7 @@ def test_fields_out_of_range_are_malformed(fields: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("header", [b"", b"\xc1", b"\x80", b"\x93\x01\x02\x03", b"\x81" * 4000])
-def test_bytes_that_are_no_header_are_malformed(header: bytes) -> None:
+def test_bytes_that_are_not_a_header_are_malformed(header: bytes) -> None:
     assert _reject(header).code is RejectCode.MALFORMED
 
 

@@ -1,4 +1,4 @@
-"""What thin simulators say, read within bounds."""
+"""Bounded decoding of messages from thin simulators."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_turns_are_read_by_agent() -> None:
 @pytest.mark.parametrize(
     "fields", [5, [], {"reward": "2"}, {"terminated": 1}, {"reward": float("nan")}, {"info": 3}]
 )
-def test_what_is_no_turn_is_malformed(fields: Any) -> None:
+def test_anything_but_a_turn_is_malformed(fields: Any) -> None:
     with pytest.raises(RemoteProtocolError) as caught:
         decode_turns(encode_payload({"a": fields}))
     assert caught.value.code is RejectCode.MALFORMED
@@ -47,7 +47,7 @@ def test_unknown_keys_of_a_turn_are_ignored() -> None:
     assert decode_turns(encode_payload({"a": {"mood": "good"}})) == {"a": AgentTurn()}
 
 
-def test_requests_and_answers_are_told_apart() -> None:
+def test_requests_and_answers_are_distinguished() -> None:
     act = encode_header(Act(episode="e", turn=0))
     assert request_decoder().decode([act, b""])[0] == Act(episode="e", turn=0)
     with pytest.raises(RemoteProtocolError, match="unknown here"):
@@ -56,7 +56,7 @@ def test_requests_and_answers_are_told_apart() -> None:
     assert answer_decoder().decode([encode_header(denial)])[0] == denial
 
 
-def test_a_request_that_cannot_be_read_may_still_have_a_name() -> None:
+def test_an_unreadable_request_may_still_be_identified() -> None:
     header = msgspec.msgpack.encode({"kind": "dance", "episode": "e", "turn": 4})
     assert peek_request(header) == RequestName("e", 4)
     assert peek_request(b"\xc1") is None

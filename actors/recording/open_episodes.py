@@ -1,0 +1,96 @@
+"""The open episodes of a simulator, and which agents are in each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from headrace.actors.recording.infos import info_numbers
+from headrace.actors.recording.tracks import Episode, Track
+from headrace.protocol.errors import LocalProtocolError
+
+AgentId = str
+
+
+class OpenEpisodes:
+    """By episode, the tracks of the agents that have acted in it and not left.
+
+    Attributes:
+        infos_wanted: keys of the simulator's info dict that the learner asks for.
+    """
+
+    def __init__(self) -> None:
+        self.infos_wanted: tuple[str, ...] = ()
+        self._tracks: dict[Episode, dict[AgentId, Track]] = {}
+
+    def __len__(self) -> int:
+        return len(self._tracks)
+
+    def __iter__(self) -> Iterator[Episode]:
+        return iter(self._tracks)
+
+    def add(self, episode: Episode) -> None:
+        """Opens an episode without agents."""
+        self._tracks[episode] = {}
+
+    def remove(self, episode: Episode) -> list[Track]:
+        """Closes an episode, if it is open, and returns the tracks of its agents."""
+        return list(self._tracks.pop(episode, {}).values())
+
+    def clear(self) -> list[Track]:
+        """Closes all episodes, and returns all tracks."""
+        return [track for episode in list(self._tracks) for track in self.remove(episode)]
+
+    def all_tracks(self) -> list[Track]:
+        """Returns the tracks of all episodes."""
+        return [track for tracks in self._tracks.values() for track in tracks.values()]
+
+    def tracks_of(self, episode: Episode) -> dict[AgentId, Track]:
+        """Returns the tracks of the agents that are in an episode; join one by adding it.
+
+        Raises:
+            LocalProtocolError: it has ended.
+        """
+        if episode not in self._tracks:
+            raise LocalProtocolError("this episode has ended")
+        return self._tracks[episode]
+
+    def agents_of(self, episode: Episode) -> list[AgentId]:
+        """Returns the agents that are in an episode."""
+        return list(self.tracks_of(episode))
+
+    def has_acted(self, episode: Episode, agent: AgentId) -> bool:
+        """Returns whether an agent is in an episode."""
+        return agent in self.tracks_of(episode)
+
+    def reward(self, episode: Episode, rewards: Mapping[AgentId, float]) -> None:
+        """Adds to the rewards of the agents' last actions.
+
+        Raises:
+            LocalProtocolError: an agent has not acted yet, or has left.
+        """
+        tracks = self.tracks_of(episode)
+        for agent, reward in rewards.items():
+            if agent not in tracks:
+                raise LocalProtocolError(f"a reward for agent {agent!r} before its first action")
+            tracks[agent].reward(reward)
+
+    def inform(self, episode: Episode, infos: Mapping[AgentId, Mapping[str, Any]]) -> None:
+        """Records those infos of the agents' last actions that the learner asks for.
+
+        Raises:
+            ConfigError: an info that the learner asks for is not a number.
+            LocalProtocolError: an agent has not acted yet, or has left.
+        """
+        tracks = self.tracks_of(episode)
+        for agent, info in infos.items():
+            numbers = info_numbers(self.infos_wanted, info)
+            if not numbers:
+                continue
+            if agent not in tracks:
+                raise LocalProtocolError(f"an info for agent {agent!r} before its first action")
+            tracks[agent].inform(numbers)
+
+    def check_info(self, info: Mapping[str, Any]) -> None:
+        """Raises the ConfigError that `inform` would raise, and records nothing."""
+        info_numbers(self.infos_wanted, info)

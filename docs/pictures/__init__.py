@@ -1,0 +1,1 @@
+"""The pictures of docs/architecture.md; `make pictures` draws them again."""
