@@ -77,8 +77,6 @@ class Client:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    # ---------------------------------------------------------------- for the simulator
-
     @property
     def actor(self) -> str:
         """The actor id."""
@@ -185,16 +183,14 @@ class Client:
         Raises:
             RefusedError: the broker will not serve this actor.
         """
+        session = self._session
+
+        def is_newer() -> bool:  # and the broker is known, which also reports the assignment
+            has_newer = session.newest_version not in (None, version)
+            return has_newer and session.sender.broker is not None
+
         with self._changed:
-            if not self._wait(
-                lambda: (
-                    self._session.newest_version not in (None, version)
-                    and self._session.sender.broker is not None  # it also reports the assignment
-                ),
-                timeout_s,
-            ):
-                return None
-            return self._session.policy_update()
+            return session.policy_update() if self._wait(is_newer, timeout_s) else None
 
     def may_begin(self) -> bool:
         """Returns whether a batch may be begun now, with the newest weights.

@@ -20,6 +20,7 @@ from headrace.actors.simulators.resets import ResetOptions
 from headrace.actors.simulators.restarting import RestartingEnvironment, RestartingSimulator
 from headrace.deploy import options
 from headrace.deploy.process import configure_logging, on_stop_signal, raise_open_files_limit
+from headrace.deploy.ray_version import require_supported_ray
 from headrace.learner.training.importing import load_function
 from headrace.protocol.errors import ConfigError
 from headrace.protocol.zeromq.invitation_file import load_invitation
@@ -152,6 +153,7 @@ def _act_with_rllib(
         raise ConfigError(
             "--policy rllib needs the learner's config: --rllib-config run.toml, or module:function"
         )
+    require_supported_ray()
     # Imported here, since other actors need neither torch nor Ray.
     from headrace.actors.rllib.collector import RLlibCollector
     from headrace.deploy.rllib_config import load_rllib_config

@@ -12,6 +12,7 @@ from headrace.deploy import options
 from headrace.deploy.exit_codes import ExitCode
 from headrace.deploy.process import configure_logging, on_stop_signal
 from headrace.deploy.progress import make_progress_view
+from headrace.deploy.ray_version import require_supported_ray
 from headrace.deploy.run_file import RunFile, read_run_file
 from headrace.learner.training.run_sections import LearnerRun
 from headrace.protocol.zeromq.invitation_file import load_invitation
@@ -50,6 +51,7 @@ def command(  # noqa: PLR0913 - one parameter per option
     """
     started_s = time.monotonic()
     configure_logging(is_verbose=is_verbose)
+    require_supported_ray()
     plan = plan_of(read_run_file(run_file), address, seed, runs, resume=resume)
     if join is not None:
         invited_to = load_invitation(join, "learner").address

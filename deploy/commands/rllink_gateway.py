@@ -18,6 +18,7 @@ from headrace.deploy.process import (
     on_stop_signal,
     raise_open_files_limit,
 )
+from headrace.deploy.ray_version import require_supported_ray
 from headrace.protocol.errors import ConfigError
 from headrace.protocol.zeromq.invitation_file import load_invitation
 
@@ -85,6 +86,7 @@ def command(  # noqa: PLR0913 - one parameter per option
     name = actor_id_of(actor_id, invitation)
     context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
     context.set(zmq.MAX_SOCKETS, _SOCKETS_PER_CLIENT * max_clients)
+    require_supported_ray()
     # Imported here, so that a mistake is reported before Ray is loaded.
     from headrace.actors.rllib.rllink_config import config_for_clients
     from headrace.actors.rllib.rllink_gateway import RLlinkGateway

@@ -27,6 +27,7 @@ from headrace.protocol.messages import (
     LearnerGoodbye,
     LearnerHello,
     Lease,
+    Ledger,
     Mark,
     Message,
     Offer,
@@ -188,3 +189,11 @@ def offered(number: int, digest: str | None = None) -> dict[str, Any]:
 
 def mark(actor: str, ended: int, *, confirmed: tuple[int, ...] = ()) -> Mark:
     return Mark(actor, 1, ended, confirmed)
+
+
+def ledger(fleet: FakeFleet) -> Ledger:
+    """Returns the fleet's ledger, which adds up."""
+    found = fleet.router.status(fleet.now_s).ledger
+    ended = found.consumed + found.stale + found.rejected + found.dropped
+    assert found.produced == ended + found.held
+    return found

@@ -142,7 +142,6 @@ def test_train_batches_equal_those_of_rllibs_own_runner(
     assert any(not episode.is_done for episode in found[:-1]), "no episode was cut in the middle"
     _assert_equal(_train_batch(learner, found), _train_batch(learner, expected))
     native.stop()
-    learner.shutdown()
 
 
 def _native_runner(config: PPOConfig) -> SingleAgentEnvRunner:

@@ -2,18 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import msgspec
 import pytest
-from support.conversation import FakeFleet, mark, offered
+from support.conversation import FakeFleet, ledger, mark
 from support.examples import (
-    RUN,
     make_manifest,
-    make_module,
     make_payload,
-    make_policy_frame,
-    make_weights_frame,
 )
 
 from headrace.broker.config import RouterConfig
@@ -25,15 +18,11 @@ from headrace.protocol.messages import (
     HeldBatch,
     LearnerProgress,
     Ledger,
-    Offer,
-    Publish,
     Pull,
     Refusal,
     Totals,
-    Want,
     Welcome,
 )
-from headrace.protocol.topics import weights_topic
 
 
 @pytest.fixture
@@ -42,17 +31,6 @@ def fleet() -> FakeFleet:
     fleet.publish()
     fleet.join("a")
     return fleet
-
-
-def ledger(fleet: FakeFleet) -> Ledger:
-    books = fleet.router.status(fleet.now_s).ledger
-    ended = books.consumed + books.stale + books.rejected + books.dropped
-    assert books.produced == ended + books.held
-    return books
-
-
-def test_a_learner_is_welcomed_with_its_epoch(fleet: FakeFleet) -> None:
-    assert fleet.last(Welcome) == Welcome(broker=77, session=1, epoch=1)
 
 
 def test_a_repeated_hello_of_a_session_keeps_its_leases(fleet: FakeFleet) -> None:
@@ -119,69 +97,6 @@ def test_without_a_limit_no_batch_is_stale() -> None:
     assert fleet.pull(100)[0].policy_lag == 7
 
 
-def test_weights_are_broadcast_and_a_new_policy_is_sent_as_snapshots(fleet: FakeFleet) -> None:
-    fleet.publish(2)
-    [weights] = fleet.weights[weights_topic(RUN)]
-    assert weights.message.version == PolicyVersion(1, 2)
-    assert len(fleet.snapshots("a")) == 1
-    module = make_module(lookback=1)
-    fleet.publish(3, manifest=make_manifest(module=module))
-    assert len(fleet.snapshots("a")) == 2
-
-
-def test_the_weights_of_a_known_offer_are_not_wanted(fleet: FakeFleet) -> None:
-    fleet.publish(1)
-    assert fleet.last(Want) == Want(session=1, number=1, weights=False, policy=False)
-
-
-def test_two_runners_publish_one_version_once(fleet: FakeFleet) -> None:
-    fleet.open(session=2, worker_index=1)
-    fields = offered(2)
-    fleet.learner(Offer(session=1, **fields))
-    answered = len(fleet.all(Want))
-    fleet.learner(Offer(session=2, **fields))
-    assert len(fleet.all(Want)) == answered  # it waits for the first one's publish
-    fleet.learner(Publish(session=1, **fields), b"", make_weights_frame())
-    assert fleet.last(Want) == Want(session=2, number=2, weights=False, policy=False)
-    fleet.learner(Publish(session=2, **fields), b"", make_weights_frame())
-    assert len(fleet.weights[weights_topic(RUN)]) == 1
-
-
-def test_if_the_publishing_runner_ends_the_next_one_publishes(fleet: FakeFleet) -> None:
-    fleet.open(session=2, worker_index=1)
-    fields = offered(2)
-    for session in (1, 2):
-        fleet.learner(Offer(session=session, **fields))
-    fleet.leave(session=1)
-    assert fleet.last(Want) == Want(session=2, number=2, weights=True, policy=False)
-
-
-def test_a_newer_version_does_not_wait_for_an_older_one(fleet: FakeFleet) -> None:
-    fleet.open(session=2, worker_index=1)
-    fleet.learner(Offer(session=1, **offered(2)))
-    fleet.learner(Offer(session=2, **offered(3)))
-    assert fleet.last(Want) == Want(session=2, number=3, weights=True, policy=False)
-
-
-def test_a_late_offer_of_a_passed_version_begins_no_epoch(fleet: FakeFleet) -> None:
-    fleet.publish(5)
-    fleet.open(session=2, worker_index=1)
-    for previous in (None, PolicyVersion(1, 2), PolicyVersion(0, 9)):
-        fields: dict[str, Any] = {**offered(3), "weights_digest": "3" * 8}
-        fleet.learner(Offer(session=2, previous=previous, **fields))
-        assert fleet.last(Want) == Want(session=2, number=3, weights=False, policy=False)
-    assert fleet.router.status(0.0).version == "1.5"
-
-
-def test_a_lower_number_with_other_weights_begins_a_new_epoch(fleet: FakeFleet) -> None:
-    fleet.publish(5)
-    fields: dict[str, Any] = {**offered(2), "session": 1, "weights_digest": "f" * 8}
-    fleet.learner(Offer(previous=PolicyVersion(1, 5), **fields))
-    assert fleet.last(Welcome).epoch == 2
-    fleet.learner(Publish(**fields), b"", make_weights_frame())
-    assert fleet.router.status(0.0).version == "2.2"
-
-
 def test_one_stopping_session_is_reported_to_all(fleet: FakeFleet) -> None:
     fleet.open(session=2, worker_index=1)
     fleet.pull(5, session=2)
@@ -189,27 +104,6 @@ def test_one_stopping_session_is_reported_to_all(fleet: FakeFleet) -> None:
     fleet.learner(Pull(session=1, lease_up_to_steps=0, confirmed=0, stopping=True))
     fleet.pull(5, session=2)
     assert fleet.last(FleetReport).stopping
-
-
-def test_the_broker_begins_an_epoch_above_one_that_an_actor_knows(fleet: FakeFleet) -> None:
-    fleet.alive("a", version=PolicyVersion(4, 9))
-    assert fleet.last(Welcome).epoch == 5
-    assert fleet.router.status(0.0).version == "5.1"
-    assert fleet.weights[weights_topic(RUN)][-1].message.version == PolicyVersion(5, 1)
-
-
-def test_a_learner_that_knows_a_newer_epoch_is_granted_one_above_it() -> None:
-    fleet = FakeFleet(Router(RouterConfig(), 1, 0.0))
-    fleet.open(newest_epoch=6)
-    assert fleet.last(Welcome).epoch == 7
-
-
-def test_batches_of_an_older_epoch_are_stale(fleet: FakeFleet) -> None:
-    fleet.push("a", 1)
-    fleet.leave()
-    fleet.publish(1, session=2, learner_run="run-2")
-    assert fleet.pull(100, session=2) == []
-    assert ledger(fleet) == Ledger(produced=1, stale=1)
 
 
 def test_a_second_learner_is_refused_while_the_first_lives(fleet: FakeFleet) -> None:
@@ -224,15 +118,6 @@ def test_a_takeover_ends_the_first_learner(fleet: FakeFleet) -> None:
     assert fleet.last(Welcome).epoch == 2
     fleet.pull(5, session=1)
     assert fleet.last(Refusal).code is RejectCode.UNKNOWN_SESSION
-
-
-def test_a_replaced_learners_publish_is_refused(fleet: FakeFleet) -> None:
-    fleet.open(session=2, learner_run="run-2", takeover=True)
-    digest = make_policy_frame()[1]
-    message = Publish(session=1, number=9, weights_digest="9" * 8, policy_digest=digest)
-    fleet.learner(message, b"", make_weights_frame())
-    assert fleet.last(Refusal).code is RejectCode.UNKNOWN_SESSION
-    assert fleet.router.status(0.0).version == "1.1"
 
 
 def test_batches_of_an_ended_session_return_to_their_places(fleet: FakeFleet) -> None:
@@ -334,47 +219,6 @@ def test_all_batches_of_an_actor_go_to_one_session_in_order(fleet: FakeFleet) ->
     assert set().union(*taken.values()) == {1, 2}
 
 
-@pytest.mark.parametrize(
-    ("policy", "weights"),
-    [
-        (b"\x80", make_weights_frame()),
-        (make_policy_frame(make_manifest(run="other-run"))[0], make_weights_frame()),
-        (make_policy_frame()[0], b"rubbish"),
-        (make_policy_frame()[0], b"\x80"),
-        (make_policy_frame()[0], b"\x81\xaedefault_policy\x80"),
-        (make_policy_frame()[0], b"\x81\xaedefault_policy\x81\xa1w\x01"),
-        (b"", make_weights_frame()),
-    ],
-)
-def test_a_publish_that_contradicts_its_digest_or_manifest_is_refused(
-    policy: bytes, weights: bytes
-) -> None:
-    fleet = FakeFleet(Router(RouterConfig(), 1, 0.0))
-    fleet.open()
-    digest = make_policy_frame()[1]
-    message = Publish(session=1, number=1, weights_digest="1" * 8, policy_digest=digest)
-    fleet.learner(message, policy, weights)
-    assert fleet.last(Refusal).code in (RejectCode.INVALID_POLICY, RejectCode.MALFORMED)
-    assert fleet.router.status(0.0).version is None
-
-
-def test_queued_batches_that_a_new_policy_cannot_use_are_dropped(fleet: FakeFleet) -> None:
-    fleet.push("a", 1)
-    wider = make_module()
-    columns = (msgspec.structs.replace(wider.columns[0], shape=(6,)), *wider.columns[1:])
-    fleet.publish(2, manifest=make_manifest(module=make_module(columns=columns)))
-    assert ledger(fleet) == Ledger(produced=1, dropped=1)
-
-
-def test_a_new_run_drops_the_queued_batches_of_the_old_one(fleet: FakeFleet) -> None:
-    fleet.push("a", 1)
-    fleet.leave()
-    fleet.publish(
-        1, session=2, manifest=make_manifest(run="run-b"), learner_run="run-2", run="run-b"
-    )
-    assert ledger(fleet) == Ledger(produced=1, dropped=1)
-
-
 def test_a_learners_progress_is_in_the_status(fleet: FakeFleet) -> None:
     progress = LearnerProgress(4000, 1, 23.5)
     fleet.learner(Pull(session=1, lease_up_to_steps=0, confirmed=0, progress=progress))
@@ -427,48 +271,6 @@ def test_a_session_that_never_returned_is_counted_for_the_next_broker() -> None:
     again.now_s = 61.0
     again.pull(100, session=4)
     assert again.last(FleetReport).sessions == 2
-
-
-def test_a_late_publish_of_a_passed_version_is_ignored(fleet: FakeFleet) -> None:
-    fleet.open(session=2, worker_index=1)
-    for number in (5, 6):
-        fields = offered(number)
-        fleet.learner(Offer(session=1, **fields))
-    for number in (6, 5):
-        fields = offered(number)
-        fleet.learner(Publish(session=1, **fields), b"", make_weights_frame())
-    assert fleet.router.status(0.0).version == "1.6"
-
-
-def test_a_new_broker_keeps_a_learner_runs_epoch() -> None:
-    fleet = FakeFleet(Router(RouterConfig(), 1, 0.0))
-    fleet.join("a", version=PolicyVersion(3, 7), last_seq=1)
-    fleet.open(granted_epoch=3)
-    assert fleet.last(Welcome).epoch == 3
-    fleet.publish(7)
-    fleet.push("a", 1, version=PolicyVersion(3, 7))
-    assert [lease.policy_lag for lease in fleet.pull(5)] == [0]
-
-
-def test_weights_of_unknown_origin_begin_an_epoch_above_theirs(fleet: FakeFleet) -> None:
-    fleet.join("b", version=PolicyVersion(1, 50))
-    assert fleet.router.status(0.0).version == "2.1"
-
-
-def test_an_implausibly_high_epoch_is_rejected(fleet: FakeFleet) -> None:
-    fleet.alive("a", version=PolicyVersion(2**32, 1))
-    fleet.open(session=2, learner_run="run-2", newest_epoch=2**32, takeover=True)
-    assert fleet.router.status(0.0).version == "1.1"
-    assert fleet.rejects("a")[-1].code is RejectCode.MALFORMED
-    assert fleet.last(Refusal).code is RejectCode.MALFORMED
-
-
-def test_a_learner_of_another_wire_version_is_refused(fleet: FakeFleet) -> None:
-    header = {"kind": "learner_hello", "wire": 9, "session": 12}
-    fleet.router.on_learner([b"x", msgspec.msgpack.encode(header)], 0.0)
-    fleet.flush()
-    assert fleet.last(Refusal).code is RejectCode.UNSUPPORTED_VERSION
-    assert fleet.last(Refusal).session == 12
 
 
 def test_a_mark_is_capped_at_what_its_actor_produced(fleet: FakeFleet) -> None:

@@ -1,0 +1,1 @@
+"""Runs parts of the tests with other releases of Ray and of Python; see `make compat`."""
