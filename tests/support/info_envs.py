@@ -43,4 +43,4 @@ class InfoPair(Pair):
         return (*step, {**infos, "b": told})
 
 
-gymnasium.register("InfoEnv-v0", entry_point="support.telling:InfoEnv")
+gymnasium.register("InfoEnv-v0", entry_point="support.info_envs:InfoEnv")
