@@ -7,7 +7,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 from headrace.protocol.errors import ConfigError
 
-OLDEST = (2, 55)
+OLDEST = (2, 56)
 NEWEST = (2, 60)
 
 

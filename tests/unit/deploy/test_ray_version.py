@@ -17,18 +17,18 @@ def pretend(monkeypatch: pytest.MonkeyPatch, installed: str) -> None:
     monkeypatch.setattr(ray_version, "version", lambda _: installed)
 
 
-@pytest.mark.parametrize("installed", ["2.55.0", "2.57.1", "2.60.0", "2.60.1rc1"])
+@pytest.mark.parametrize("installed", ["2.56.0", "2.57.1", "2.60.0", "2.60.1rc1"])
 def test_tested_releases_are_accepted(monkeypatch: pytest.MonkeyPatch, installed: str) -> None:
     pretend(monkeypatch, installed)
     ray_version.require_supported_ray()
 
 
-@pytest.mark.parametrize("installed", ["2.54.1", "2.61.0", "3.0.0", "nightly"])
+@pytest.mark.parametrize("installed", ["2.55.1", "2.61.0", "3.0.0", "nightly"])
 def test_other_releases_are_refused_with_what_to_install(
     monkeypatch: pytest.MonkeyPatch, installed: str
 ) -> None:
     pretend(monkeypatch, installed)
-    with pytest.raises(ConfigError, match=r"Ray 2\.55 to 2\.60.*pip install 'ray\[rllib\]>=2\.55"):
+    with pytest.raises(ConfigError, match=r"Ray 2\.56 to 2\.60.*pip install 'ray\[rllib\]>=2\.56"):
         ray_version.require_supported_ray()
 
 
