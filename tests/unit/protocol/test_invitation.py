@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import zmq
 
+from headrace.protocol import invitation as invitation_module
 from headrace.protocol.errors import ConfigError
 from headrace.protocol.invitation import Invitation, may_speak_for
 from headrace.protocol.zeromq.invitation_file import load_invitation
@@ -73,3 +74,14 @@ def test_a_file_that_only_its_user_can_read_is_loaded(
 def test_a_missing_file_is_reported(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="cannot read the invitation"):
         load_invitation(tmp_path / "missing", "actor")
+
+
+def test_the_former_name_of_load_invitation_warns_and_works() -> None:
+    with pytest.warns(DeprecationWarning, match=r"headrace\.actors\.load_invitation"):
+        former = getattr(invitation_module, "load_invitation")  # noqa: B009
+    assert former is load_invitation
+
+
+def test_the_module_has_no_other_former_names() -> None:
+    with pytest.raises(AttributeError, match="load_key"):
+        getattr(invitation_module, "load_key")  # noqa: B009
