@@ -43,6 +43,16 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         item.add_marker(pytest.mark.timeout(scaled(limit_s)), append=False)
 
 
+@pytest.fixture(scope="session")
+def ray_session() -> Iterator[None]:
+    """Ray, started once in a process; imported here, since most tests do not need it."""
+    import ray
+
+    ray.init(include_dashboard=False, log_to_driver=False, num_cpus=2)
+    yield
+    ray.shutdown()
+
+
 @pytest.fixture
 def context() -> Iterator[zmq.Context[zmq.Socket[bytes]]]:
     context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()

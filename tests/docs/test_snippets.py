@@ -10,7 +10,6 @@ from typing import Any, cast
 
 import numpy as np
 import pytest
-import ray
 from gymnasium.spaces import Box, Dict, Discrete
 from ray.rllib.algorithms.ppo import PPOConfig
 from ray.rllib.callbacks.callbacks import RLlibCallback
@@ -27,7 +26,7 @@ from headrace.learner.training.run_sections import LearnerRun
 from headrace.protocol.manifest import DEFAULT_MODULE
 from headrace.protocol.messages import Assignment
 
-pytestmark = [pytest.mark.rllib, pytest.mark.slow]
+pytestmark = [pytest.mark.rllib, pytest.mark.slow, pytest.mark.usefixtures("ray_session")]
 
 
 class EndedError(Exception):
@@ -111,13 +110,8 @@ class Bench:
 
 @pytest.fixture
 def bench(broker: BrokerThread, context: Context) -> Iterator[Bench]:
-    is_ours = not ray.is_initialized()
-    if is_ours:
-        ray.init(include_dashboard=False, log_to_driver=False, num_cpus=2)
     yield Bench(broker, context)
     sys.modules.pop("pasted", None)
-    if is_ours:
-        ray.shutdown()
 
 
 def _agent(snippet: Snippet, bench: Bench) -> None:

@@ -1,27 +1,14 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
-import ray
 from support.algorithms import algorithm_of, collecting, make_config
 from support.running import BrokerThread, Context, wait_until
 
 from examples.curriculum.wider_starts import BOUNDS, MASTERED, WiderStarts
 
-pytestmark = [pytest.mark.rllib, pytest.mark.slow]
-
-
-@pytest.fixture(autouse=True)
-def _ray() -> Iterator[None]:
-    """Starts Ray, unless tests of the learner have started it in this process."""
-    is_ours = not ray.is_initialized()
-    if is_ours:
-        ray.init(include_dashboard=False, log_to_driver=False, num_cpus=2)
-    yield
-    if is_ours:
-        ray.shutdown()
+pytestmark = [pytest.mark.rllib, pytest.mark.slow, pytest.mark.usefixtures("ray_session")]
 
 
 def told(level: int, returned: float) -> dict[str, Any]:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import ray
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -14,10 +12,3 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if here in item.path.parents:
             item.add_marker(pytest.mark.rllib)
-
-
-@pytest.fixture(scope="session")
-def ray_session() -> Iterator[None]:
-    ray.init(include_dashboard=False, log_to_driver=False, num_cpus=2)
-    yield
-    ray.shutdown()

@@ -17,18 +17,6 @@ from headrace.protocol.messages import Beacon, Ledger, Totals
 from headrace.protocol.topics import BEACON, delivery_topic, snapshot_topic
 
 
-@pytest.fixture
-def fleet() -> FakeFleet:
-    return FakeFleet(Router(RouterConfig(reclaim_s=1.0), incarnation=77, now_s=0.0))
-
-
-@pytest.fixture
-def running(fleet: FakeFleet) -> FakeFleet:
-    fleet.publish()
-    fleet.join("a")
-    return fleet
-
-
 def test_a_hello_is_answered_with_a_delivery_state(fleet: FakeFleet) -> None:
     fleet.join("a")
     assert fleet.delivery("a").broker == 77

@@ -2,24 +2,9 @@
 
 from __future__ import annotations
 
-import pytest
 from support.conversation import FakeFleet, ledger, mark
 
-from headrace.broker.config import RouterConfig
-from headrace.broker.routing.router import Router
 from headrace.protocol.messages import HeldBatch, Ledger, Totals
-
-
-@pytest.fixture
-def fleet() -> FakeFleet:
-    return FakeFleet(Router(RouterConfig(reclaim_s=1.0), incarnation=77, now_s=0.0))
-
-
-@pytest.fixture
-def running(fleet: FakeFleet) -> FakeFleet:
-    fleet.publish()
-    fleet.join("a")
-    return fleet
 
 
 def test_a_new_broker_resumes_from_the_counts_of_actor_and_learner(fleet: FakeFleet) -> None:
