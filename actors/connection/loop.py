@@ -13,6 +13,7 @@ from headrace.actors.connection.session import ActorSession
 from headrace.actors.connection.sockets import ClientSockets
 from headrace.protocol.errors import RemoteProtocolError
 from headrace.protocol.zeromq.frames import drain
+from headrace.protocol.zeromq.socket_loop import SocketLoop
 from headrace.protocol.zeromq.wake_pair import WakePair
 
 _LOG = logging.getLogger("headrace.actor")
@@ -21,14 +22,11 @@ _LONGEST_POLL_MS = 1000
 Clock = Callable[[], float]
 
 
-class ClientLoop:
+class ClientLoop(SocketLoop):
     """Serves a session in a daemon thread.
 
     The session is shared with the simulator's threads: `changed` guards it, and is notified
     whenever it may have changed. Call `send_due` and `stop` while holding it.
-
-    Attributes:
-        failure: the exception that ended the thread, None unless there was one.
     """
 
     def __init__(
@@ -39,18 +37,12 @@ class ClientLoop:
         changed: threading.Condition,
         clock: Clock,
     ) -> None:
+        super().__init__(wake_pair, changed)
         self._session = session
         self._sockets = sockets
-        self._wake_pair = wake_pair
-        self._changed = changed
         self._clock = clock
-        self._is_stopping = False
         self._is_blocked = False
-        self.failure: Exception | None = None
-        self._thread = threading.Thread(
-            target=self._serve, name=f"headrace-client-{session.actor}", daemon=True
-        )
-        self._thread.start()
+        self._start(f"headrace-client-{session.actor}")
 
     def send_due(self) -> None:
         """Sends what is due from the caller's thread, which holds `changed`.
@@ -63,25 +55,6 @@ class ClientLoop:
         self._is_blocked = not self._send(self._clock())
         if self._is_blocked:
             self._wake_pair.wake()
-
-    def stop(self) -> None:
-        """Asks the thread to say goodbye and end; then call `join` without holding `changed`."""
-        self._wake_pair.wake()
-        self._is_stopping = True
-
-    def join(self) -> None:
-        """Waits for the thread to end, and closes the wake pair."""
-        self._thread.join()
-        self._wake_pair.close()
-
-    def _serve(self) -> None:
-        try:
-            self._serve_until_stopped()
-        except Exception as error:  # waiters must wake up: they raise it
-            with self._changed:
-                self.failure = error
-                self._changed.notify_all()
-            raise
 
     def _serve_until_stopped(self) -> None:
         sockets = self._sockets

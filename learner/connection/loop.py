@@ -13,6 +13,7 @@ from headrace.learner.connection.session import LearnerSession
 from headrace.protocol.errors import RemoteProtocolError
 from headrace.protocol.silence import SilenceWatch
 from headrace.protocol.zeromq.frames import drain, receive
+from headrace.protocol.zeromq.socket_loop import SocketLoop
 from headrace.protocol.zeromq.wake_pair import WakePair
 
 _LOG = logging.getLogger("headrace.learner")
@@ -22,14 +23,11 @@ _GOODBYE_LINGER_MS = 500
 Clock = Callable[[], float]
 
 
-class LinkLoop:
+class LinkLoop(SocketLoop):
     """Serves a session in a daemon thread.
 
     The session is shared with the runner's threads: `changed` guards it. Hold it for every call
     except `join`.
-
-    Attributes:
-        failure: the exception that ended the thread, None unless there was one.
     """
 
     def __init__(
@@ -41,18 +39,14 @@ class LinkLoop:
         changed: threading.Condition,
         clock: Clock,
     ) -> None:
+        super().__init__(wake_pair, changed)
         self._session = session
         self._dealer = dealer
         self._endpoint = endpoint
-        self._wake_pair = wake_pair
-        self._changed = changed
         self._clock = clock
         self._silence = SilenceWatch(clock())
         self._awaited: list[Callable[[], bool]] = []
-        self._is_stopping = False
-        self.failure: Exception | None = None
-        self._thread = threading.Thread(target=self._serve, name="headrace-learner", daemon=True)
-        self._thread.start()
+        self._start("headrace-learner")
 
     def wake(self) -> None:
         """Wakes the thread to send what has become due."""
@@ -69,25 +63,6 @@ class LinkLoop:
             yield
         finally:
             self._awaited.remove(condition)
-
-    def stop(self) -> None:
-        """Asks the thread to say goodbye and end; then call `join` without holding `changed`."""
-        self._is_stopping = True
-        self._wake_pair.wake()
-
-    def join(self) -> None:
-        """Waits for the thread to end, and closes the wake pair."""
-        self._thread.join()
-        self._wake_pair.close()
-
-    def _serve(self) -> None:
-        try:
-            self._serve_until_stopped()
-        except Exception as error:  # waiters must wake up: they raise it
-            with self._changed:
-                self.failure = error
-                self._changed.notify_all()
-            raise
 
     def _serve_until_stopped(self) -> None:
         poller = zmq.Poller()
