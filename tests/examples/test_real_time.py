@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from gymnasium.spaces import Box, Discrete
-from support.policies import Exported
+from support.policies import Exported, shared_export
 from support.running import BrokerThread, Learner, wait_until
 
 from examples.real_time.lateness import Tick, read_ticks, summary, write_ticks
@@ -41,7 +41,7 @@ def ticks_of(rig: Rig) -> int:
 
 
 def cart_pole_policy() -> Exported:
-    return Exported(Box(-np.inf, np.inf, (4,)), Discrete(2))
+    return shared_export(Box(-np.inf, np.inf, (4,)), Discrete(2))
 
 
 def test_deadlines_stay_on_their_grid_and_overrun_ticks_are_counted() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from gymnasium.spaces import Box, Discrete
-from support.policies import Exported
+from support.policies import shared_export
 from support.running import BrokerThread, Learner
 from support.serving import chunks_of
 
@@ -78,7 +78,7 @@ def test_an_episode_of_sumo_arrives_at_the_learner(
     broker: BrokerThread,
     start_learner: Callable[..., Learner],
 ) -> None:
-    learner = start_learner(Exported(Box(-np.inf, np.inf, (18,)), Discrete(2)))
+    learner = start_learner(shared_export(Box(-np.inf, np.inf, (18,)), Discrete(2)))
     with PolicyClient(broker.address, actor="crossing", seed=1) as client:
         road.begin(1)
         crossing.play(road, client)

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import zmq
 from support.examples import RUN
+from support.machine import scaled
 from support.running import (
     BrokerThread,
     Context,
@@ -86,7 +87,8 @@ def invited(tmp_path: Path) -> Invited:
 
 @pytest.fixture
 def guarded(invited: Invited, start_broker: Callable[..., BrokerThread]) -> BrokerThread:
-    return start_broker(keys=invited.folder)
+    # Tests wait until a disconnected peer has been silent for so long.
+    return start_broker(keys=invited.folder, actor_timeout_s=scaled(1.5))
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from gymnasium.spaces import Box, Discrete
-from support.policies import Exported
+from support.policies import shared_export
 from support.running import BrokerThread, Context, Learner, connect, wait_until
 
 from headrace.actors.agents.agent import Agent
@@ -62,7 +62,7 @@ STRICT = OnPolicyFlow(train_batch_env_steps=160, overlap=0.0, max_policy_lag=0)
 
 
 def publish(learner: Learner, action: Any, number: int = 1, flow: OnPolicyFlow = LOOSE) -> None:
-    made = Exported(Box(-10.0, 10.0, (2,)), action)
+    made = shared_export(Box(-10.0, 10.0, (2,)), action)
     manifest = Manifest(
         run="test-run",
         flow=flow,

@@ -76,8 +76,9 @@ def test_a_late_actor_has_the_newest_weights_within_a_second(
 
 
 def test_two_hundred_clients_that_join_at_once_get_two_hundred_snapshots(
-    broker: BrokerThread, context: Context
+    start_broker: Callable[..., BrokerThread], context: Context
 ) -> None:
+    broker = start_broker(snapshot_repeat_s=1000.0)
     with Learner(context, broker.address) as learner:
         learner.publish(1)
         wait_until(lambda: broker.status.version is not None)

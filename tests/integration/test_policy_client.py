@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from gymnasium.spaces import Box, Discrete
 from support.mute_server import MuteServer
-from support.policies import Exported
+from support.policies import shared_export
 from support.running import DEADLINE_S, BrokerThread, Context, Learner, wait_until
 from support.serving import ServerThread, chunks_of, one_module, point, publish
 
@@ -169,8 +169,8 @@ def test_new_weights_are_used_from_the_next_batch_or_on_request(
 
 
 def test_agents_have_modules_and_may_leave_early(broker: BrokerThread, learner: Learner) -> None:
-    hunter = Exported(Box(-10.0, 10.0, (2,)), Discrete(2))
-    prey = Exported(Box(-10.0, 10.0, (3,)), Box(-1.0, 1.0, (1,)))
+    hunter = shared_export(Box(-10.0, 10.0, (2,)), Discrete(2))
+    prey = shared_export(Box(-10.0, 10.0, (3,)), Box(-1.0, 1.0, (1,)))
     publish(learner, {"hunter": hunter, "prey": prey}, multi_agent=True)
     mapping = {"h1": "hunter", "h2": "hunter", "p": "prey"}
     with PolicyClient(broker.address, actor="sim", policy_mapping_fn=mapping.__getitem__) as client:
@@ -206,7 +206,9 @@ OFF_POLICY = OffPolicyFlow(sample_env_steps=10)
 def test_foreign_actions_are_recorded_for_off_policy_learners(
     client: PolicyClient, learner: Learner, space: Any, taken: Any, recorded: Any
 ) -> None:
-    publish(learner, {DEFAULT_MODULE: Exported(Box(-10.0, 10.0, (2,)), space)}, flow=OFF_POLICY)
+    publish(
+        learner, {DEFAULT_MODULE: shared_export(Box(-10.0, 10.0, (2,)), space)}, flow=OFF_POLICY
+    )
     episode = client.start_episode()
     for t in range(3):
         client.log_action(episode, point(t), taken)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections.abc import Iterator
 from contextlib import closing
@@ -11,7 +12,7 @@ import msgspec
 import numpy as np
 import pytest
 from gymnasium.spaces import Box, Discrete
-from support.policies import Exported
+from support.policies import shared_export
 from support.running import BrokerThread, Context, Learner, in_thread, wait_until
 from support.serving import (
     ServerThread,
@@ -25,7 +26,7 @@ from support.serving import (
 from headrace.actors.inference.policy_client import PolicyClient
 from headrace.learner.connection.session import LeasedBatch
 from headrace.protocol.errors import LocalProtocolError, RefusedError
-from headrace.protocol.flow_control import OffPolicyFlow
+from headrace.protocol.flow_control import OffPolicyFlow, OnPolicyFlow
 
 pytestmark = pytest.mark.rllib
 
@@ -82,14 +83,17 @@ def test_a_thin_simulator_gets_actions_and_is_recorded(
 def test_a_thin_simulators_next_episode_is_evaluated_when_the_learner_asks(
     thin: ThinSimulator, learner: Learner
 ) -> None:
+    publish(learner, one_module(), number=2, flow=OnPolicyFlow(train_batch_env_steps=1_000_000))
     play(thin, "before", 3)
     evaluated: list[LeasedBatch] = []
     with in_thread(lambda _: evaluated.extend(learner.link.evaluate(2))):
-        number = 0
-        while not evaluated:
-            assert number < 500, "no episode was evaluated"
-            number += 1
-            play(thin, f"e{number}", 3)
+        episodes = itertools.count()
+
+        def is_evaluated_after_another_episode() -> bool:
+            play(thin, f"e{next(episodes)}", 3)
+            return bool(evaluated)
+
+        wait_until(is_evaluated_after_another_episode)
     assert [(b.lease.purpose, b.lease.env_steps) for b in evaluated] == [("evaluate", 3)] * 2
     chunks = [chunk for batch in evaluated for chunk in batch.unpack()]
     assert [(c.length, c.terminated, c.episode_return) for c in chunks] == [(3, True, 6.0)] * 2
@@ -281,8 +285,8 @@ def test_a_client_can_be_closed_while_it_waits_for_a_server() -> None:
 def test_agents_act_remotely_and_may_leave_early(
     broker: BrokerThread, context: Context, learner: Learner
 ) -> None:
-    hunter = Exported(Box(-10.0, 10.0, (2,)), Discrete(2))
-    prey = Exported(Box(-10.0, 10.0, (3,)), Box(-1.0, 1.0, (1,)))
+    hunter = shared_export(Box(-10.0, 10.0, (2,)), Discrete(2))
+    prey = shared_export(Box(-10.0, 10.0, (3,)), Box(-1.0, 1.0, (1,)))
     publish(learner, {"hunter": hunter, "prey": prey}, multi_agent=True)
     mapping = {"h1": "hunter", "h2": "hunter", "p": "prey"}
     with (

@@ -203,7 +203,7 @@ def test_a_client_that_evaluates_is_asked_for_evaluations(learner: Learner, peer
             asked = body.get("headrace", {}).get("evaluate", False)
         whole = make_episode(length=4)
         said = {"episodes": [whole.get_state()], "headrace": {"evaluates": True}}
-        peer.ask("EPISODES_AND_GET_STATE", **said)
+        peer.send("EPISODES", **said)
         wait_until(lambda: evaluated)
     [batch] = evaluated
     [chunk] = unpack_batch(batch.payload)

@@ -66,3 +66,16 @@ class Exported:
             **self.exported.initial_state,
             **ModuleWeights(self.module).arrays(self.exported.parameters),
         }
+
+
+_shared: list[tuple[gym.Space[Any], gym.Space[Any], Exported]] = []
+
+
+def shared_export(observation: gym.Space[Any], action: gym.Space[Any]) -> Exported:
+    """Returns one `Exported` for all tests, since an export takes seconds; do not train it."""
+    for seen, taken, made in _shared:
+        if (seen, taken) == (observation, action):
+            return made
+    made = Exported(observation, action)
+    _shared.append((observation, action, made))
+    return made

@@ -28,7 +28,7 @@ from headrace.protocol.manifest import (
 from headrace.protocol.payload import encode_payload
 from headrace.protocol.trajectory import Chunk, unpack_batch
 from support.machine import scaled
-from support.policies import Exported
+from support.policies import Exported, shared_export
 from support.running import DEADLINE_S, Context, Learner
 
 
@@ -54,7 +54,7 @@ def publish(
 
 
 def one_module() -> dict[str, Exported]:
-    return {DEFAULT_MODULE: Exported(Box(-10.0, 10.0, (2,)), Discrete(2))}
+    return {DEFAULT_MODULE: shared_export(Box(-10.0, 10.0, (2,)), Discrete(2))}
 
 
 def point(value: float) -> Array:

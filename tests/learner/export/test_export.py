@@ -20,7 +20,7 @@ from ray.rllib.connectors.env_to_module.observation_preprocessor import (
 from ray.rllib.core.columns import Columns
 from ray.rllib.utils.numpy import flatten_inputs_to_1d_tensor
 from ray.rllib.utils.spaces.space_utils import get_base_struct_from_space, unsquash_action
-from support.policies import Exported
+from support.policies import Exported, shared_export
 
 from headrace.actors.policy.onnx_policy import OnnxPolicy
 from headrace.actors.policy.onnx_session import BakedSession, open_session
@@ -58,7 +58,7 @@ def sample_rows(space: gym.Space[Any], rows: int = ROWS) -> Any:
 
 
 def test_a_discrete_action_has_the_modules_probability() -> None:
-    made = Exported(CARTPOLE, Discrete(3))
+    made = shared_export(CARTPOLE, Discrete(3))
     observations = sample_rows(CARTPOLE)
     acted = made.policy.act({OBSERVATIONS: observations})
     logits = made.module.forward_inference({Columns.OBS: torch.as_tensor(observations)})
@@ -81,7 +81,7 @@ def test_sampling_follows_the_distribution() -> None:
 
 
 def test_without_exploration_the_most_likely_action_is_taken() -> None:
-    made = Exported(CARTPOLE, Discrete(3))
+    made = shared_export(CARTPOLE, Discrete(3))
     acted = made.policy.act({OBSERVATIONS: sample_rows(CARTPOLE)}, explore=False)
     best = acted.recorded["action_dist_inputs"].argmax(-1)
     np.testing.assert_array_equal(acted.env_actions, best)
@@ -173,7 +173,7 @@ def test_the_graph_follows_new_weights() -> None:
 
 
 def test_the_critic_is_not_sent_to_actors() -> None:
-    made = Exported(CARTPOLE, Discrete(2))
+    made = shared_export(CARTPOLE, Discrete(2))
     assert not [name for name in made.weights if "critic" in name or name.startswith("vf")]
 
 
@@ -189,7 +189,7 @@ def test_a_simulator_with_other_observations_gets_a_clear_error(
     observation: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(ConfigError, match=message):
-        Exported(CARTPOLE, Discrete(2)).policy.check_observations(observation)
+        shared_export(CARTPOLE, Discrete(2)).policy.check_observations(observation)
 
 
 def test_a_connector_without_a_counterpart_is_named_with_a_workaround() -> None:
@@ -303,13 +303,13 @@ def test_a_critics_parameters_are_not_sent_to_actors() -> None:
 def test_weights_of_convolutions_are_baked_into_the_session(
     observation: Box, is_baked: bool
 ) -> None:
-    made = Exported(observation, Discrete(3))
+    made = shared_export(observation, Discrete(3))
     spec = made.exported.manifest.graph
     assert isinstance(open_session(made.exported.graph, spec), BakedSession) is is_baked
 
 
 def test_baked_and_fed_weights_give_the_same_outputs() -> None:
-    made = Exported(Box(0.0, 1.0, (64, 64, 3)), Discrete(3))
+    made = shared_export(Box(0.0, 1.0, (64, 64, 3)), Discrete(3))
     spec = made.exported.manifest.graph
     fed, baked = (
         OnnxPolicy(made.exported.graph, spec, np.random.default_rng(0), bakes=bakes)
@@ -329,7 +329,7 @@ def test_baked_and_fed_weights_give_the_same_outputs() -> None:
 def test_without_the_package_onnx_the_error_says_what_to_install(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    made = Exported(CARTPOLE, Discrete(3))
+    made = shared_export(CARTPOLE, Discrete(3))
     monkeypatch.setitem(sys.modules, "onnx", None)
     with pytest.raises(ConfigError, match="pip install"):
         open_session(made.exported.graph, made.exported.manifest.graph, bakes=True)

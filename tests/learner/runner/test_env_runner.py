@@ -52,6 +52,7 @@ class TestTraining:
             result = algorithm.train()
             assert result["env_runners"]["num_env_steps_sampled_lifetime"] >= 400
 
+    @pytest.mark.slow
     def test_versions_rise_with_updates_and_after_a_restore_in_a_new_epoch(
         self, broker: BrokerThread, context: Context, tmp_path: Any
     ) -> None:

@@ -118,9 +118,13 @@ CASES = {
         model=LSTM,
     ),
 }
+_QUICK = {"mlp", "frames"}
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=() if name in _QUICK else pytest.mark.slow) for name in CASES],
+)
 def test_train_batches_equal_those_of_rllibs_own_runner(
     name: str, broker: BrokerThread, context: Context
 ) -> None:

@@ -112,6 +112,7 @@ def write_a_sequence(files: MemoryFiles) -> list[tuple[int, set[int]]]:
     return states
 
 
+@pytest.mark.slow
 def test_a_crash_at_any_point_loses_no_committed_batch(files: MemoryFiles) -> None:
     states = write_a_sequence(files)
     points = reached = 0
