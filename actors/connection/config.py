@@ -16,10 +16,13 @@ class ClientConfig:
         client: name and version of the software, shown in `headrace status`.
         presence_s: interval between presence messages (`hello`, `alive`).
         flush_s: how long `close` waits for finished batches to reach the broker.
+        silence_s: after which a connection that shows no sign of life is replaced; doubles with
+            each attempt. SPEC.md recommends the default.
     """
 
     client: str = "headrace python"
     presence_s: float = 1.0
     flush_s: float = 5.0
+    silence_s: float = 5.0
     resend: ResendPolicy = field(default_factory=ResendPolicy)
     limits: DecodeLimits = field(default_factory=DecodeLimits)

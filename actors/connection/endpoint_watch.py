@@ -14,7 +14,8 @@ class EndpointWatch:
     broker sends each second, and weights once the version that the beacon names has arrived.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, silence_s: float) -> None:
+        self._silence_s = silence_s
         self._watches: dict[str, SilenceWatch] = {}
 
     def note_contact(self, endpoint: str, now_s: float) -> None:
@@ -26,4 +27,4 @@ class EndpointWatch:
         return [name for name in ENDPOINTS if self._watch(name, now_s).restart_if_overdue(now_s)]
 
     def _watch(self, endpoint: str, now_s: float) -> SilenceWatch:
-        return self._watches.setdefault(endpoint, SilenceWatch(now_s))
+        return self._watches.setdefault(endpoint, SilenceWatch(now_s, self._silence_s))

@@ -110,7 +110,7 @@ class ActorSession:
         # A batch may be begun under one broker's credit and finished under another's.
         self._permitted_up_to = 0
         self._presence_due_s = float("-inf")
-        self._watch = EndpointWatch()
+        self._watch = EndpointWatch(config.silence_s)
         self._received: _Received | None = None
         self._update: PolicyUpdate | None = None
         self.rejects: list[Reject] = []

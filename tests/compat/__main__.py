@@ -78,7 +78,9 @@ def environments() -> Iterator[Environment]:
             f"{OLDEST[0]}.{minor}", sys.executable, "[actor,learner]", needed, LEARNER_TESTS
         )
     for name in ("python3.11", "python3.12", "python3.13", "python3.14"):
-        if (path := shutil.which(name)) is not None:
+        path = shutil.which(name)
+        # A version manager's shim may exist for an interpreter that is not activated.
+        if path is not None and not subprocess.run((path, "-V"), capture_output=True).returncode:
             yield Environment(name, path, "", TOOLS, LIGHT_TESTS)
 
 

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 import os
-import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,7 +9,7 @@ import gymnasium
 import pytest
 from ray.rllib.connectors.env_to_module import MeanStdFilter
 from support.policies import Exported
-from support.running import BrokerThread, Learner, wait_until
+from support.running import BrokerThread, Learner, in_thread, wait_until
 from support.serving import chunks_of
 
 from headrace.actors import Client, Collector
@@ -37,14 +36,10 @@ def test_env_steps_arrive_at_the_learner(
     )
     learner = start_learner(exported, wanted_env_steps=200)
     environment = make_environment(train.ENV_ID, 2, {})
-    stop = threading.Event()
     with Client(broker.address, actor="cheetah") as client:
         collector = Collector(client, environment, seed=1)
-        thread = threading.Thread(target=collector.run, args=(stop,))
-        thread.start()
-        chunks = chunks_of(learner, 100)
-        stop.set()
-        thread.join(10.0)
+        with in_thread(collector.run):
+            chunks = chunks_of(learner, 100)
     assert sum(chunk.length for chunk in chunks) >= 100
     assert {chunk.columns["obs"].shape[1:] for chunk in chunks} == {(17,)}
     assert {chunk.columns["actions"].shape[1:] for chunk in chunks} == {(6,)}

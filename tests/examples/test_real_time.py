@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from gymnasium.spaces import Box, Discrete
 from support.policies import Exported, shared_export
-from support.running import BrokerThread, Learner, wait_until
+from support.running import BrokerThread, Learner, in_thread, wait_until
 
 from examples.real_time.lateness import Tick, read_ticks, summary, write_ticks
 from examples.real_time.rig import ACTOR, Rig
@@ -22,17 +22,10 @@ pytestmark = pytest.mark.rllib
 @contextmanager
 def running(address: str) -> Generator[Rig]:
     """Runs a rig in a thread."""
-    stop = threading.Event()
     with PolicyClient(address, actor=ACTOR, without_credit="act", seed=1) as client:
         rig = Rig(client, plants=4)
-        thread = threading.Thread(target=rig.run, args=(stop,))
-        thread.start()
-        try:
+        with in_thread(rig.run):
             yield rig
-        finally:
-            stop.set()
-            thread.join(10.0)
-    assert not thread.is_alive()
 
 
 def ticks_of(rig: Rig) -> int:

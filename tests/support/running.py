@@ -126,12 +126,19 @@ def connect(
     **config: Any,
 ) -> Client:
     """A client with short waits."""
+    # A broker that waits for CPU time is not silent.
+    settings: dict[str, Any] = {
+        "presence_s": 0.2,
+        "flush_s": 2.0,
+        "silence_s": scaled(5.0),
+        **config,
+    }
     return Client(
         broker.address,
         actor=actor,
         context=context,
         invitation=invitation,
-        config=ClientConfig(presence_s=0.2, flush_s=2.0, **config),
+        config=ClientConfig(**settings),
     )
 
 

@@ -158,11 +158,8 @@ def test_an_episode_whose_simulator_failed_is_dropped_and_others_continue(
         with connect(broker, context, "actor") as client:
             simulator = RestartingSimulator(lambda: simulator_of(FailsOnce()), stop.wait)
             collector = MultiAgentCollector(client, [simulator], seed=SEED)
-            thread = threading.Thread(target=collector.run, args=(stop,))
-            thread.start()
-            episodes = [episode for _ in range(2) for episode in runner.sample()]
-            stop.set()
-            thread.join()
+            with in_thread(collector.run, stop):
+                episodes = [episode for _ in range(2) for episode in runner.sample()]
             wait_until(lambda: broker.status.actors[0].broken_episodes == 1)
     finally:
         runner.stop()

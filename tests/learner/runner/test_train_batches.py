@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
@@ -22,7 +21,7 @@ from ray.rllib.connectors.learner.frame_stacking import FrameStackingLearner
 from ray.rllib.core.learner.learner import Learner
 from ray.rllib.env.single_agent_env_runner import SingleAgentEnvRunner
 from ray.rllib.env.single_agent_episode import SingleAgentEpisode
-from support.running import BrokerThread, Context, connect
+from support.running import BrokerThread, Context, connect, in_thread
 
 from headrace.actors.simulators.collector import Collector
 from headrace.actors.simulators.environments import SingleEnvironment
@@ -172,20 +171,14 @@ def _sample_from_actor(
     runner: BrokerEnvRunner, broker: BrokerThread, context: Context, case: Case
 ) -> list[list[SingleAgentEpisode]]:
     """Returns one actor's episodes, as a list for each batch that it pushed."""
-    stop = threading.Event()
     sampled: list[SingleAgentEpisode] = []
     with connect(broker, context, "actor") as client:
         environment = SingleEnvironment(ScriptedEnv({"is_image": case.is_image}))
         collector = Collector(client, environment, seed=1)
-        thread = threading.Thread(target=collector.run, args=(stop,))
-        thread.start()
-        try:
+        with in_thread(collector.run):
             while sum(map(len, sampled)) < STEPS:
                 sampled += runner.sample()
-        finally:
-            stop.set()
-            thread.join()
-            runner.stop()
+    runner.stop()
     return _by_batch(sampled)
 
 
