@@ -32,7 +32,6 @@ from headrace.protocol.zeromq.frames import receive
 _LOG = logging.getLogger("headrace.broker")
 _TICK_MS = 50
 _MESSAGES_PER_ROUND = 64
-_STATUS_TIMEOUT_S = 2.0
 
 Clock = Callable[[], float]
 
@@ -75,15 +74,15 @@ class BrokerService:
         """Where the four endpoints are bound."""
         return self._endpoints.sockets.address
 
-    def status(self) -> BrokerStatus:
+    def status(self, timeout_s: float = 2.0) -> BrokerStatus:
         """Returns the status as the loop sees it; may be called from any thread.
 
         Raises:
-            TimeoutError: the loop does not respond; the broker is unhealthy.
+            TimeoutError: the loop does not respond in time; the broker is unhealthy.
         """
         request: Future[BrokerStatus] = Future()
         self._status_requests.put(request)
-        return request.result(timeout=_STATUS_TIMEOUT_S)
+        return request.result(timeout=timeout_s)
 
     def stop(self) -> None:
         """Asks `run` to return once learners have taken the queued batches, or after `drain_s`.

@@ -289,7 +289,7 @@ def test_a_revoked_peer_is_disconnected_and_the_others_continue(
         push(rogue, first_policy(rogue))
         assert len(learner.take(10)) == 2
         learner.publish(2)
-        assert spy.socket.poll(2000), "the spy gets weights before it is revoked"
+        assert spy.socket.poll(round(scaled(2000))), "the spy gets weights before it is revoked"
         spy.socket.recv_multipart()
         invited.folder.revoke("two")
         wait_until(lambda: not _is_live(guarded, "two"), 10.0)
@@ -360,7 +360,7 @@ def test_a_peer_that_subscribes_endlessly_is_quarantined_and_cannot_reconnect(
             rogue.socket.connect(BrokerAddress.parse(broker.address).control)
             for number in range(300):
                 rogue.socket.subscribe(b"dtwo.%d\0" % number)
-            assert disconnected.poll(15_000)
+            assert disconnected.poll(round(scaled(15_000)))
             wait_until(lambda: [peer.name for peer in broker.status.quarantined] == ["two"])
             with connect(broker, context, "two", invited.two) as late:
                 assert late.begin(0.5) is None  # no peer with that key is admitted

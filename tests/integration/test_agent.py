@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from gymnasium.spaces import Box, Discrete
 from support.policies import shared_export
-from support.running import BrokerThread, Context, Learner, connect, wait_until
+from support.running import DEADLINE_S, BrokerThread, Context, Learner, connect, wait_until
 
 from headrace.actors.agents.agent import Agent
 from headrace.actors.agents.vector_agent import VectorAgent
@@ -79,7 +79,7 @@ def run(client: Client, steps: int) -> list[Any]:
     actions: list[Any] = []
     observation = simulator.reset()
     while len(actions) < steps:
-        action = agent.act(observation, timeout_s=10.0)
+        action = agent.act(observation, timeout_s=DEADLINE_S)
         observation, reward, is_over = simulator.step(action)
         agent.record(observation, reward, terminated=is_over)
         actions.append(action)
@@ -114,7 +114,7 @@ def test_a_batch_that_would_be_stale_is_discarded_but_never_two_in_a_row(
     agent = Agent(client, seed=0)
     pushed: list[int] = []
     for number in (2, 3, 4):
-        assert agent.act(np.zeros(2, np.float32), timeout_s=10.0) is not None
+        assert agent.act(np.zeros(2, np.float32), timeout_s=DEADLINE_S) is not None
         begun = client.newest_version
         assert begun is not None
         publish(learner, Discrete(2), number, STRICT)
@@ -145,7 +145,7 @@ def test_act_times_out_without_a_learner(client: Client) -> None:
 def test_observations_that_do_not_fit_are_an_error(client: Client, learner: Learner) -> None:
     publish(learner, Discrete(2))
     with pytest.raises(ConfigError, match="same environment"):
-        Agent(client).act(np.zeros(3, np.float32), timeout_s=10.0)
+        Agent(client).act(np.zeros(3, np.float32), timeout_s=DEADLINE_S)
 
 
 def test_recording_needs_an_action_first(client: Client) -> None:

@@ -82,7 +82,9 @@ def test_two_hundred_clients_that_join_at_once_get_two_hundred_snapshots(
     with Learner(context, broker.address) as learner:
         learner.publish(1)
         wait_until(lambda: broker.status.version is not None)
-        clients = [connect(broker, context, f"actor-{index}") for index in range(200)]
+        clients = [
+            connect(broker, context, f"actor-{index}", presence_s=1.0) for index in range(200)
+        ]
         try:
             wait_until(lambda: all(client.newest_version for client in clients))
             wait_until(lambda: len(broker.status.actors) == 200)
@@ -173,7 +175,7 @@ def test_a_second_learner_is_refused(broker: BrokerThread, context: Context) -> 
         wait_until(lambda: broker.status.version is not None)
         with Learner(context, broker.address, learner_run="run-2") as second:
             with pytest.raises(RefusedError) as caught:
-                second.take(5, timeout_s=5.0)
+                second.take(5)
             assert caught.value.code is RejectCode.LEARNER_EXISTS
 
 

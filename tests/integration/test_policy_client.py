@@ -91,11 +91,11 @@ def test_a_client_can_wait_for_a_policy_with_a_timeout(
 def test_repeated_short_waits_reconnect(context: Context) -> None:
     with MuteServer(context) as server, PolicyClient(server.endpoint, "remote") as thin:
 
-        def is_connected_anew() -> bool:
+        def is_reconnected() -> bool:
             assert not thin.wait_for_policy(0.5)
             return server.connections > 1
 
-        wait_until(is_connected_anew)
+        wait_until(is_reconnected)
 
 
 def test_several_episodes_are_open_at_once(client: PolicyClient, learner: Learner) -> None:
@@ -142,9 +142,13 @@ def test_a_simulator_that_cannot_wait_continues_without_credit(
     publish(learner, one_module())
     with PolicyClient(broker.address, actor="sim", without_credit="act") as client:
         play(client, 1000)  # far more than the learner wants
-        wait_until(lambda: broker.status.actors[0].unrecorded_env_steps > 400)
-        recorded = broker.status.actors[0].env_steps
-        assert recorded + broker.status.actors[0].unrecorded_env_steps >= 990
+
+        def are_counted() -> bool:
+            actor = broker.status.actors[0]
+            recorded, unrecorded = actor.env_steps, actor.unrecorded_env_steps
+            return unrecorded > 400 and recorded + unrecorded >= 990
+
+        wait_until(are_counted)
     assert sum(chunk.length for chunk in chunks_of(learner, 100)) >= 100
 
 

@@ -16,6 +16,7 @@ import pytest
 from ray.rllib.algorithms.ppo import PPOConfig
 from ray.rllib.env.external.rllink import RLlink, get_rllink_message, send_rllink_message
 from ray.rllib.env.single_agent_episode import SingleAgentEpisode
+from support.machine import scaled
 from support.running import (
     DEADLINE_S,
     BrokerThread,
@@ -164,7 +165,7 @@ def test_on_policy_clients_wait_for_the_next_weights(learner: Learner, peer: Pee
     publish(learner, one_module())
     peer.ask("GET_STATE")
     sent = 0
-    peer.socket.settimeout(1.0)
+    peer.socket.settimeout(scaled(1.0))
     with contextlib.suppress(ConnectionError):  # RLlib's function raises it on a timeout
         while sent < 1000:
             peer.ask("EPISODES_AND_GET_STATE", episodes=[make_episode(length=40).get_state()])

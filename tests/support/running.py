@@ -115,7 +115,7 @@ class BrokerThread:
 
     @property
     def status(self) -> BrokerStatus:
-        return self.service.status()
+        return self.service.status(DEADLINE_S)
 
 
 def connect(

@@ -6,10 +6,11 @@ import socket
 from collections.abc import Iterator
 
 import pytest
+from support.machine import scaled
 
 from headrace.broker.host.accept_filter import AcceptFilter
 
-SOON_S = 0.3
+SOON_S = scaled(0.3)
 
 
 @pytest.fixture
