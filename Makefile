@@ -11,14 +11,14 @@ PYTEST := $(BIN)/python -m pytest --ignore=tests/clients --numprocesses=$(WORKER
 PROTOCOL := protocol/*,*/protocol/*
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-long test-all coverage clients toolchains light check docs chaos compat nightly \
+.PHONY: help demo test test-long test-nightly test-all coverage clients toolchains light check docs chaos compat nightly \
 	bench vectors pictures clean
 
 help:
 	@echo "make demo      sets everything up, and trains CartPole on a broker, a learner"
 	@echo "               and two actors"
 	@echo "make test      sets everything up, and passes the tests; WORKERS=0 in one process"
-	@echo "make test-all  the same, with the tests that train or wait for processes"
+	@echo "make test-long the tests that train or wait for processes; test-all runs all"
 	@echo "make check     lint, types and spelling"
 	@echo "make clients   builds and tests the C++ and the JavaScript client;"
 	@echo "               make toolchains installs what that takes on Debian"
@@ -27,7 +27,7 @@ help:
 	@echo "make chaos     breaks headrace on purpose for hours; LENGTH=--short for minutes,"
 	@echo "               ONLY=partitions for one scenario, SEED=2 for other faults"
 	@echo "make compat    runs the learner's tests with other Ray releases"
-	@echo "make nightly   what takes too long for each change: chaos and compat"
+	@echo "make nightly   all tests, chaos and compat: too long for each change"
 	@echo "make bench     measures headrace against its alternatives; ONLY=ingest for one"
 	@echo "make vectors   writes test vectors for new kinds of messages"
 	@echo "make pictures  draws the pictures of the documentation"
@@ -42,13 +42,16 @@ test: $(VENV)/.dev
 	$(BIN)/coverage report --include='$(PROTOCOL)' --fail-under=100 --skip-covered
 
 test-long: $(VENV)/.dev
-	$(PYTEST) -m slow --cov --cov-append --cov-report=
+	$(PYTEST) -m "slow and not nightly" --cov --cov-append --cov-report= --durations=20
 
-# After test and test-long; LEAST is the percentage that has to be covered.
+test-nightly: $(VENV)/.dev
+	$(PYTEST) -m nightly --cov --cov-append --cov-report= --durations=20
+
+# After the tests; LEAST is the percentage that has to be covered.
 coverage: $(VENV)/.dev
 	$(BIN)/coverage report --fail-under=$(LEAST) --skip-covered
 
-test-all: test test-long coverage
+test-all: test test-long test-nightly coverage
 
 # A client whose toolchain is not there is skipped, unless CI is "true".
 clients: $(VENV)/.dev
@@ -89,7 +92,7 @@ chaos: $(VENV)/.dev
 compat: $(VENV)/.dev
 	PYTHONPATH=tests $(BIN)/python -m compat $(ONLY)
 
-nightly: chaos compat
+nightly: test-all chaos compat
 
 bench: $(VENV)/.run
 	$(BIN)/python -W ignore -m benchmarks $(ONLY)

@@ -81,8 +81,7 @@ class Supervisor:
 
     def stop(self, child: Child, timeout_s: float) -> None:
         """Asks a child to stop, and kills it if it does not stop in time."""
-        if child.process.stdin is not None:
-            child.process.stdin.close()  # asks it to stop, on every platform
+        _ask_to_stop(child)
         try:
             child.process.wait(timeout_s)
         except subprocess.TimeoutExpired:
@@ -90,9 +89,16 @@ class Supervisor:
             child.process.wait()
 
     def stop_all(self, timeout_s: float) -> None:
-        """Stops all children, newest first."""
+        """Stops all children: first those that the oldest one serves, which stop together."""
+        for child in self._children[1:]:
+            _ask_to_stop(child)
         for child in reversed(self._children):
             self.stop(child, timeout_s)
+
+
+def _ask_to_stop(child: Child) -> None:
+    if child.process.stdin is not None:
+        child.process.stdin.close()  # understood on every platform
 
 
 def _kill_session(child: Child) -> None:

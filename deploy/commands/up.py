@@ -130,6 +130,8 @@ def _broker_arguments(run: RunFile, options: _Options) -> list[str]:
         str(announce),
         "--dead-letters",
         str(folder / "dead-letters"),
+        "--drain-s",
+        "0",  # when it is stopped, its only learner has ended
     ]
 
 

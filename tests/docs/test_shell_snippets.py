@@ -54,7 +54,13 @@ def folder(tmp_path: Path) -> Path:
 @pytest.mark.slow
 @pytest.mark.rllib
 @pytest.mark.timeout(400)
-@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize(
+    "page",
+    [
+        pytest.param(page, marks=() if page == "README.md" else pytest.mark.nightly)
+        for page in PAGES
+    ],
+)
 def test_the_commands_of_a_page_run(page: str, folder: Path, commands: Commands) -> None:
     lines = [
         words

@@ -98,7 +98,7 @@ class Bench:
         module = types.ModuleType("pasted")
         vars(module).update(names)
         sys.modules["pasted"] = module
-        exec(compile(code, f"{snippet.page}:{snippet.language}", "exec"), vars(module))  # noqa: S102
+        exec(compile(code, f"<{snippet.page}>", "exec"), vars(module))  # noqa: S102
         return vars(module)
 
     def learner(self) -> Learner:

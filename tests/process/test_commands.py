@@ -152,7 +152,13 @@ learners = { num_learners = 0 }
 """
 
 
-@pytest.mark.parametrize("learner", [REMOTE_PPO, REMOTE_APPO], ids=["ppo", "appo-without-local"])
+@pytest.mark.parametrize(
+    "learner",
+    [
+        pytest.param(REMOTE_PPO, id="ppo"),
+        pytest.param(REMOTE_APPO, id="appo-without-local", marks=pytest.mark.nightly),
+    ],
+)
 def test_a_learner_with_remote_runners_trains_stops_while_it_waits_and_resumes(
     commands: Commands, learner: str
 ) -> None:
