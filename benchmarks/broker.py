@@ -55,10 +55,10 @@ def _compare(case: str, payload: bytes, env_steps: int, validates: bool) -> Row:
 
 
 def pull_megabytes_per_s(
-    go: Connection, source: zmq.Socket[bytes], payload: bytes, count: int
+    to_child: Connection, source: zmq.Socket[bytes], payload: bytes, count: int
 ) -> float:
     """Requests `count` messages, and returns their rate in MB/s."""
-    go.send(count)
+    to_child.send(count)
     started_s = time.perf_counter()
     for _ in range(count):
         source.recv_multipart(copy=False)
@@ -118,16 +118,16 @@ def through_proxy(
     The pipe requests messages from the process that pushes them, and the socket receives them.
     """
     ours, theirs = pipe()
-    go, told = pipe()
+    to_child, to_parent = pipe()
     source: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.PULL)
     if peer is not None:
         encrypt(source, peer)
     with running(_proxy, theirs, key):
         front, back = ours.recv()
         source.connect(back)
-        with running(push_when_told, front, payload, told, peer):
+        with running(push_when_asked, front, payload, to_parent, peer):
             try:
-                yield go, source
+                yield to_child, source
             finally:
                 source.close(linger=0)
 
@@ -150,8 +150,8 @@ def _proxy(announce: Connection, key: ServerKey | None) -> None:
     zmq.proxy(front, back)
 
 
-def push_when_told(
-    address: str, payload: bytes, told: Connection, invitation: Invitation | None = None
+def push_when_asked(
+    address: str, payload: bytes, to_parent: Connection, invitation: Invitation | None = None
 ) -> None:
     """Pushes as many messages as each request on the pipe asks for."""
     sink: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.PUSH)
@@ -160,5 +160,5 @@ def push_when_told(
     sink.connect(address)
     header = b"h" * 150
     while True:
-        for _ in range(told.recv()):
+        for _ in range(to_parent.recv()):
             sink.send_multipart([header, payload], copy=False)

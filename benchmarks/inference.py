@@ -190,12 +190,12 @@ class _Connection:
         return waited_s
 
 
-def _ask(endpoint: str, told: Connection) -> None:
+def _ask(endpoint: str, to_parent: Connection) -> None:
     """Runs connections that each send the next request at once; reports their median in µs."""
     context: zmq.Context[zmq.Socket[bytes]] = zmq.Context.instance()
     round_number = 0
     while True:
-        count = told.recv()
+        count = to_parent.recv()
         round_number += 1
         connections: dict[zmq.Socket[bytes], _Connection] = {}
         for index in range(count):
@@ -214,4 +214,4 @@ def _ask(endpoint: str, told: Connection) -> None:
                 open_count -= not made.send()
         for made in connections.values():
             made.socket.close(linger=0)
-        told.send(statistics.median(waits_s[len(waits_s) // 10 :]) * 1e6)
+        to_parent.send(statistics.median(waits_s[len(waits_s) // 10 :]) * 1e6)

@@ -28,8 +28,8 @@ def run() -> list[Row]:
 
 def _compare(episodes: int, steps: int) -> Row:
     with _our_runner(episodes, steps) as ours, rllink.server() as (theirs, port):
-        go, told = pipe()
-        with running(rllink.push_messages, port, episodes, steps, told):
+        to_child, to_parent = pipe()
+        with running(rllink.push_messages, port, episodes, steps, to_parent):
 
             def our_rate() -> float:
                 return _rate(ours, _OUR_STEPS)
@@ -37,7 +37,7 @@ def _compare(episodes: int, steps: int) -> Row:
             def their_rate() -> float:
                 count = max(1, _THEIR_STEPS // (episodes * steps))
                 started_s = time.perf_counter()
-                go.send(count)
+                to_child.send(count)
                 sampled = 0
                 while sampled < count * episodes * steps:
                     sampled += sum(len(episode) for episode in theirs.sample())

@@ -99,13 +99,13 @@ def _through_redis(payload: bytes) -> Generator[Rate]:
             cwd=folder,
             stdout=subprocess.DEVNULL,
         )
-        go, told = pipe()
+        to_child, to_parent = pipe()
         try:
             client = _redis(port)
-            with running(_push_to_redis, port, payload, told):
+            with running(_push_to_redis, port, payload, to_parent):
 
                 def rate() -> float:
-                    go.send(_MESSAGES)
+                    to_child.send(_MESSAGES)
                     return _rate(payload, lambda: _pop(client))
 
                 yield rate
@@ -134,10 +134,10 @@ def _redis(port: int) -> Any:
             return client
 
 
-def _push_to_redis(port: int, payload: bytes, told: Connection) -> None:
+def _push_to_redis(port: int, payload: bytes, to_parent: Connection) -> None:
     client = _redis(port)
     while True:
-        for _ in range(told.recv() // _PIPELINED):
+        for _ in range(to_parent.recv() // _PIPELINED):
             pipeline = client.pipeline(transaction=False)
             for _ in range(_PIPELINED):
                 pipeline.rpush(_KEY, payload)
@@ -164,13 +164,13 @@ def _through_grpc(payload: bytes) -> Generator[Rate]:
     server = grpc.server(ThreadPoolExecutor(1), handlers=(handlers,))
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
-    go, told = pipe()
+    to_child, to_parent = pipe()
     try:
-        with running(_push_to_grpc, port, payload, told):
+        with running(_push_to_grpc, port, payload, to_parent):
 
             def rate() -> float:
                 ended.clear()
-                go.send(_MESSAGES)
+                to_child.send(_MESSAGES)
                 if not ended.wait(_DEADLINE_S):
                     raise TimeoutError("the stream did not end")
                 return arrived[-1]
@@ -180,9 +180,9 @@ def _through_grpc(payload: bytes) -> Generator[Rate]:
         server.stop(None).wait()
 
 
-def _push_to_grpc(port: int, payload: bytes, told: Connection) -> None:
+def _push_to_grpc(port: int, payload: bytes, to_parent: Connection) -> None:
     grpc = importlib.import_module("grpc")
     with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
         push = channel.stream_unary("/headrace.Pipe/Push")
         while True:
-            push(payload for _ in range(told.recv()))
+            push(payload for _ in range(to_parent.recv()))

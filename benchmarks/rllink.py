@@ -81,20 +81,20 @@ def make_message(episodes: int, steps: int, kind: RLlink) -> dict[str, Any]:
     return {"type": kind.name, "episodes": states}
 
 
-def push_messages(port: int, episodes: int, steps: int, go: Connection) -> None:
+def push_messages(port: int, episodes: int, steps: int, to_parent: Connection) -> None:
     """Runs a client process, which sends one prepared message as often as requested."""
     client = connect(port)
     message = make_message(episodes, steps, RLlink.EPISODES)
-    while (count := go.recv()) is not None:
+    while (count := to_parent.recv()) is not None:
         for _ in range(count):
             send_rllink_message(client, message)
 
 
-def round_trips(port: int, episodes: int, steps: int, go: Connection) -> None:
+def round_trips(port: int, episodes: int, steps: int, to_parent: Connection) -> None:
     """Runs a client process, which at each request sends a fragment and awaits new weights."""
     client = connect(port)
     message = make_message(episodes, steps, RLlink.EPISODES_AND_GET_STATE)
-    while go.recv() is not None:
+    while to_parent.recv() is not None:
         send_rllink_message(client, message)
         get_rllink_message(client)
-        go.send(None)
+        to_parent.send(None)

@@ -30,7 +30,7 @@ def run() -> list[Row]:
 
 @contextmanager
 def _ours() -> Generator[Callable[[], float]]:
-    go, told = pipe()
+    to_child, to_parent = pipe()
     with broker_process() as address:
         own: dict[str, Any] = {"address": address, "run": RUN}
         config = rllink.make_config(headrace=own)
@@ -46,11 +46,11 @@ def _ours() -> Generator[Callable[[], float]]:
                     runner.sample()
 
         learner = threading.Thread(target=learn)
-        with running(_push_and_wait, address, told):
+        with running(_push_and_wait, address, to_parent):
             learner.start()
-            go.recv()
+            to_child.recv()
             try:
-                yield lambda: _timed(go)
+                yield lambda: _timed(to_child)
             finally:
                 runner.interrupt()
                 learner.join()
@@ -59,10 +59,10 @@ def _ours() -> Generator[Callable[[], float]]:
 
 @contextmanager
 def _theirs() -> Generator[Callable[[], float]]:
-    go, told = pipe()
+    to_child, to_parent = pipe()
     with (
         rllink.server() as (runner, port),
-        running(rllink.round_trips, port, _EPISODES, _STEPS, told),
+        running(rllink.round_trips, port, _EPISODES, _STEPS, to_parent),
     ):
         number = 0
         weights = runner.module.get_state()
@@ -71,32 +71,32 @@ def _theirs() -> Generator[Callable[[], float]]:
             nonlocal number
             number += 1
             started_s = time.perf_counter()
-            go.send(True)
+            to_child.send(True)
             runner.sample()
             runner.set_state({"rl_module": weights, "weights_seq_no": number})
-            go.recv()
+            to_child.recv()
             return time.perf_counter() - started_s
 
         yield trip
 
 
-def _timed(go: Connection) -> float:
+def _timed(to_child: Connection) -> float:
     started_s = time.perf_counter()
-    go.send(True)
-    go.recv()
+    to_child.send(True)
+    to_child.recv()
     return time.perf_counter() - started_s
 
 
-def _push_and_wait(address: str, told: Connection) -> None:
+def _push_and_wait(address: str, to_parent: Connection) -> None:
     """Pushes a fragment at each request, and answers when newer weights are decoded."""
     batch = make_batch(_EPISODES, _STEPS)
     with Client(address, actor="benchmark") as client:
         client.policy_update()
-        told.send(None)
-        while told.recv():
+        to_parent.send(None)
+        while to_parent.recv():
             permit = client.begin()
             if permit is None:
                 return
             client.push(batch, permit.update, _EPISODES * _STEPS)
             client.policy_update_after(permit.update.version)
-            told.send(None)
+            to_parent.send(None)

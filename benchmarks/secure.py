@@ -16,7 +16,7 @@ import zmq
 
 from benchmarks.broker import (
     pull_megabytes_per_s,
-    push_when_told,
+    push_when_asked,
     serve_encrypted,
     take_megabytes_per_s,
     through_broker,
@@ -74,12 +74,12 @@ def _compare(case: str, payload: bytes, env_steps: int) -> list[Row]:
 def _raw(
     payload: bytes, key: ServerKey, peer: Invitation
 ) -> Generator[tuple[Connection, zmq.Socket[bytes]]]:
-    go, told = pipe()
+    to_child, to_parent = pipe()
     source: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.PULL)
     serve_encrypted(source, key)
     port = source.bind_to_random_port("tcp://127.0.0.1")
-    with running(push_when_told, f"tcp://127.0.0.1:{port}", payload, told, peer):
+    with running(push_when_asked, f"tcp://127.0.0.1:{port}", payload, to_parent, peer):
         try:
-            yield go, source
+            yield to_child, source
         finally:
             source.close(linger=0)

@@ -96,17 +96,17 @@ def _wait(driver: Connection, process: BaseProcess) -> Training:
     return training
 
 
-def _train_natively(seed: int, runners: int, told: Connection) -> None:
+def _train_natively(seed: int, runners: int, to_parent: Connection) -> None:
     config = ppo().environment(_ENV).env_runners(num_env_runners=runners)
-    train_until(config, _RETURN, _LIMIT_S, told, seed=seed)
+    train_until(config, _RETURN, _LIMIT_S, to_parent, seed=seed)
 
 
-def _train_with_rllink(seed: int, port: int, told: Connection) -> None:
+def _train_with_rllink(seed: int, port: int, to_parent: Connection) -> None:
     config: AlgorithmConfig = ppo().environment(
         observation_space=OBSERVATION, action_space=ACTION, env_config={"port": port}
     )
     config.env_runners(env_runner_cls=EnvRunnerServerForExternalInference, num_env_runners=0)
-    train_until(config, _RETURN, _LIMIT_S, told, seed=seed)
+    train_until(config, _RETURN, _LIMIT_S, to_parent, seed=seed)
 
 
 def _act_for_rllink(port: int) -> None:

@@ -127,18 +127,23 @@ def _stop(watch: Connection) -> tuple[bool, int]:
     return answer
 
 
-def _drive(trial: Trial, address: str, told: Connection) -> None:
+def _drive(trial: Trial, address: str, to_parent: Connection) -> None:
     own = {"address": address, "run": "trial", "max_policy_lag": trial.max_policy_lag}
     config = trial.make_config().environment(trial.env, env_config={"headrace": own})
     runners: dict[str, Any] = {"num_env_runners": 0, **trial.runners}
     learners: dict[str, Any] = {"num_learners": 0, **trial.learners}
     config.env_runners(env_runner_cls=BrokerEnvRunner, **runners)
     config.learners(**learners)
-    train_until(config, trial.target_return, trial.limit_s, told, seed=trial.seed)
+    train_until(config, trial.target_return, trial.limit_s, to_parent, seed=trial.seed)
 
 
 def train_until(
-    config: AlgorithmConfig, target_return: float, limit_s: float, told: Connection, *, seed: int
+    config: AlgorithmConfig,
+    target_return: float,
+    limit_s: float,
+    to_parent: Connection,
+    *,
+    seed: int,
 ) -> None:
     """Trains in a process of its own; sends `Training`, and None once Ray has shut down."""
     ray.init(num_cpus=_RAY_CPUS, include_dashboard=False, logging_level=logging.ERROR)
@@ -151,7 +156,7 @@ def train_until(
         env_steps = int(result.get("num_env_steps_sampled_lifetime", 0))
         best = max(best, float(result.get("episode_return_mean", -math.inf)))
     ended_s = time.monotonic()
-    told.send(
+    to_parent.send(
         Training(
             reached=best >= target_return,
             episode_return_mean=best,
@@ -162,10 +167,10 @@ def train_until(
     )
     algorithm.stop()
     ray.shutdown()
-    told.send(None)
+    to_parent.send(None)
 
 
-def _act(env: str, address: str, index: int, told: Connection) -> None:
+def _act(env: str, address: str, index: int, to_parent: Connection) -> None:
     """Runs an actor that watches policy versions; reports them when it is asked to stop."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     stop = threading.Event()
@@ -175,10 +180,10 @@ def _act(env: str, address: str, index: int, told: Connection) -> None:
         thread = threading.Thread(target=collector.run, args=(stop,), daemon=True)
         thread.start()
         newest, rises, versions = PolicyVersion(0, 0), True, 0
-        while not told.poll(0.02):
+        while not to_parent.poll(0.02):
             version = client.newest_version
             if version is not None and version != newest:
                 rises, newest, versions = rises and version > newest, version, versions + 1
-        told.send((rises, versions))
+        to_parent.send((rises, versions))
         stop.set()
         thread.join(5.0)

@@ -57,10 +57,10 @@ def _compare(count: int, megabytes: float) -> list[Row]:
     return [row, alone(f"{case}: delivered", "MB/s", count * megabytes / row.ours)]
 
 
-def _wait(told: Connection) -> None:
-    if not told.poll(_DEADLINE_S):
+def _wait(to_parent: Connection) -> None:
+    if not to_parent.poll(_DEADLINE_S):
         raise TimeoutError("not all subscribers got the weights")
-    told.recv()
+    to_parent.recv()
 
 
 @contextmanager
@@ -132,7 +132,7 @@ def _connect_all(context: zmq.Context[Socket], endpoint: str, count: int) -> lis
     return made
 
 
-def _receive_bare(port: int, count: int, told: Connection) -> None:
+def _receive_bare(port: int, count: int, to_parent: Connection) -> None:
     poller = zmq.Poller()
     for socket in _connect_all(_context(count), f"tcp://127.0.0.1:{port}", count):
         socket.subscribe(b"w")
@@ -142,10 +142,10 @@ def _receive_bare(port: int, count: int, told: Connection) -> None:
         while missing:
             for socket, _ in poller.poll():
                 missing -= receive(socket) is not None
-        told.send(None)
+        to_parent.send(None)
 
 
-def _subscribe(address: str, count: int, told: Connection) -> None:
+def _subscribe(address: str, count: int, to_parent: Connection) -> None:
     """Runs subscribers that decode the weights; reports when all have applied a version."""
     endpoints, context = BrokerAddress.parse(address), _context(count)
     push, control = context.socket(zmq.PUSH), context.socket(zmq.SUB)
@@ -176,7 +176,7 @@ def _subscribe(address: str, count: int, told: Connection) -> None:
             for session in sessions.values():
                 if (presence := session.next_presence(time.monotonic())) is not None:
                     send(push, presence)
-        told.send(None)
+        to_parent.send(None)
         number += 1
 
 
@@ -187,8 +187,8 @@ def _number_of(session: ActorSession) -> int:
 def _take_control(control: Socket, by_topic: dict[bytes, ActorSession]) -> None:
     while (frames := receive(control)) is not None:
         topic, now_s = bytes(frames[0]), time.monotonic()
-        told = by_topic.values() if topic == BEACON else (by_topic[topic],)
-        for session in told:
+        receivers = by_topic.values() if topic == BEACON else (by_topic[topic],)
+        for session in receivers:
             session.on_control(frames[1:], now_s)
 
 

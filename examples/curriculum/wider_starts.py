@@ -30,8 +30,8 @@ class WiderStarts(RLlibCallback):  # type: ignore[misc] # RLlib's is not typed f
     def on_train_result(self, *, algorithm: Algorithm, result: dict[str, Any], **_: Any) -> None:
         """Checks the returns of this level only: batches of another may still arrive."""
         tasks = result["env_runners"].get("headrace", {}).get("tasks", {})
-        told = tasks.get(self._task, {}).get("episode_return_mean", float("nan"))
-        if told > MASTERED and self.level + 1 < len(BOUNDS):
+        mean_return = tasks.get(self._task, {}).get("episode_return_mean", float("nan"))
+        if mean_return > MASTERED and self.level + 1 < len(BOUNDS):
             self.level += 1
             self._assign(algorithm)
 

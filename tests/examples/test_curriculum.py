@@ -11,7 +11,7 @@ from examples.curriculum.wider_starts import BOUNDS, MASTERED, WiderStarts
 pytestmark = [pytest.mark.rllib, pytest.mark.slow, pytest.mark.usefixtures("ray_session")]
 
 
-def told(level: int, returned: float) -> dict[str, Any]:
+def result_of(level: int, returned: float) -> dict[str, Any]:
     tasks = {f"within-{BOUNDS[level]}": {"episode_return_mean": returned}}
     return {"env_runners": {"headrace": {"tasks": tasks}}}
 
@@ -26,10 +26,10 @@ def test_a_mastered_level_is_followed_by_a_harder_one(
         assert tasks["within-0.05"]["num_episodes"] > 5
         curriculum = WiderStarts()
         for level in range(len(BOUNDS) - 1):
-            curriculum.on_train_result(algorithm=algorithm, result=told(level, MASTERED - 1))
+            curriculum.on_train_result(algorithm=algorithm, result=result_of(level, MASTERED - 1))
             assert curriculum.level == level
-            curriculum.on_train_result(algorithm=algorithm, result=told(level, MASTERED + 1))
+            curriculum.on_train_result(algorithm=algorithm, result=result_of(level, MASTERED + 1))
             harder = f"within-{BOUNDS[level + 1]}"
             wait_until(lambda expected=harder: broker.status.task == expected)  # type: ignore[misc]
-        curriculum.on_train_result(algorithm=algorithm, result=told(len(BOUNDS) - 1, 500.0))
+        curriculum.on_train_result(algorithm=algorithm, result=result_of(len(BOUNDS) - 1, 500.0))
         assert curriculum.level == len(BOUNDS) - 1

@@ -267,19 +267,19 @@ def test_an_episode_continues_after_a_server_restart(
 def test_a_client_can_be_closed_while_it_waits_for_a_server() -> None:
     client = PolicyClient("tcp://127.0.0.1:1", "remote")
     episode = client.start_episode()
-    told: list[str] = []
+    reasons: list[str] = []
 
     def ask() -> None:
         try:
             client.get_action(episode, point(0))
         except LocalProtocolError as error:
-            told.append(str(error))
+            reasons.append(str(error))
 
     thread = threading.Thread(target=ask)
     thread.start()
     client.close()
     thread.join(10.0)
-    assert told == ["the client is closed"]
+    assert reasons == ["the client is closed"]
 
 
 def test_agents_act_remotely_and_may_leave_early(

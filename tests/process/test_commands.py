@@ -152,11 +152,12 @@ learners = { num_learners = 0 }
 """
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize(
     "learner",
     [
         pytest.param(REMOTE_PPO, id="ppo"),
-        pytest.param(REMOTE_APPO, id="appo-without-local", marks=pytest.mark.nightly),
+        pytest.param(REMOTE_APPO, id="appo-without-local"),
     ],
 )
 def test_a_learner_with_remote_runners_trains_stops_while_it_waits_and_resumes(
@@ -185,6 +186,7 @@ def test_a_learner_with_remote_runners_trains_stops_while_it_waits_and_resumes(
     assert len({epoch for epoch, _ in versions if epoch > 1}) == 1
 
 
+@pytest.mark.nightly
 def test_a_learner_whose_remote_runners_wait_stops_even_without_a_broker(
     commands: Commands,
 ) -> None:
@@ -285,6 +287,7 @@ def test_a_run_that_misses_its_goal_reports_it(commands: Commands) -> None:
     assert commands.summary["stopped_by"] == "wall_s"
 
 
+@pytest.mark.nightly
 def test_up_trains_a_policy_that_only_rllib_can_run(commands: Commands) -> None:
     learner = LEARNER.replace('algorithm = "PPO"', 'algorithm = "PPO"\npolicy = "rllib"')
     commands.write_run("env_steps = 3_000", learner)

@@ -28,7 +28,8 @@ learners = { num_learners = 0 }
 """
 
 
-@pytest.mark.parametrize("algorithm", ["PPO", pytest.param("APPO", marks=pytest.mark.nightly)])
+@pytest.mark.nightly
+@pytest.mark.parametrize("algorithm", ["PPO", "APPO"])
 def test_rllibs_own_clients_train_through_one_port(commands: Commands, algorithm: str) -> None:
     commands.write_run("env_steps = 12_000", **({"learner": APPO} if algorithm == "APPO" else {}))
     _, broker, url = commands.start_broker()

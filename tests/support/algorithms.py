@@ -59,5 +59,5 @@ def torch_module_of(algorithm: Algorithm) -> TorchRLModule:
 def returns_by_task(result: dict[str, Any]) -> dict[str, float]:
     """Returns the mean return of each task with an ended episode."""
     tasks = result["env_runners"].get("headrace", {}).get("tasks", {})
-    means = {task: told["episode_return_mean"] for task, told in tasks.items()}
+    means = {task: metrics["episode_return_mean"] for task, metrics in tasks.items()}
     return {task: mean for task, mean in means.items() if not math.isnan(mean)}

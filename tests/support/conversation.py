@@ -117,8 +117,8 @@ class FakeFleet:
         self.ingest(message, make_payload() if payload is None else payload)
 
     def delivery(self, actor: str) -> Delivery:
-        told = self.control[delivery_topic(actor)]
-        return [message for message in told if isinstance(message, Delivery)][-1]
+        received = self.control[delivery_topic(actor)]
+        return [message for message in received if isinstance(message, Delivery)][-1]
 
     def rejects(self, actor: str) -> list[Reject]:
         return [m for m in self.control[delivery_topic(actor)] if isinstance(m, Reject)]

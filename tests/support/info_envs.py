@@ -39,8 +39,8 @@ class InfoPair(Pair):
 
     def step(self, actions: dict[str, int]) -> Any:
         *step, infos = super().step(actions)
-        told = {key: value for key, value in infos["b"].items() if key != "even"}
-        return (*step, {**infos, "b": told})
+        reported = {key: value for key, value in infos["b"].items() if key != "even"}
+        return (*step, {**infos, "b": reported})
 
 
 gymnasium.register("InfoEnv-v0", entry_point="support.info_envs:InfoEnv")

@@ -156,6 +156,7 @@ def test_an_rllib_actor_resets_to_its_assignment(
     assert returns == {"level-3": 15.0, "level-7": 35.0}, "five steps at each level"
 
 
+@pytest.mark.nightly
 def test_dqn_explores_less_as_it_learns(broker: BrokerThread, context: Context) -> None:
     config = DQNConfig().environment("CartPole-v1").env_runners(num_env_runners=0)
     config.training(epsilon=[(0, 1.0), (300, 0.0)])

@@ -35,14 +35,14 @@ def make_runner(broker: BrokerThread, *infos: str) -> BrokerEnvRunner:
     return open_runner(make_config(broker, "InfoEnv-v0", infos=infos))
 
 
-def told(t: int, *, even: bool = True) -> dict[str, float]:
+def infos_at(t: int, *, even: bool = True) -> dict[str, float]:
     """Returns the requested infos of the simulator's step t."""
     return {"tens": 10.0 * t, **({"even": 1.0} if even and t % 2 == 0 else {})}
 
 
 def assert_steps_have_infos(episode: Any, *, even: bool = True) -> None:
     seen = episode.get_observations()[1:, 0].astype(int).tolist()
-    assert episode.get_infos()[1:] == [told(t, even=even) for t in seen]
+    assert episode.get_infos()[1:] == [infos_at(t, even=even) for t in seen]
 
 
 @pytest.mark.parametrize("environments", [1, 2])

@@ -41,9 +41,9 @@ def test_a_payload_stays_uncompressed_if_nothing_is_gained_or_offered(
     ],
 )
 def test_anything_but_one_frame_of_known_size_is_malformed(frame: bytes, why: str) -> None:
-    with pytest.raises(RemoteProtocolError, match=why) as told:
+    with pytest.raises(RemoteProtocolError, match=why) as caught:
         decompress("lz4", frame)
-    assert told.value.code is RejectCode.MALFORMED
+    assert caught.value.code is RejectCode.MALFORMED
 
 
 def test_a_frame_counts_with_its_decompressed_size() -> None:
@@ -54,6 +54,6 @@ def test_a_frame_counts_with_its_decompressed_size() -> None:
 
 
 def test_the_size_is_checked_before_decompression() -> None:
-    with pytest.raises(RemoteProtocolError, match="the limit is 100") as told:
+    with pytest.raises(RemoteProtocolError, match="the limit is 100") as caught:
         decompress("lz4", FRAME, DecodeLimits(max_payload_bytes=100))
-    assert told.value.code is RejectCode.OVERSIZED
+    assert caught.value.code is RejectCode.OVERSIZED

@@ -14,8 +14,8 @@ def column(infos: dict[str, Any], *, ended: tuple[bool, ...] = (False, False)) -
     """Returns the recorded column of `x`, with -1 for missing values."""
     count = len(ended)
     step = StepResult({}, np.zeros(count), np.array(ended), np.zeros(count, bool), {}, infos=infos)
-    told: list[float] = np.nan_to_num(info_columns(["x"], step)["infos/x"], nan=-1.0).tolist()
-    return told
+    recorded: list[float] = np.nan_to_num(info_columns(["x"], step)["infos/x"], nan=-1.0).tolist()
+    return recorded
 
 
 def test_numbers_are_recorded_for_all_environments() -> None:
