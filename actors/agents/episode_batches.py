@@ -72,18 +72,10 @@ class EpisodeBatches:
             if batches.is_open:
                 return True
             needs_batch = any(e.is_recorded and e not in evaluations for e in episodes)
-            if needs_batch and self._waits and not evaluations.are_open:
-                if batches.begin(use, timeout_s, until_evaluation=True):
-                    return True
-                if client.evaluation_is_wanted:
-                    continue
-                return False
-            # While a learner evaluates, it takes no training data and credit runs out. Episodes
-            # must still be stepped to their ends, so that an evaluation can begin.
-            may_begin = needs_batch and client.newest_version is not None and client.may_begin()
-            if may_begin and batches.begin(use, 0.0):
-                return True
-            return batches.wait_for_policy(use, timeout_s)
+            waits = needs_batch and self._waits and not evaluations.are_open
+            prepared = batches.prepare(use, timeout_s, needs_batch=needs_batch, waits=waits)
+            if prepared is not None:
+                return prepared
         return False
 
     def _begin_evaluations(

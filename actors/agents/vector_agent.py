@@ -181,17 +181,10 @@ class VectorAgent:
                 return True
             if self._evaluation is not None and self._environments == 1:
                 return True
-            if self._evaluation is None and not client.evaluation_is_wanted:
-                if batches.begin(use, timeout_s, until_evaluation=True):
-                    return True
-                if client.evaluation_is_wanted:
-                    continue
-                return False
-            # While a learner evaluates, it takes no training data and credit runs out. Episodes
-            # must still be stepped to their ends, so that an evaluation can begin.
-            if client.may_begin() and batches.begin(use, 0.0):
-                return True
-            return batches.wait_for_policy(use, timeout_s)
+            waits = self._evaluation is None and not client.evaluation_is_wanted
+            prepared = batches.prepare(use, timeout_s, needs_batch=True, waits=waits)
+            if prepared is not None:
+                return prepared
         return False
 
     def _use(self, update: PolicyUpdate, observations: Columns) -> None:

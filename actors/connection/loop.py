@@ -17,7 +17,6 @@ from headrace.protocol.zeromq.socket_loop import SocketLoop
 from headrace.protocol.zeromq.wake_pair import WakePair
 
 _LOG = logging.getLogger("headrace.actor")
-_LONGEST_POLL_MS = 1000
 
 Clock = Callable[[], float]
 
@@ -64,7 +63,7 @@ class ClientLoop(SocketLoop):
             poller.register(receiver, zmq.POLLIN)
         while not self._is_stopping:
             poller.register(sockets.push, zmq.POLLOUT if self._is_blocked else 0)
-            poller.poll(self._poll_ms())
+            poller.poll(self._poll_ms(self._left_s()))
             drain(self._wake_pair.receive)
             with self._changed:
                 self._receive()
@@ -75,11 +74,11 @@ class ClientLoop(SocketLoop):
             sockets.push.send_multipart(self._session.goodbye(), zmq.NOBLOCK)
         sockets.close()
 
-    def _poll_ms(self) -> int:
+    def _left_s(self) -> float:
+        """Returns the time until something is due; while blocked, only the broker ends a wait."""
         if self._is_blocked:
-            return _LONGEST_POLL_MS
-        wait_ms = (self._session.next_event_at_s() - self._clock()) * 1000 + 1
-        return int(max(0.0, min(_LONGEST_POLL_MS, wait_ms)))
+            return float("inf")
+        return self._session.next_event_at_s() - self._clock()
 
     def _receive(self) -> None:
         now_s = self._clock()

@@ -92,6 +92,31 @@ class BatchLifecycle:
                 return False
         return False
 
+    def prepare(
+        self, use: UsePolicy, timeout_s: float | None, *, needs_batch: bool, waits: bool
+    ) -> bool | None:
+        """Gets a policy for a step, and begins a batch if needed and allowed.
+
+        Returns False on timeout, and None if an evaluation is wanted first: begin it, and call
+        again.
+
+        Args:
+            waits: whether to wait for credit; only while no evaluation is in progress or wanted.
+
+        Raises:
+            ConfigError: raised by `use`.
+            RefusedError: the broker will not serve this actor.
+        """
+        if waits:
+            if self.begin(use, timeout_s, until_evaluation=True):
+                return True
+            return None if self._client.evaluation_is_wanted else False
+        # While a learner evaluates, it takes no training data and credit runs out. Episodes must
+        # still be stepped to their ends, so that an evaluation can begin.
+        if needs_batch and self._client.may_begin() and self.begin(use, 0.0):
+            return True
+        return self.wait_for_policy(use, timeout_s)
+
     def wait_for_policy(self, use: UsePolicy, timeout_s: float | None) -> bool:
         """Waits for a usable policy, to act without a batch; returns whether there is one.
 

@@ -35,23 +35,17 @@ def draw() -> str:
     for step, one, other in zip(_STEPS, boxes, boxes[1:], strict=False):
         picture.arrow(one.at("right"), other.at("left"), label=step)
     _, buffered, queued, leased, sampled = boxes
-    confirmed, freed = sampled.at("top", 0.75), buffered.at("top", 0.3)
-    picture.arrow(
-        confirmed,
-        (confirmed[0], _CONFIRM),
-        (freed[0], _CONFIRM),
-        freed,
+    picture.detour(
+        sampled.at("top", 0.75),
+        buffered.at("top", 0.3),
+        y=_CONFIRM,
         label="confirm → consumed → acknowledged: the actor frees the batch",
-        segment=1,
     )
-    given_back, back = leased.at("top", 0.8), queued.at("top", 0.2)
-    picture.arrow(
-        given_back,
-        (given_back[0], _RETURN),
-        (back[0], _RETURN),
-        back,
+    picture.detour(
+        leased.at("top", 0.8),
+        queued.at("top", 0.2),
+        y=_RETURN,
         label="the session ended: back to its place, attempt + 1",
-        segment=1,
     )
     picture.box(
         16,

@@ -26,22 +26,13 @@ def draw() -> str:
     picture.arrow(entered.at("right"), sent.at("left"), label="send")
     picture.arrow(sent.at("right"), accepted.at("left"), label="accept")
     picture.arrow(accepted.at("right"), leased.at("left"), label="lease")
-    picture.arrow(
+    picture.detour(
         sent.at("bottom"),
-        (305, 250),
-        (95, 250),
         entered.at("bottom"),
+        y=250,
         label="again: timeout, gap,\nlost connection, new broker",
-        segment=1,
     )
-    picture.arrow(
-        leased.at("top"),
-        (725, 70),
-        (515, 70),
-        accepted.at("top"),
-        label="session ended: attempt + 1",
-        segment=1,
-    )
+    picture.detour(leased.at("top"), accepted.at("top"), y=70, label="session ended: attempt + 1")
     picture.arrow(
         accepted.at("bottom"),
         (515, 300),

@@ -147,6 +147,17 @@ class Picture:
         """Adds an arrow through some points."""
         self.arrows.append(Arrow(points, label, segment, is_dashed))
 
+    def detour(
+        self,
+        start: tuple[float, float],
+        end: tuple[float, float],
+        *,
+        y: float,
+        label: str,
+    ) -> None:
+        """Adds an arrow that passes `y` between two points, with its label there."""
+        self.arrow(start, (start[0], y), (end[0], y), end, label=label, segment=1)
+
     def draw(self) -> str:
         """Returns the SVG document."""
         groups = [box.draw() for box in self.boxes if box.look == "group"]

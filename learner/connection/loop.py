@@ -17,7 +17,6 @@ from headrace.protocol.zeromq.socket_loop import SocketLoop
 from headrace.protocol.zeromq.wake_pair import WakePair
 
 _LOG = logging.getLogger("headrace.learner")
-_LONGEST_POLL_MS = 1000
 _GOODBYE_LINGER_MS = 500
 
 Clock = Callable[[], float]
@@ -69,8 +68,8 @@ class LinkLoop(SocketLoop):
         poller.register(self._dealer, zmq.POLLIN)
         poller.register(self._wake_pair.receive, zmq.POLLIN)
         while not self._is_stopping:
-            wait_ms = (self._session.next_event_at_s() - self._clock()) * 1000 + 1
-            ready = dict(poller.poll(int(max(0.0, min(_LONGEST_POLL_MS, wait_ms)))))
+            left_s = self._session.next_event_at_s() - self._clock()
+            ready = dict(poller.poll(self._poll_ms(left_s)))
             with self._changed:
                 if self._wake_pair.receive in ready:
                     drain(self._wake_pair.receive)

@@ -7,6 +7,8 @@ import threading
 
 from headrace.protocol.zeromq.wake_pair import WakePair
 
+_LONGEST_POLL_MS = 1000
+
 
 class SocketLoop(abc.ABC):
     """Serves sockets in a daemon thread; a subclass calls `_start` once it is complete.
@@ -34,6 +36,11 @@ class SocketLoop(abc.ABC):
     @abc.abstractmethod
     def _serve_until_stopped(self) -> None:
         """Polls and serves the sockets while `_is_stopping` is not set; then closes them."""
+
+    @staticmethod
+    def _poll_ms(left_s: float) -> int:
+        """Returns how long to poll if something becomes due by time alone in `left_s`."""
+        return int(max(0.0, min(_LONGEST_POLL_MS, left_s * 1000 + 1)))
 
     def _start(self, name: str) -> None:
         self._thread = threading.Thread(target=self._serve, name=name, daemon=True)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.documents import ROOT
+from support.documents import ROOT, documented_pages
 
 _NAMED = re.compile(r"`((?:[\w.-]+/)+[\w.-]*)`")
 _LINKED = re.compile(r"\]\(((?!https?:|#)[^)#\s]+)")
@@ -25,10 +25,10 @@ _FOLDERS = (
 
 
 def _pages() -> list[Path]:
-    found = [page for folder in _FOLDERS for page in (ROOT / folder).rglob("*.md")]
+    readmes = [page for folder in _FOLDERS for page in (ROOT / folder).rglob("README.md")]
     return sorted(
         page
-        for page in [*ROOT.glob("*.md"), *found]
+        for page in {*documented_pages(), *readmes}
         if "node_modules" not in page.parts and page.name != "CHANGELOG.md"
     )
 

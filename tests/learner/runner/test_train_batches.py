@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -172,13 +173,13 @@ def _sample_from_actor(
 ) -> list[list[SingleAgentEpisode]]:
     """Returns one actor's episodes, as a list for each batch that it pushed."""
     sampled: list[SingleAgentEpisode] = []
-    with connect(broker, context, "actor") as client:
+    with ExitStack() as stack:
+        stack.callback(runner.stop)
+        client = stack.enter_context(connect(broker, context, "actor"))
         environment = SingleEnvironment(ScriptedEnv({"is_image": case.is_image}))
-        collector = Collector(client, environment, seed=1)
-        with in_thread(collector.run):
-            while sum(map(len, sampled)) < STEPS:
-                sampled += runner.sample()
-    runner.stop()
+        stack.enter_context(in_thread(Collector(client, environment, seed=1).run))
+        while sum(map(len, sampled)) < STEPS:
+            sampled += runner.sample()
     return _by_batch(sampled)
 
 

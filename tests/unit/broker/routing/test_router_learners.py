@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
 from support.conversation import FakeFleet, ledger, mark
 from support.examples import (
     make_manifest,
@@ -25,65 +24,57 @@ from headrace.protocol.messages import (
 )
 
 
-@pytest.fixture
-def fleet() -> FakeFleet:
-    fleet = FakeFleet(Router(RouterConfig(), incarnation=77, now_s=0.0))
-    fleet.publish()
-    fleet.join("a")
-    return fleet
+def test_a_repeated_hello_of_a_session_keeps_its_leases(running: FakeFleet) -> None:
+    running.push("a", 1)
+    running.pull(100)
+    running.open(session=1)
+    assert running.router.status(0.0).learners[0].unconfirmed == 1
 
 
-def test_a_repeated_hello_of_a_session_keeps_its_leases(fleet: FakeFleet) -> None:
-    fleet.push("a", 1)
-    fleet.pull(100)
-    fleet.open(session=1)
-    assert fleet.router.status(0.0).learners[0].unconfirmed == 1
-
-
-def test_batches_are_leased_up_to_the_learners_limit(fleet: FakeFleet) -> None:
+def test_batches_are_leased_up_to_the_learners_limit(running: FakeFleet) -> None:
     for seq in (1, 2, 3):
-        fleet.push("a", seq)
-    assert [lease.seq for lease in fleet.pull(6)] == [1, 2]
-    assert [lease.seq for lease in fleet.pull(11)] == [3]
+        running.push("a", seq)
+    assert [lease.seq for lease in running.pull(6)] == [1, 2]
+    assert [lease.seq for lease in running.pull(11)] == [3]
 
 
 def test_a_pull_also_leases_batches_that_would_be_stale_by_the_next_one(
-    fleet: FakeFleet,
+    running: FakeFleet,
 ) -> None:
     for seq in (1, 2, 3):
-        fleet.push("a", seq)
-    fleet.publish(2)
-    fleet.push("a", 4)
-    assert [lease.seq for lease in fleet.pull(6)] == [1, 2, 3]
-    fleet.push("a", 5)
-    assert fleet.pull(6) == []
+        running.push("a", seq)
+    running.publish(2)
+    running.push("a", 4)
+    assert [lease.seq for lease in running.pull(6)] == [1, 2, 3]
+    running.push("a", 5)
+    assert running.pull(6) == []
 
 
-def test_payloads_are_passed_on_unchanged(fleet: FakeFleet) -> None:
-    fleet.push("a", 1)
-    fleet.pull(5)
-    assert fleet.sent[-1].payloads == (make_payload(),)
+def test_payloads_are_passed_on_unchanged(running: FakeFleet) -> None:
+    running.push("a", 1)
+    running.pull(5)
+    assert running.sent[-1].payloads == (make_payload(),)
 
 
-def test_a_confirmed_batch_is_consumed(fleet: FakeFleet) -> None:
-    fleet.push("a", 1)
-    fleet.push("a", 2)
-    fleet.pull(10)
-    fleet.pull(10, confirmed=1)
-    assert fleet.delivery("a").totals == Totals(consumed=1)
-    assert ledger(fleet) == Ledger(produced=2, consumed=1, held=1)
-    assert fleet.last(FleetReport).ledger == ledger(fleet)
+def test_a_confirmed_batch_is_consumed(running: FakeFleet) -> None:
+    running.push("a", 1)
+    running.push("a", 2)
+    running.pull(10)
+    running.pull(10, confirmed=1)
+    assert running.delivery("a").totals == Totals(consumed=1)
+    assert ledger(running) == Ledger(produced=2, consumed=1, held=1)
+    assert running.last(FleetReport).ledger == ledger(running)
 
 
-def test_batches_older_than_the_allowed_lag_are_stale(fleet: FakeFleet) -> None:
-    fleet.push("a", 1)  # version 1
-    fleet.publish(2)
-    fleet.push("a", 2)
-    fleet.publish(3)
-    [lease] = fleet.pull(100)
+def test_batches_older_than_the_allowed_lag_are_stale(running: FakeFleet) -> None:
+    running.push("a", 1)  # version 1
+    running.publish(2)
+    running.push("a", 2)
+    running.publish(3)
+    [lease] = running.pull(100)
     assert (lease.seq, lease.policy_lag) == (2, 1)
-    assert fleet.delivery("a").totals == Totals(stale=1)
-    assert ledger(fleet) == Ledger(produced=2, stale=1, held=1)
+    assert running.delivery("a").totals == Totals(stale=1)
+    assert ledger(running) == Ledger(produced=2, stale=1, held=1)
 
 
 def test_without_a_limit_no_batch_is_stale() -> None:
@@ -97,121 +88,121 @@ def test_without_a_limit_no_batch_is_stale() -> None:
     assert fleet.pull(100)[0].policy_lag == 7
 
 
-def test_one_stopping_session_is_reported_to_all(fleet: FakeFleet) -> None:
-    fleet.open(session=2, worker_index=1)
-    fleet.pull(5, session=2)
-    assert not fleet.last(FleetReport).stopping
-    fleet.learner(Pull(session=1, lease_up_to_steps=0, confirmed=0, stopping=True))
-    fleet.pull(5, session=2)
-    assert fleet.last(FleetReport).stopping
+def test_one_stopping_session_is_reported_to_all(running: FakeFleet) -> None:
+    running.open(session=2, worker_index=1)
+    running.pull(5, session=2)
+    assert not running.last(FleetReport).stopping
+    running.learner(Pull(session=1, lease_up_to_steps=0, confirmed=0, stopping=True))
+    running.pull(5, session=2)
+    assert running.last(FleetReport).stopping
 
 
-def test_a_second_learner_is_refused_while_the_first_lives(fleet: FakeFleet) -> None:
-    fleet.open(session=2, learner_run="run-2")
-    refusal = fleet.last(Refusal)
+def test_a_second_learner_is_refused_while_the_first_lives(running: FakeFleet) -> None:
+    running.open(session=2, learner_run="run-2")
+    refusal = running.last(Refusal)
     assert refusal.code is RejectCode.LEARNER_EXISTS
     assert "takeover" in refusal.reason
 
 
-def test_a_takeover_ends_the_first_learner(fleet: FakeFleet) -> None:
-    fleet.open(session=2, learner_run="run-2", takeover=True)
-    assert fleet.last(Welcome).epoch == 2
-    fleet.pull(5, session=1)
-    assert fleet.last(Refusal).code is RejectCode.UNKNOWN_SESSION
+def test_a_takeover_ends_the_first_learner(running: FakeFleet) -> None:
+    running.open(session=2, learner_run="run-2", takeover=True)
+    assert running.last(Welcome).epoch == 2
+    running.pull(5, session=1)
+    assert running.last(Refusal).code is RejectCode.UNKNOWN_SESSION
 
 
-def test_batches_of_an_ended_session_return_to_their_places(fleet: FakeFleet) -> None:
+def test_batches_of_an_ended_session_return_to_their_places(running: FakeFleet) -> None:
     for seq in (1, 2):
-        fleet.push("a", seq)
-    fleet.pull(10)
-    fleet.push("a", 3)
-    fleet.leave()
-    fleet.open(session=2)
-    leases = fleet.pull(100, session=2)
+        running.push("a", seq)
+    running.pull(10)
+    running.push("a", 3)
+    running.leave()
+    running.open(session=2)
+    leases = running.pull(100, session=2)
     assert [(lease.seq, lease.attempt) for lease in leases] == [(1, 2), (2, 2), (3, 1)]
 
 
-def test_a_silent_session_ends(fleet: FakeFleet) -> None:
-    fleet.push("a", 1)
-    fleet.pull(5)
-    fleet.pass_time(11.0)
-    status = fleet.router.status(fleet.now_s)
+def test_a_silent_session_ends(running: FakeFleet) -> None:
+    running.push("a", 1)
+    running.pull(5)
+    running.pass_time(11.0)
+    status = running.router.status(running.now_s)
     assert (status.learners, status.queue_batches) == ([], 1)
 
 
-def test_batches_in_a_returning_sessions_marks_are_not_leased_again(fleet: FakeFleet) -> None:
+def test_batches_in_a_returning_sessions_marks_are_not_leased_again(running: FakeFleet) -> None:
     for seq in (1, 2):
-        fleet.push("a", seq)
-    fleet.pull(10)
-    fleet.open(session=2, marks=(mark("a", 1),))
-    assert [lease.seq for lease in fleet.pull(100, session=2)] == [2]
-    assert ledger(fleet) == Ledger(produced=2, consumed=1, held=1)
+        running.push("a", seq)
+    running.pull(10)
+    running.open(session=2, marks=(mark("a", 1),))
+    assert [lease.seq for lease in running.pull(100, session=2)] == [2]
+    assert ledger(running) == Ledger(produced=2, consumed=1, held=1)
 
 
 def test_a_lease_lost_in_transit_is_repeated_without_raising_its_attempt(
-    fleet: FakeFleet,
+    running: FakeFleet,
 ) -> None:
     for seq in (1, 2, 3):
-        fleet.push("a", seq)
-    fleet.pull(15)
+        running.push("a", seq)
+    running.pull(15)
     marks, held = (mark("a", 0),), (HeldBatch(0, 1),)
-    fleet.open(session=2, former=1, marks=marks, held=held)
-    leases = fleet.pull(100, session=2)
+    running.open(session=2, former=1, marks=marks, held=held)
+    leases = running.pull(100, session=2)
     assert [(lease.number, lease.seq, lease.attempt) for lease in leases] == [(2, 2, 1), (3, 3, 1)]
-    fleet.pull(100, session=2, confirmed=1)
-    assert ledger(fleet) == Ledger(produced=3, consumed=1, held=2)
-    fleet.pull(100, session=2, confirmed=3)
-    assert ledger(fleet) == Ledger(produced=3, consumed=3)
+    running.pull(100, session=2, confirmed=1)
+    assert ledger(running) == Ledger(produced=3, consumed=1, held=2)
+    running.pull(100, session=2, confirmed=3)
+    assert ledger(running) == Ledger(produced=3, consumed=3)
 
 
-def test_held_batches_return_to_the_queue_when_their_process_ends(fleet: FakeFleet) -> None:
-    fleet.push("a", 1)
-    fleet.pull(15)
-    fleet.open(session=2, former=1, marks=(mark("a", 0),), held=(HeldBatch(0, 1),))
-    fleet.open(session=3)
-    [lease] = fleet.pull(100, session=3)
+def test_held_batches_return_to_the_queue_when_their_process_ends(running: FakeFleet) -> None:
+    running.push("a", 1)
+    running.pull(15)
+    running.open(session=2, former=1, marks=(mark("a", 0),), held=(HeldBatch(0, 1),))
+    running.open(session=3)
+    [lease] = running.pull(100, session=3)
     assert (lease.seq, lease.attempt) == (1, 2)
 
 
-def test_a_held_batch_without_a_mark_is_refused(fleet: FakeFleet) -> None:
-    fleet.open(session=2, held=(HeldBatch(0, 1),))
-    assert fleet.last(Refusal).code is RejectCode.MALFORMED
+def test_a_held_batch_without_a_mark_is_refused(running: FakeFleet) -> None:
+    running.open(session=2, held=(HeldBatch(0, 1),))
+    assert running.last(Refusal).code is RejectCode.MALFORMED
 
 
-def test_a_lease_reports_the_ended_batches(fleet: FakeFleet) -> None:
+def test_a_lease_reports_the_ended_batches(running: FakeFleet) -> None:
     for seq in (1, 2):
-        fleet.push("a", seq)
-    fleet.pull(5)
-    [lease] = fleet.pull(10, confirmed=1)
+        running.push("a", seq)
+    running.pull(5)
+    [lease] = running.pull(10, confirmed=1)
     assert (lease.seq, lease.ended) == (2, 1)
 
 
-def test_a_batch_that_three_sessions_did_not_survive_is_poison(fleet: FakeFleet) -> None:
-    fleet.push("a", 1)
+def test_a_batch_that_three_sessions_did_not_survive_is_poison(running: FakeFleet) -> None:
+    running.push("a", 1)
     for session in (2, 3, 4):
-        fleet.open(session=session)
-        assert len(fleet.pull(5, session=session)) == 1
-    fleet.open(session=5)
-    assert fleet.pull(5, session=5) == []
-    assert fleet.rejects("a")[-1].code is RejectCode.POISON
-    [letter] = fleet.dead_letters
+        running.open(session=session)
+        assert len(running.pull(5, session=session)) == 1
+    running.open(session=5)
+    assert running.pull(5, session=5) == []
+    assert running.rejects("a")[-1].code is RejectCode.POISON
+    [letter] = running.dead_letters
     assert (letter.batch.actor, letter.batch.seq) == ("a", 1)
     assert bytes(letter.payload) == make_payload()
-    assert ledger(fleet) == Ledger(produced=1, rejected=1)
+    assert ledger(running) == Ledger(produced=1, rejected=1)
 
 
-def test_all_batches_of_an_actor_go_to_one_session_in_order(fleet: FakeFleet) -> None:
-    fleet.open(session=2, worker_index=1)
+def test_all_batches_of_an_actor_go_to_one_session_in_order(running: FakeFleet) -> None:
+    running.open(session=2, worker_index=1)
     for name in "bcdefgh":
-        fleet.join(name)
+        running.join(name)
     for session in (1, 2):
-        fleet.pull(1000, session=session)
+        running.pull(1000, session=session)
     for seq in (1, 2, 3):
         for name in "abcdefgh":
-            fleet.push(name, seq)
+            running.push(name, seq)
     taken: dict[str, set[int]] = {}
     for session in (1, 2):
-        leases = fleet.leases(session)
+        leases = running.leases(session)
         for name in {lease.actor for lease in leases}:
             assert [lease.seq for lease in leases if lease.actor == name] == [1, 2, 3]
             taken.setdefault(name, set()).add(session)
@@ -219,38 +210,38 @@ def test_all_batches_of_an_actor_go_to_one_session_in_order(fleet: FakeFleet) ->
     assert set().union(*taken.values()) == {1, 2}
 
 
-def test_a_learners_progress_is_in_the_status(fleet: FakeFleet) -> None:
+def test_a_learners_progress_is_in_the_status(running: FakeFleet) -> None:
     progress = LearnerProgress(4000, 1, 23.5)
-    fleet.learner(Pull(session=1, lease_up_to_steps=0, confirmed=0, progress=progress))
-    assert fleet.router.status(0.0).learners[0].progress == progress
+    running.learner(Pull(session=1, lease_up_to_steps=0, confirmed=0, progress=progress))
+    assert running.router.status(0.0).learners[0].progress == progress
 
 
-def test_malformed_learner_messages_are_counted(fleet: FakeFleet) -> None:
-    fleet.router.on_learner([b"x", b"\xc1"], 0.0)
-    fleet.router.on_learner([b"x"], 0.0)
-    assert fleet.router.status(0.0).rejects == {"malformed": 2}
+def test_malformed_learner_messages_are_counted(running: FakeFleet) -> None:
+    running.router.on_learner([b"x", b"\xc1"], 0.0)
+    running.router.on_learner([b"x"], 0.0)
+    assert running.router.status(0.0).rejects == {"malformed": 2}
 
 
-def test_an_actor_whose_batches_are_all_stale_gets_advice(fleet: FakeFleet) -> None:
+def test_an_actor_whose_batches_are_all_stale_gets_advice(running: FakeFleet) -> None:
     for seq in range(1, 11):
-        fleet.push("a", seq, version=PolicyVersion(0, 0))
-    fleet.pull(100)
-    [actor] = fleet.router.status(0.0).actors
+        running.push("a", seq, version=PolicyVersion(0, 0))
+    running.pull(100)
+    [actor] = running.router.status(0.0).actors
     assert (actor.stale, "too slow" in actor.advice) == (10, True)
 
 
-def test_a_session_that_does_not_pull_is_leased_nothing(fleet: FakeFleet) -> None:
-    fleet.open(session=2, worker_index=1)
+def test_a_session_that_does_not_pull_is_leased_nothing(running: FakeFleet) -> None:
+    running.open(session=2, worker_index=1)
     for seq in (1, 2, 3):
-        fleet.push("a", seq)
-    assert len(fleet.pull(100, session=2)) == 3
+        running.push("a", seq)
+    assert len(running.pull(100, session=2)) == 3
 
 
-def test_a_report_names_the_newest_lease_so_that_a_lost_one_is_noticed(fleet: FakeFleet) -> None:
-    fleet.push("a", 1)
-    fleet.pull(5)
-    fleet.pull(5)
-    assert fleet.last(FleetReport).last_lease == 1
+def test_a_report_names_the_newest_lease_so_that_a_lost_one_is_noticed(running: FakeFleet) -> None:
+    running.push("a", 1)
+    running.pull(5)
+    running.pull(5)
+    assert running.last(FleetReport).last_lease == 1
 
 
 def test_a_session_that_never_returned_is_counted_for_the_next_broker() -> None:
@@ -273,7 +264,7 @@ def test_a_session_that_never_returned_is_counted_for_the_next_broker() -> None:
     assert again.last(FleetReport).sessions == 2
 
 
-def test_a_mark_is_capped_at_what_its_actor_produced(fleet: FakeFleet) -> None:
-    fleet.push("a", 1)
-    fleet.open(session=2, marks=(mark("a", 2**40),))
-    assert ledger(fleet) == Ledger(produced=1, consumed=1)
+def test_a_mark_is_capped_at_what_its_actor_produced(running: FakeFleet) -> None:
+    running.push("a", 1)
+    running.open(session=2, marks=(mark("a", 2**40),))
+    assert ledger(running) == Ledger(produced=1, consumed=1)

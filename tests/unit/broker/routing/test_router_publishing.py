@@ -30,86 +30,78 @@ from headrace.protocol.messages import (
 from headrace.protocol.topics import weights_topic
 
 
-@pytest.fixture
-def fleet() -> FakeFleet:
-    fleet = FakeFleet(Router(RouterConfig(), incarnation=77, now_s=0.0))
-    fleet.publish()
-    fleet.join("a")
-    return fleet
+def test_a_learner_is_welcomed_with_its_epoch(running: FakeFleet) -> None:
+    assert running.last(Welcome) == Welcome(broker=77, session=1, epoch=1)
 
 
-def test_a_learner_is_welcomed_with_its_epoch(fleet: FakeFleet) -> None:
-    assert fleet.last(Welcome) == Welcome(broker=77, session=1, epoch=1)
-
-
-def test_weights_are_broadcast_and_a_new_policy_is_sent_as_snapshots(fleet: FakeFleet) -> None:
-    fleet.publish(2)
-    [weights] = fleet.weights[weights_topic(RUN)]
+def test_weights_are_broadcast_and_a_new_policy_is_sent_as_snapshots(running: FakeFleet) -> None:
+    running.publish(2)
+    [weights] = running.weights[weights_topic(RUN)]
     assert weights.message.version == PolicyVersion(1, 2)
-    assert len(fleet.snapshots("a")) == 1
+    assert len(running.snapshots("a")) == 1
     module = make_module(lookback=1)
-    fleet.publish(3, manifest=make_manifest(module=module))
-    assert len(fleet.snapshots("a")) == 2
+    running.publish(3, manifest=make_manifest(module=module))
+    assert len(running.snapshots("a")) == 2
 
 
-def test_the_weights_of_a_known_offer_are_not_wanted(fleet: FakeFleet) -> None:
-    fleet.publish(1)
-    assert fleet.last(Want) == Want(session=1, number=1, weights=False, policy=False)
+def test_the_weights_of_a_known_offer_are_not_wanted(running: FakeFleet) -> None:
+    running.publish(1)
+    assert running.last(Want) == Want(session=1, number=1, weights=False, policy=False)
 
 
-def test_two_runners_publish_one_version_once(fleet: FakeFleet) -> None:
-    fleet.open(session=2, worker_index=1)
+def test_two_runners_publish_one_version_once(running: FakeFleet) -> None:
+    running.open(session=2, worker_index=1)
     fields = offered(2)
-    fleet.learner(Offer(session=1, **fields))
-    answered = len(fleet.all(Want))
-    fleet.learner(Offer(session=2, **fields))
-    assert len(fleet.all(Want)) == answered  # it waits for the first one's publish
-    fleet.learner(Publish(session=1, **fields), b"", make_weights_frame())
-    assert fleet.last(Want) == Want(session=2, number=2, weights=False, policy=False)
-    fleet.learner(Publish(session=2, **fields), b"", make_weights_frame())
-    assert len(fleet.weights[weights_topic(RUN)]) == 1
+    running.learner(Offer(session=1, **fields))
+    answered = len(running.all(Want))
+    running.learner(Offer(session=2, **fields))
+    assert len(running.all(Want)) == answered  # it waits for the first one's publish
+    running.learner(Publish(session=1, **fields), b"", make_weights_frame())
+    assert running.last(Want) == Want(session=2, number=2, weights=False, policy=False)
+    running.learner(Publish(session=2, **fields), b"", make_weights_frame())
+    assert len(running.weights[weights_topic(RUN)]) == 1
 
 
-def test_if_the_publishing_runner_ends_the_next_one_publishes(fleet: FakeFleet) -> None:
-    fleet.open(session=2, worker_index=1)
+def test_if_the_publishing_runner_ends_the_next_one_publishes(running: FakeFleet) -> None:
+    running.open(session=2, worker_index=1)
     fields = offered(2)
     for session in (1, 2):
-        fleet.learner(Offer(session=session, **fields))
-    fleet.leave(session=1)
-    assert fleet.last(Want) == Want(session=2, number=2, weights=True, policy=False)
+        running.learner(Offer(session=session, **fields))
+    running.leave(session=1)
+    assert running.last(Want) == Want(session=2, number=2, weights=True, policy=False)
 
 
-def test_a_newer_version_does_not_wait_for_an_older_one(fleet: FakeFleet) -> None:
-    fleet.open(session=2, worker_index=1)
-    fleet.learner(Offer(session=1, **offered(2)))
-    fleet.learner(Offer(session=2, **offered(3)))
-    assert fleet.last(Want) == Want(session=2, number=3, weights=True, policy=False)
+def test_a_newer_version_does_not_wait_for_an_older_one(running: FakeFleet) -> None:
+    running.open(session=2, worker_index=1)
+    running.learner(Offer(session=1, **offered(2)))
+    running.learner(Offer(session=2, **offered(3)))
+    assert running.last(Want) == Want(session=2, number=3, weights=True, policy=False)
 
 
-def test_a_late_offer_of_a_passed_version_begins_no_epoch(fleet: FakeFleet) -> None:
-    fleet.publish(5)
-    fleet.open(session=2, worker_index=1)
+def test_a_late_offer_of_a_passed_version_begins_no_epoch(running: FakeFleet) -> None:
+    running.publish(5)
+    running.open(session=2, worker_index=1)
     for previous in (None, PolicyVersion(1, 2), PolicyVersion(0, 9)):
         fields: dict[str, Any] = {**offered(3), "weights_digest": "3" * 8}
-        fleet.learner(Offer(session=2, previous=previous, **fields))
-        assert fleet.last(Want) == Want(session=2, number=3, weights=False, policy=False)
-    assert fleet.router.status(0.0).version == "1.5"
+        running.learner(Offer(session=2, previous=previous, **fields))
+        assert running.last(Want) == Want(session=2, number=3, weights=False, policy=False)
+    assert running.router.status(0.0).version == "1.5"
 
 
-def test_a_lower_number_with_other_weights_begins_a_new_epoch(fleet: FakeFleet) -> None:
-    fleet.publish(5)
+def test_a_lower_number_with_other_weights_begins_a_new_epoch(running: FakeFleet) -> None:
+    running.publish(5)
     fields: dict[str, Any] = {**offered(2), "session": 1, "weights_digest": "f" * 8}
-    fleet.learner(Offer(previous=PolicyVersion(1, 5), **fields))
-    assert fleet.last(Welcome).epoch == 2
-    fleet.learner(Publish(**fields), b"", make_weights_frame())
-    assert fleet.router.status(0.0).version == "2.2"
+    running.learner(Offer(previous=PolicyVersion(1, 5), **fields))
+    assert running.last(Welcome).epoch == 2
+    running.learner(Publish(**fields), b"", make_weights_frame())
+    assert running.router.status(0.0).version == "2.2"
 
 
-def test_the_broker_begins_an_epoch_above_one_that_an_actor_knows(fleet: FakeFleet) -> None:
-    fleet.alive("a", version=PolicyVersion(4, 9))
-    assert fleet.last(Welcome).epoch == 5
-    assert fleet.router.status(0.0).version == "5.1"
-    assert fleet.weights[weights_topic(RUN)][-1].message.version == PolicyVersion(5, 1)
+def test_the_broker_begins_an_epoch_above_one_that_an_actor_knows(running: FakeFleet) -> None:
+    running.alive("a", version=PolicyVersion(4, 9))
+    assert running.last(Welcome).epoch == 5
+    assert running.router.status(0.0).version == "5.1"
+    assert running.weights[weights_topic(RUN)][-1].message.version == PolicyVersion(5, 1)
 
 
 def test_a_learner_that_knows_a_newer_epoch_is_granted_one_above_it() -> None:
@@ -118,21 +110,21 @@ def test_a_learner_that_knows_a_newer_epoch_is_granted_one_above_it() -> None:
     assert fleet.last(Welcome).epoch == 7
 
 
-def test_batches_of_an_older_epoch_are_stale(fleet: FakeFleet) -> None:
-    fleet.push("a", 1)
-    fleet.leave()
-    fleet.publish(1, session=2, learner_run="run-2")
-    assert fleet.pull(100, session=2) == []
-    assert ledger(fleet) == Ledger(produced=1, stale=1)
+def test_batches_of_an_older_epoch_are_stale(running: FakeFleet) -> None:
+    running.push("a", 1)
+    running.leave()
+    running.publish(1, session=2, learner_run="run-2")
+    assert running.pull(100, session=2) == []
+    assert ledger(running) == Ledger(produced=1, stale=1)
 
 
-def test_a_replaced_learners_publish_is_refused(fleet: FakeFleet) -> None:
-    fleet.open(session=2, learner_run="run-2", takeover=True)
+def test_a_replaced_learners_publish_is_refused(running: FakeFleet) -> None:
+    running.open(session=2, learner_run="run-2", takeover=True)
     digest = make_policy_frame()[1]
     message = Publish(session=1, number=9, weights_digest="9" * 8, policy_digest=digest)
-    fleet.learner(message, b"", make_weights_frame())
-    assert fleet.last(Refusal).code is RejectCode.UNKNOWN_SESSION
-    assert fleet.router.status(0.0).version == "1.1"
+    running.learner(message, b"", make_weights_frame())
+    assert running.last(Refusal).code is RejectCode.UNKNOWN_SESSION
+    assert running.router.status(0.0).version == "1.1"
 
 
 @pytest.mark.parametrize(
@@ -159,32 +151,32 @@ def test_a_publish_that_contradicts_its_digest_or_manifest_is_refused(
     assert fleet.router.status(0.0).version is None
 
 
-def test_queued_batches_that_a_new_policy_cannot_use_are_dropped(fleet: FakeFleet) -> None:
-    fleet.push("a", 1)
+def test_queued_batches_that_a_new_policy_cannot_use_are_dropped(running: FakeFleet) -> None:
+    running.push("a", 1)
     wider = make_module()
     columns = (msgspec.structs.replace(wider.columns[0], shape=(6,)), *wider.columns[1:])
-    fleet.publish(2, manifest=make_manifest(module=make_module(columns=columns)))
-    assert ledger(fleet) == Ledger(produced=1, dropped=1)
+    running.publish(2, manifest=make_manifest(module=make_module(columns=columns)))
+    assert ledger(running) == Ledger(produced=1, dropped=1)
 
 
-def test_a_new_run_drops_the_queued_batches_of_the_old_one(fleet: FakeFleet) -> None:
-    fleet.push("a", 1)
-    fleet.leave()
-    fleet.publish(
+def test_a_new_run_drops_the_queued_batches_of_the_old_one(running: FakeFleet) -> None:
+    running.push("a", 1)
+    running.leave()
+    running.publish(
         1, session=2, manifest=make_manifest(run="run-b"), learner_run="run-2", run="run-b"
     )
-    assert ledger(fleet) == Ledger(produced=1, dropped=1)
+    assert ledger(running) == Ledger(produced=1, dropped=1)
 
 
-def test_a_late_publish_of_a_passed_version_is_ignored(fleet: FakeFleet) -> None:
-    fleet.open(session=2, worker_index=1)
+def test_a_late_publish_of_a_passed_version_is_ignored(running: FakeFleet) -> None:
+    running.open(session=2, worker_index=1)
     for number in (5, 6):
         fields = offered(number)
-        fleet.learner(Offer(session=1, **fields))
+        running.learner(Offer(session=1, **fields))
     for number in (6, 5):
         fields = offered(number)
-        fleet.learner(Publish(session=1, **fields), b"", make_weights_frame())
-    assert fleet.router.status(0.0).version == "1.6"
+        running.learner(Publish(session=1, **fields), b"", make_weights_frame())
+    assert running.router.status(0.0).version == "1.6"
 
 
 def test_a_new_broker_keeps_a_learner_runs_epoch() -> None:
@@ -197,22 +189,22 @@ def test_a_new_broker_keeps_a_learner_runs_epoch() -> None:
     assert [lease.policy_lag for lease in fleet.pull(5)] == [0]
 
 
-def test_weights_of_unknown_origin_begin_an_epoch_above_theirs(fleet: FakeFleet) -> None:
-    fleet.join("b", version=PolicyVersion(1, 50))
-    assert fleet.router.status(0.0).version == "2.1"
+def test_weights_of_unknown_origin_begin_an_epoch_above_theirs(running: FakeFleet) -> None:
+    running.join("b", version=PolicyVersion(1, 50))
+    assert running.router.status(0.0).version == "2.1"
 
 
-def test_an_implausibly_high_epoch_is_rejected(fleet: FakeFleet) -> None:
-    fleet.alive("a", version=PolicyVersion(2**32, 1))
-    fleet.open(session=2, learner_run="run-2", newest_epoch=2**32, takeover=True)
-    assert fleet.router.status(0.0).version == "1.1"
-    assert fleet.rejects("a")[-1].code is RejectCode.MALFORMED
-    assert fleet.last(Refusal).code is RejectCode.MALFORMED
+def test_an_implausibly_high_epoch_is_rejected(running: FakeFleet) -> None:
+    running.alive("a", version=PolicyVersion(2**32, 1))
+    running.open(session=2, learner_run="run-2", newest_epoch=2**32, takeover=True)
+    assert running.router.status(0.0).version == "1.1"
+    assert running.rejects("a")[-1].code is RejectCode.MALFORMED
+    assert running.last(Refusal).code is RejectCode.MALFORMED
 
 
-def test_a_learner_of_another_wire_version_is_refused(fleet: FakeFleet) -> None:
+def test_a_learner_of_another_wire_version_is_refused(running: FakeFleet) -> None:
     header = {"kind": "learner_hello", "wire": 9, "session": 12}
-    fleet.router.on_learner([b"x", msgspec.msgpack.encode(header)], 0.0)
-    fleet.flush()
-    assert fleet.last(Refusal).code is RejectCode.UNSUPPORTED_VERSION
-    assert fleet.last(Refusal).session == 12
+    running.router.on_learner([b"x", msgspec.msgpack.encode(header)], 0.0)
+    running.flush()
+    assert running.last(Refusal).code is RejectCode.UNSUPPORTED_VERSION
+    assert running.last(Refusal).session == 12
