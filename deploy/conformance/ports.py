@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import socket
 from collections.abc import Iterator, Sequence
 
 import zmq
@@ -21,13 +22,16 @@ _LAST_PORT = 30_000
 class Ports:
     """The first four consecutive free ports at or above `first_port`.
 
+    Other scripted brokers on this machine leave them alone, even while `rebind` has freed them: UDP
+    sockets with the same numbers reserve them.
+
     Attributes:
         topics: current subscriptions on both XPUB endpoints.
     """
 
     def __init__(self, context: Context, first_port: int) -> None:
         self._context = context
-        self._sockets = _bind_in_a_row(context, first_port)
+        self._reserved, self._sockets = _bind_in_a_row(context, first_port)
         self.topics: set[bytes] = set()
 
     @property
@@ -39,22 +43,22 @@ class Ports:
         """Waits briefly; returns newly subscribed topics, and messages of actors."""
         sockets = self._sockets
         poller = zmq.Poller()
-        for socket in (sockets.ingest, sockets.control, sockets.weights):
-            poller.register(socket, zmq.POLLIN)
+        for receiver in (sockets.ingest, sockets.control, sockets.weights):
+            poller.register(receiver, zmq.POLLIN)
         ready = dict(poller.poll(_TICK_MS))
         asked = [
             topic
-            for socket in (sockets.control, sockets.weights)
-            if socket in ready
-            for topic in self._subscribe(socket)
+            for publisher in (sockets.control, sockets.weights)
+            if publisher in ready
+            for topic in self._subscribe(publisher)
         ]
         messages = [sockets.ingest.recv_multipart()] if sockets.ingest in ready else []
         return asked, messages
 
-    def _subscribe(self, socket: zmq.Socket[bytes]) -> Iterator[bytes]:
-        frame = socket.recv()
+    def _subscribe(self, publisher: zmq.Socket[bytes]) -> Iterator[bytes]:
+        frame = publisher.recv()
         is_on, topic = frame[:1] == b"\1", frame[1:]
-        socket.set(zmq.SUBSCRIBE if is_on else zmq.UNSUBSCRIBE, topic)
+        publisher.set(zmq.SUBSCRIBE if is_on else zmq.UNSUBSCRIBE, topic)
         if is_on:
             self.topics.add(topic)
             yield topic
@@ -79,11 +83,26 @@ class Ports:
     def close(self) -> None:
         """Frees the ports."""
         self._sockets.disconnect_all()
+        self._reserved.close()
 
 
-def _bind_in_a_row(context: Context, first_port: int) -> BrokerSockets:
+def _bind_in_a_row(context: Context, first_port: int) -> tuple[contextlib.ExitStack, BrokerSockets]:
     for port in range(first_port, _LAST_PORT, 4):
-        with contextlib.suppress(ConfigError):
+        with contextlib.suppress(OSError, ConfigError), contextlib.ExitStack() as reserved:
+            for number in range(port, port + 4):
+                reserved.enter_context(_reserve(number))
             address = BrokerAddress.parse(f"tcp://127.0.0.1:{port}")
-            return bind_sockets(context, address, DEFAULT_LIMITS)
+            sockets = bind_sockets(context, address, DEFAULT_LIMITS)
+            return reserved.pop_all(), sockets
     raise ConfigError(f"no four consecutive free ports from {first_port} on")
+
+
+def _reserve(port: int) -> socket.socket:
+    """Returns a UDP socket at a port; raises OSError if there is one already."""
+    reservation = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    try:
+        reservation.bind(("127.0.0.1", port))
+    except OSError:
+        reservation.close()
+        raise
+    return reservation

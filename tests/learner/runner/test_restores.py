@@ -19,7 +19,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("ray_session")]
 
 
 def version_of(broker: BrokerThread) -> tuple[int, int]:
-    epoch, number = map(int, str(broker.status.version).split("."))
+    """The newest published version; (0, 0) before the first one."""
+    epoch, number = map(int, (broker.status.version or "0.0").split("."))
     return epoch, number
 
 
