@@ -90,19 +90,9 @@ def _bind_in_a_row(context: Context, first_port: int) -> tuple[contextlib.ExitSt
     for port in range(first_port, _LAST_PORT, 4):
         with contextlib.suppress(OSError, ConfigError), contextlib.ExitStack() as reserved:
             for number in range(port, port + 4):
-                reserved.enter_context(_reserve(number))
+                reservation = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+                reserved.enter_context(reservation).bind(("127.0.0.1", number))
             address = BrokerAddress.parse(f"tcp://127.0.0.1:{port}")
             sockets = bind_sockets(context, address, DEFAULT_LIMITS)
             return reserved.pop_all(), sockets
     raise ConfigError(f"no four consecutive free ports from {first_port} on")
-
-
-def _reserve(port: int) -> socket.socket:
-    """Returns a UDP socket at a port; raises OSError if there is one already."""
-    reservation = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    try:
-        reservation.bind(("127.0.0.1", port))
-    except OSError:
-        reservation.close()
-        raise
-    return reservation
