@@ -11,7 +11,7 @@ PYTEST := $(BIN)/python -m pytest --ignore=tests/clients --numprocesses=$(WORKER
 PROTOCOL := protocol/*,*/protocol/*
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-long test-nightly test-all coverage clients toolchains light check docs chaos compat nightly \
+.PHONY: help demo test test-long test-nightly test-all coverage clients toolchains light check docs chaos compat zoo nightly \
 	bench vectors pictures clean
 
 help:
@@ -85,6 +85,11 @@ check: $(VENV)/.dev
 docs: $(VENV)/.dev
 	$(BIN)/python -m docs.site
 	$(BIN)/zensical build --clean --strict
+
+# Simulators of others, each trained for ten iterations from a run file.
+zoo: $(VENV)/.dev
+	$(INSTALL) '.[zoo]'
+	$(BIN)/python -m pytest -q tests/zoo
 
 chaos: $(VENV)/.dev
 	PYTHONPATH=tests $(BIN)/python -m chaos --seed $(SEED) $(LENGTH) $(ONLY)

@@ -18,7 +18,7 @@ class RouterConfig:
             stay with their actors.
         actor_timeout_s: an actor that has been silent this long gets no credit.
         forget_s: an actor that has been silent this long is considered dead, and its undelivered
-            batches lost.
+            batches lost, unless it speaks again.
         session_timeout_s: a learner session that has been silent this long has ended.
         reclaim_s: how long after startup a broker holds back retransmitted batches for the learner
             session that may already have taken them.
@@ -34,7 +34,7 @@ class RouterConfig:
     queue_env_steps: int = 2_000_000
     queue_bytes: int = 1024 * MIB
     actor_timeout_s: float = 5.0
-    forget_s: float = 600.0
+    forget_s: float = 120.0
     session_timeout_s: float = 10.0
     reclaim_s: float = 3.0
     max_attempts: int = 3

@@ -110,7 +110,7 @@ class BrokerService:
         ready = endpoints.poll(timeout_ms)
         now_s = self._clock()
         self._take_journal_news()
-        if authenticator.requests in ready:
+        if not ready.isdisjoint(authenticator.polled):
             authenticator.answer_requests(lambda name: router.is_quarantined(name, now_s))
         if sockets.learner in ready:
             self._take_messages(sockets.learner, router.on_learner, now_s)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import logging
 import os
 import sys
 
@@ -79,6 +80,7 @@ def main() -> None:
     try:
         headrace()
     except HeadraceError as error:
+        logging.getLogger("headrace").debug("the error below", exc_info=error)
         click.echo(f"headrace: {error}", err=True)
         sys.exit(exit_code_of(error))
 

@@ -9,7 +9,6 @@ import click
 from headrace.deploy.process import STOP_ON_EOF_OPTION
 from headrace.protocol.endpoints import DEFAULT_ADDRESS
 
-verbose = click.option("-v", "--verbose", "is_verbose", is_flag=True, help="Log more.")
 stop_on_eof = click.option(
     STOP_ON_EOF_OPTION,
     "stop_on_eof",

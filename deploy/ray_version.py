@@ -21,7 +21,9 @@ def require_supported_ray() -> None:
     try:
         installed = version("ray")
     except PackageNotFoundError:
-        raise ConfigError(f"this needs RLlib: {wanted}") from None
+        raise ConfigError(
+            "this needs RLlib, which is not installed: pip install 'headrace[learner]'"
+        ) from None
     found = re.match(r"(\d+)\.(\d+)", installed)
     if found is None or not OLDEST <= (int(found[1]), int(found[2])) <= NEWEST:
         raise ConfigError(

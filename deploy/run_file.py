@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
 
-from headrace.learner.training.run_sections import EnvironmentSection, LearnerSection, RunSection
+from headrace.learner.training.run_sections import (
+    SPACE_TYPES,
+    EnvironmentSection,
+    LearnerSection,
+    RunSection,
+)
 from headrace.protocol.endpoints import DEFAULT_ADDRESS
 from headrace.protocol.errors import ConfigError
 from headrace.protocol.spelling import nearest
@@ -50,14 +56,14 @@ def read_run_file(path: Path) -> RunFile:
         ConfigError: it cannot be read, or a key or value is wrong; names the nearest known key.
     """
     try:
-        tree = tomllib.loads(path.read_text(encoding="utf-8"))
+        tree = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ConfigError(f"cannot read {path}: {error}") from error
     _check_keys(tree, RunFile, str(path))
     try:
         return msgspec.convert(tree, RunFile)
     except msgspec.ValidationError as error:
-        raise ConfigError(f"{path}: {error}") from error
+        raise ConfigError(f"{path}: {_sentence(str(error), tree)}") from error
 
 
 def _check_keys(tree: dict[str, Any], kind: type[msgspec.Struct], where: str) -> None:
@@ -67,6 +73,19 @@ def _check_keys(tree: dict[str, Any], kind: type[msgspec.Struct], where: str) ->
             raise ConfigError(f"{where}: unknown key {key!r}; {nearest(key, fields)}")
         if isinstance(value, dict) and _is_struct(fields[key]):
             _check_keys(value, fields[key], f"{where} [{key}]")
+
+
+def _sentence(error: str, tree: dict[str, Any]) -> str:
+    """Returns msgspec's message with a path as run files have it."""
+    missing = re.fullmatch(r"Object missing required field `(\w+)`", error)
+    if missing is not None and missing[1] not in tree:
+        return f"the section [{missing[1]}] is missing"
+    what, at, path = error.partition(" - at `$.")
+    if not at:
+        return error
+    section, _, key = path.rstrip("`").partition(".")
+    hint = f"; known: {', '.join(SPACE_TYPES)}" if key.endswith("type") else ""
+    return f"[{section}] {key}: {what}{hint}"
 
 
 def _is_struct(kind: Any) -> bool:

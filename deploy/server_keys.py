@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import zmq
@@ -27,12 +27,13 @@ class ServerKeys:
         self._authenticator = KeyAuthenticator(folder, context)
 
     @property
-    def requests(self) -> zmq.Socket[bytes] | None:
-        return self._authenticator.requests
+    def polled(self) -> Collection[zmq.Socket[bytes]]:
+        return self._authenticator.polled
 
     def require_keys(self, socket: zmq.Socket[bytes], domain: str) -> None:
         key = self._key
         server_socket.require_keys(socket, domain, key.public_key, key.secret_key)
+        self._authenticator.watch({domain: socket})
 
     def answer_requests(self) -> None:
         self._authenticator.answer_requests(lambda _: False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import subprocess
@@ -11,11 +12,16 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from headrace.deploy.exit_codes import ExitCode
 from headrace.deploy.process import STOP_ON_EOF_OPTION
+from headrace.deploy.restarts import Restarts
 from headrace.protocol.errors import HeadraceError
 
 Clock = Callable[[], float]
+_LOG = logging.getLogger("headrace.up")
 _LAST_LINES = 15
+_HOPELESS = (ExitCode.USAGE, ExitCode.CONFIG, ExitCode.REFUSED, ExitCode.SUPERSEDED)
+"""Exit codes of children that would end in the same way again."""
 
 
 class ChildDiedError(HeadraceError):
@@ -24,11 +30,21 @@ class ChildDiedError(HeadraceError):
 
 @dataclass
 class Child:
-    """A headrace sub-command as a process, with its log."""
+    """A headrace sub-command as a process, with its log.
+
+    Attributes:
+        restarts: when to start it again after it died; None for never.
+        restart_at_s: when it is started again; None while it runs.
+    """
 
     name: str
-    process: subprocess.Popen[bytes]
+    arguments: Sequence[str]
+    settings: Mapping[str, str]
     log: Path
+    process: subprocess.Popen[bytes]
+    started_s: float
+    restarts: Restarts | None = None
+    restart_at_s: float | None = None
 
     def last_lines(self) -> str:
         """Returns the end of its log."""
@@ -48,36 +64,59 @@ class Supervisor:
         self._clock = clock
         self._children: list[Child] = []
 
-    def start(self, name: str, arguments: Sequence[str]) -> Child:
-        """Starts `headrace` with these arguments; its output goes to `<logs>/<name>.log`."""
+    def start(
+        self,
+        name: str,
+        arguments: Sequence[str],
+        settings: Mapping[str, str] = {},
+        restarts: Restarts | None = None,
+    ) -> Child:
+        """Starts `headrace` with these arguments; its output goes to `<logs>/<name>.log`.
+
+        Args:
+            settings: environment variables, unless they are set.
+            restarts: when to start it again if it dies; None for never.
+        """
         self._logs.mkdir(parents=True, exist_ok=True)
         log = self._logs / f"{name}.log"
-        with log.open("ab") as file:
-            process = subprocess.Popen(  # noqa: S603 - our own command line
-                [sys.executable, "-m", "headrace.deploy", *arguments, STOP_ON_EOF_OPTION],
-                stdin=subprocess.PIPE,
-                stdout=file,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-                env=_child_environment(os.environ),
-            )
-        child = Child(name, process, log)
+        process = _run(arguments, settings, log)
+        child = Child(name, arguments, settings, log, process, self._clock(), restarts)
         self._children.append(child)
         return child
 
     def check(self, *, may_end: Child | None = None) -> None:
-        """Checks that all children are running.
+        """Checks that all children are running, and restarts those that should be.
 
         Raises:
-            ChildDiedError: a child other than `may_end` has ended.
+            ChildDiedError: a child other than `may_end` has ended, and a restart does not help.
         """
         for child in self._children:
             status = child.process.poll()
             if status is not None and child is not may_end:
+                self._restart_or_raise(child, status)
+
+    def _restart_or_raise(self, child: Child, status: int) -> None:
+        now_s = self._clock()
+        if child.restart_at_s is None:
+            pause_s = None
+            if child.restarts is not None and status not in _HOPELESS:
+                pause_s = child.restarts.pause_after(now_s - child.started_s)
+            if pause_s is None:
                 raise ChildDiedError(
                     f"{child.name} ended with status {status}; the end of {child.log}:\n"
                     f"{child.last_lines()}"
                 )
+            _LOG.warning(
+                "%s ended with status %d: restarting it in %.0f s; see %s",
+                child.name,
+                status,
+                pause_s,
+                child.log,
+            )
+            child.restart_at_s = now_s + pause_s
+        elif now_s >= child.restart_at_s:
+            child.process = _run(child.arguments, child.settings, child.log)
+            child.started_s, child.restart_at_s = now_s, None
 
     def stop(self, child: Child, timeout_s: float) -> None:
         """Asks a child to stop, and kills it if it does not stop in time."""
@@ -94,6 +133,20 @@ class Supervisor:
             _ask_to_stop(child)
         for child in reversed(self._children):
             self.stop(child, timeout_s)
+
+
+def _run(
+    arguments: Sequence[str], settings: Mapping[str, str], log: Path
+) -> subprocess.Popen[bytes]:
+    with log.open("ab") as file:
+        return subprocess.Popen(  # noqa: S603 - our own command line
+            [sys.executable, "-m", "headrace.deploy", *arguments, STOP_ON_EOF_OPTION],
+            stdin=subprocess.PIPE,
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            env=_child_environment({**settings, **os.environ}),
+        )
 
 
 def _ask_to_stop(child: Child) -> None:

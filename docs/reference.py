@@ -17,10 +17,8 @@ from headrace.deploy.cli import headrace
 from headrace.deploy.run_file import RunFile
 from headrace.learner.config import RunnerConfig
 from headrace.learner.training.run_sections import (
-    BoxSpace,
-    DictSpace,
-    DiscreteSpace,
     LearnerSection,
+    SpaceSection,
     StopSection,
 )
 
@@ -78,7 +76,7 @@ def _run_file() -> str:
     for field in msgspec.structs.fields(RunFile):
         parts.append(_section(f"[{field.name}]", field.type))
     parts.append(_section("stop, in [run]", StopSection))
-    for kind in (BoxSpace, DiscreteSpace, DictSpace):
+    for kind in typing.get_args(SpaceSection):
         tag = kind.__struct_config__.tag
         parts.append(_section(f'A space of type "{tag}"', kind))
     parts.append(_section('env_config["headrace"], in an RLlib script', RunnerConfig))

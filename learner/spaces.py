@@ -27,6 +27,13 @@ def leaf_spaces(space: gym.Space[Any], root: str) -> dict[str, gym.Space[Any]]:
     return leaves
 
 
+def has_start(space: gym.Space[Any]) -> bool:
+    """Returns whether a space is one of indices that do not count from 0."""
+    if not isinstance(space, gym.spaces.Discrete | gym.spaces.MultiDiscrete):
+        return False
+    return bool(np.any(space.start))
+
+
 def tensor_of(name: str, space: gym.Space[Any]) -> TensorSpec:
     """Returns dtype and shape of one element of a space without members.
 
@@ -52,7 +59,7 @@ def column_of(name: str, space: gym.Space[Any]) -> ColumnSpec:
     elif isinstance(space, gym.spaces.MultiBinary):
         low, high = 0.0, 1.0
     elif isinstance(space, gym.spaces.MultiDiscrete):
-        low, high = 0.0, float(space.nvec.max() - 1)
+        low, high = float(space.start.min()), float((space.start + space.nvec).max() - 1)
     return ColumnSpec(tensor.name, tensor.dtype, tensor.shape, low, high)
 
 

@@ -11,10 +11,34 @@ from headrace.protocol.errors import ConfigError
 DEFAULT_ADDRESS = "tcp://127.0.0.1:5555"
 
 _TCP = re.compile(r"^tcp://(?P<host>\[[^\]]+\]|[^:\[\]]+):(?P<port>\d{1,5})$")
+_TRANSPORT = re.compile(r"^\w+://.")
+_LAST_PORT = 65_535
 _HELP = (
     "write one base address such as tcp://127.0.0.1:5555 (four consecutive ports), or all four: "
     "ingest=tcp://H:P,control=tcp://H:P,weights=tcp://H:P,learner=tcp://H:P"
 )
+
+
+def require_endpoint(text: str, where: str) -> str:
+    """Returns a TCP endpoint or, where libzmq has another transport, its name.
+
+    Args:
+        where: the setting, for the error message.
+
+    Raises:
+        ConfigError: it has no transport, or its port is invalid.
+    """
+    if _TRANSPORT.match(text) is None:
+        raise ConfigError(f"{where} {text!r} names no transport{meant(text)}")
+    match = _TCP.match(text)
+    if text.startswith("tcp://") and (match is None or int(match["port"]) > _LAST_PORT):
+        raise ConfigError(f"{where} {text!r} is not of the form tcp://host:port")
+    return text
+
+
+def meant(text: str) -> str:
+    """Returns a hint if only `tcp://` is missing, else nothing."""
+    return f": did you mean tcp://{text}?" if _TCP.match(f"tcp://{text}") is not None else ""
 
 
 @dataclass(frozen=True)
@@ -49,9 +73,10 @@ class BrokerAddress:
     def _parse_base(cls, text: str) -> BrokerAddress:
         match = _TCP.match(text)
         if match is None:
-            raise ConfigError(f"{text!r} is not a broker's address: {_HELP}")
+            hint = meant(text) or f": {_HELP}"
+            raise ConfigError(f"{text!r} is not a broker's address{hint}")
         base = int(match["port"])
-        if base + 3 > 65_535:
+        if base + 3 > _LAST_PORT:
             raise ConfigError(f"{text!r} needs four consecutive ports below 65536: {_HELP}")
         steps = range(4) if base else (0, 0, 0, 0)
         return cls(*(f"tcp://{match['host']}:{base + step}" for step in steps))

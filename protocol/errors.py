@@ -2,7 +2,7 @@
 
     HeadraceError
     ├── ConfigError            the user's input cannot work; the message says what to write
-    ├── RefusedError           the broker will not serve this process (carries a RejectCode)
+    ├── RefusedError           a peer will not serve this process (carries a RejectCode)
     └── ProtocolError          abstract
         ├── LocalProtocolError     this side tried something illegal: a bug here, raise loudly
         └── RemoteProtocolError    the peer did: count it, answer it, continue
@@ -44,6 +44,14 @@ class RejectCode(StrEnum):
         return cls.OTHER if isinstance(value, str) else None
 
 
+def first_line(error: object, longest: int = 300) -> str:
+    """Returns the first line of another library's error, for a message of one sentence."""
+    text = repr(error) if isinstance(error, KeyError) else str(error)
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    line = (lines[0] if lines else repr(error)).rstrip(".:")
+    return line if len(line) <= longest else f"{line[:longest]}…"
+
+
 class HeadraceError(Exception):
     """Base of every error that headrace raises on purpose."""
 
@@ -53,20 +61,22 @@ class ConfigError(HeadraceError):
 
 
 class RefusedError(HeadraceError):
-    """Raised when the broker will not serve this process; a retry would not help.
+    """Raised when a peer will not serve this process; a retry would not help.
 
     Attributes:
         code: the reason as a code, for the exit status.
         reason: the reason as a sentence.
+        peer: the peer, for the message.
     """
 
-    def __init__(self, code: RejectCode, reason: str) -> None:
-        super().__init__(code, reason)
+    def __init__(self, code: RejectCode, reason: str, peer: str = "the broker") -> None:
+        super().__init__(code, reason, peer)
         self.code = code
         self.reason = reason
+        self.peer = peer
 
     def __str__(self) -> str:
-        return f"refused by the broker ({self.code}): {self.reason}"
+        return f"refused by {self.peer} ({self.code}): {self.reason}"
 
 
 class ProtocolError(HeadraceError):

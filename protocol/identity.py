@@ -2,15 +2,37 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated
 
 import msgspec
+
+from headrace.protocol.errors import ConfigError
 
 MAX_SAFE_INTEGER = 2**53 - 1
 """The largest integer on the wire: the largest that a JavaScript number holds exactly."""
 
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=128, pattern="^[!-~]+$")]
 """An actor id, run id or module id: 1 to 128 printable ASCII characters, no space."""
+
+_NAME = re.compile("[!-~]{1,128}")
+
+
+def require_name(name: str, what: str) -> str:
+    """Returns a `Name`.
+
+    Args:
+        what: what it names, for the message.
+
+    Raises:
+        ConfigError: it is not one.
+    """
+    if not _NAME.fullmatch(name):
+        raise ConfigError(
+            f"{name!r} is not {what}: use 1 to 128 printable ASCII characters, no space"
+        )
+    return name
+
 
 Text = Annotated[str, msgspec.Meta(max_length=4096)]
 """Text for a human reader."""

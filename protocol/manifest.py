@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from functools import lru_cache
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 import numpy as np
@@ -73,7 +73,10 @@ class PolicyGraph(msgspec.Struct, frozen=True):
         env_action: output with the action as the simulator expects it.
         action_range: bounds that a recorded action in [-1, 1] is scaled to for the simulator;
             absent if both are the same, up to clipping.
-        max_error: largest absolute difference from the module when the graph was exported.
+        action_start: the simulator's number for each recorded index 0, element by element in C
+            order; absent if the simulator counts from 0 as well.
+        max_error: largest difference from the module when the graph was exported, relative to
+            outputs that are larger than 1.
     """
 
     observations: tuple[TensorSpec, ...]
@@ -86,6 +89,7 @@ class PolicyGraph(msgspec.Struct, frozen=True):
     states: tuple[TensorSpec, ...] = ()
     takes_reward: bool = False
     action_range: ActionRange | msgspec.UnsetType = msgspec.UNSET
+    action_start: tuple[int, ...] | msgspec.UnsetType = msgspec.UNSET
 
 
 class ModuleManifest(msgspec.Struct, frozen=True):
@@ -106,6 +110,7 @@ class Manifest(msgspec.Struct, frozen=True):
         environment: the Gymnasium id that the learner's run file names, if any; an actor without
             an environment of its own uses it.
         environment_config: keyword arguments for that environment.
+        environment_nested: further ones, whose values are lists and maps.
         compression: how actors should compress their batches; unset for not at all.
     """
 
@@ -116,8 +121,14 @@ class Manifest(msgspec.Struct, frozen=True):
     infos: tuple[Name, ...] = ()
     environment: str | None = None
     environment_config: dict[str, str | int | float | bool | None] = {}
+    environment_nested: dict[str, list[Any] | dict[str, Any]] | msgspec.UnsetType = msgspec.UNSET
     agents: dict[str, ModuleId] | msgspec.UnsetType = msgspec.UNSET
     compression: Compression | msgspec.UnsetType = msgspec.UNSET
+
+    @property
+    def environment_arguments(self) -> dict[str, Any]:
+        """All keyword arguments for the environment."""
+        return {**self.environment_config, **(self.environment_nested or {})}
 
 
 class Policy(msgspec.Struct, frozen=True):

@@ -6,6 +6,7 @@ import numpy as np
 
 from headrace.protocol.arrays import Array
 from headrace.protocol.manifest import ColumnSpec, Manifest, ModuleManifest, numpy_dtype
+from headrace.protocol.policy_graph import ACTION_DIST_INPUTS
 from headrace.protocol.trajectory import (
     INFOS,
     ModuleTrajectories,
@@ -58,7 +59,7 @@ def _find_column_fault(values: Array, column: ColumnSpec) -> str | None:
     if values.shape[1:] != column.shape:
         return f"has rows of shape {values.shape[1:]}, the manifest wants {column.shape}"
     # Ufuncs, because the array methods of the same names cost more than a small column does.
-    if values.dtype.kind in "fc" and not np.logical_and.reduce(np.isfinite(values), None):
+    if values.dtype.kind in "fc" and not np.logical_and.reduce(_is_valid(values, column), None):
         return "holds a value that is not finite"
     if not values.size:
         return None
@@ -67,3 +68,9 @@ def _find_column_fault(values: Array, column: ColumnSpec) -> str | None:
     if column.high is not None and np.maximum.reduce(values, None) > column.high:
         return f"holds a value above {column.high}"
     return None
+
+
+def _is_valid(values: Array, column: ColumnSpec) -> Array:
+    if column.name == ACTION_DIST_INPUTS:  # masked actions may be infinitely unlikely
+        return ~np.isnan(values)
+    return np.isfinite(values)

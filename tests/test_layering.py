@@ -82,6 +82,7 @@ PURE = [
     ROOT / "broker" / "access" / "policing.py",
     ROOT / "actors" / "connection" / "config.py",
     ROOT / "actors" / "connection" / "endpoint_watch.py",
+    ROOT / "actors" / "connection" / "evaluation_tasks.py",
     ROOT / "actors" / "connection" / "session.py",
     ROOT / "learner" / "connection" / "lease_tracker.py",
     ROOT / "learner" / "connection" / "session.py",
@@ -177,7 +178,8 @@ LIGHT = ("torch", "ray", "gymnasium", "onnxruntime", "matplotlib")
         ("headrace.deploy.commands.status", LIGHT),
         ("headrace.deploy.commands.up", LIGHT),
         ("headrace.actors.connection.client", LIGHT),
-        ("headrace.deploy.commands.actor", ("torch", "ray", "matplotlib")),
+        ("headrace.deploy.commands.actor", ("torch", "ray", "gymnasium", "onnxruntime")),
+        ("headrace.deploy.acting", ("torch", "ray", "matplotlib")),
         ("headrace.deploy.commands.learner", ("torch", "ray", "gymnasium")),
     ],
 )

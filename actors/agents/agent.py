@@ -10,7 +10,10 @@ import numpy as np
 from headrace.actors.agents.vector_agent import VectorAgent
 from headrace.actors.connection.assignments import Reset
 from headrace.actors.connection.broker_client import BrokerClient
+from headrace.actors.recording.batch_lifecycle import WithoutCredit, waits_without_credit
+from headrace.actors.recording.non_finite import OnNonFinite
 from headrace.actors.recording.rows import action_of_one, rows_of_one
+from headrace.actors.recording.simulator_values import flag_of, reward_of
 from headrace.actors.recording.step_result import StepResult
 
 
@@ -21,8 +24,31 @@ class Agent:
     may assign tasks to the simulator, call `take_reset` before each `act`.
     """
 
-    def __init__(self, client: BrokerClient, *, seed: int | None = None) -> None:
-        self._agent = VectorAgent(client, 1, seed=seed)
+    def __init__(
+        self,
+        client: BrokerClient,
+        *,
+        seed: int | None = None,
+        without_credit: WithoutCredit = "wait",
+        on_non_finite: OnNonFinite = "drop_episode",
+    ) -> None:
+        """Does not wait for the broker.
+
+        Args:
+            without_credit: what `act` does while the learner wants no data: wait, or act without
+                recording, for simulators that cannot wait. It waits for the first policy.
+            on_non_finite: what to do when an observation or a reward is not finite.
+
+        Raises:
+            ConfigError: an option is unknown.
+        """
+        self._agent = VectorAgent(
+            client,
+            1,
+            seed=seed,
+            waits=waits_without_credit(without_credit),
+            on_non_finite=on_non_finite,
+        )
 
     def act(self, observation: Any, timeout_s: float | None = None) -> Any:
         """Returns an action for the simulator: an int if actions are discrete, else an array.
@@ -48,22 +74,38 @@ class Agent:
     ) -> None:
         """Records the observation and the reward that followed the last action.
 
+        Numbers and flags may be Python's or NumPy's.
+
         Args:
             terminated: the episode has ended in a terminal state.
             truncated: the episode was cut off, for instance by a time limit.
             info: the simulator's info dict; numbers that the learner asks for are recorded.
+
+        Raises:
+            ConfigError: the observation does not match the policy, or the reward or a flag is not
+                one; the same call with other values may follow.
+            LocalProtocolError: there was no `act` before it.
         """
         rows = rows_of_one(observation)
-        is_done = terminated or truncated
+        has_terminated = flag_of("terminated", terminated)
+        has_been_truncated = flag_of("truncated", truncated)
+        is_done = has_terminated or has_been_truncated
         self._agent.record(
             StepResult(
                 observations=rows,
-                rewards=np.array([reward], np.float64),
-                terminated=np.array([terminated]),
-                truncated=np.array([truncated]),
+                rewards=np.array([reward_of(reward)]),
+                terminated=np.array([has_terminated]),
+                truncated=np.array([has_been_truncated]),
                 final_observations=(
                     {0: {path: row[0] for path, row in rows.items()}} if is_done else {}
                 ),
                 infos={key: (value,) for key, value in (info or {}).items()},
             )
         )
+
+    def drop_episode(self) -> None:
+        """Forgets the open episode of a simulator that failed; `act` begins the next one.
+
+        Its steps in batches that were delivered stay delivered.
+        """
+        self._agent.drop_episodes()

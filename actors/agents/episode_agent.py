@@ -9,15 +9,17 @@ from typing import Any
 import numpy as np
 
 from headrace.actors.agents.episode_batches import EpisodeBatches
-from headrace.actors.agents.policy_runner import ModuleOf, PolicyRunner
+from headrace.actors.agents.episode_checks import EpisodeChecks
+from headrace.actors.agents.policy_runner import GivenAction, ModuleOf, PolicyRunner
 from headrace.actors.connection.assignments import AssignmentWatch, Reset
 from headrace.actors.connection.broker_client import BrokerClient
 from headrace.actors.connection.session import PolicyUpdate
 from headrace.actors.recording.infos import blank_infos
+from headrace.actors.recording.non_finite import NonFiniteValues, OnNonFinite
 from headrace.actors.recording.open_episodes import AgentId, OpenEpisodes
 from headrace.actors.recording.rows import rows_of_one
 from headrace.actors.recording.step_result import Columns, Ending
-from headrace.actors.recording.tracks import Episode, Track
+from headrace.actors.recording.tracks import Episode
 from headrace.protocol.errors import LocalProtocolError
 from headrace.protocol.identity import PolicyVersion
 from headrace.protocol.manifest import Manifest
@@ -26,8 +28,6 @@ from headrace.protocol.messages import Assignment
 Clock = Callable[[], float]
 Observations = Mapping[Episode, Mapping[AgentId, Any]]
 Rows = Mapping[tuple[Episode, AgentId], Columns]
-GivenAction = tuple[Any, Columns]
-"""An action for the simulator, and the columns recorded of it."""
 Given = Mapping[tuple[Episode, AgentId], GivenAction]
 _NOTHING: Given = {}
 
@@ -40,6 +40,7 @@ class EpisodeAgent:
     in it. Not thread-safe.
 
     Attributes:
+        policies: what acts for the agents, and takes observations and actions from elsewhere.
         episodes: the open episodes; report rewards and infos to them.
         batches: the batches being recorded; `deliver` one to end it early.
     """
@@ -51,6 +52,7 @@ class EpisodeAgent:
         waits: bool = True,
         module_of: ModuleOf | None = None,
         seed: int | None = None,
+        on_non_finite: OnNonFinite = "drop_episode",
         clock: Clock = time.monotonic,
     ) -> None:
         """Does not wait for the broker.
@@ -58,13 +60,18 @@ class EpisodeAgent:
         Args:
             waits: whether `act` waits for credit; else it acts without recording until then.
             module_of: which module acts for an agent, where the learner's manifest does not say.
+            on_non_finite: what to do when an observation or a reward is not finite.
+
+        Raises:
+            ConfigError: `on_non_finite` is unknown.
         """
         self._client = client
         self._clock = clock
-        self._policies = PolicyRunner(np.random.default_rng(seed), module_of)
+        self.policies = PolicyRunner(np.random.default_rng(seed), module_of)
         self.batches = EpisodeBatches(client, clock, waits=waits)
         self._assignments = AssignmentWatch(client)
         self.episodes = OpenEpisodes()
+        self._checks = EpisodeChecks(self.batches, self.episodes, NonFiniteValues(on_non_finite))
 
     def manifest(self, timeout_s: float | None = None) -> Manifest | None:
         """Returns the manifest of the policy in use.
@@ -82,7 +89,7 @@ class EpisodeAgent:
     @property
     def version(self) -> PolicyVersion | None:
         """The policy version in use, None before the first one."""
-        return self._policies.version
+        return self.policies.version
 
     def start(self, *, is_recorded: bool = True, task: str | None = None) -> Episode:
         """Begins an episode; its agents begin with their first observations.
@@ -124,45 +131,32 @@ class EpisodeAgent:
         """Does what `act` does, for observations as rows by path.
 
         Args:
-            given: actions that were chosen elsewhere; see `given_action`.
+            given: actions that were chosen elsewhere; see `PolicyRunner.given_action`.
         """
-        rows = {
-            (episode, agent): own
-            for episode, agents in rows_by_episode.items()
-            for agent, own in agents.items()
-        }
-        self._observe(rows)
+        rows = self._see(
+            {
+                (episode, agent): own
+                for episode, agents in rows_by_episode.items()
+                for agent, own in agents.items()
+            }
+        )
+        self._complete_steps(rows)
+        for episode in self.batches.evaluations.complete():
+            self.batches.cut_evaluation(episode, self.episodes.tracks_of(episode).values())
+            self.episodes.begin_again(episode, self._clock())  # its simulator continues
         self.batches.deliver_if_due()
-
-        def use(update: PolicyUpdate) -> None:
-            self._use(update)
-            self._policies.check((agent, own) for (_, agent), own in rows.items())
-
         acted_for = {episode for episode, _ in given}
-        if not self.batches.prepare(rows_by_episode.keys(), timeout_s, use, acted_for):
+        former = self.batches.manifest
+        if not self.batches.prepare(rows_by_episode.keys(), timeout_s, self._use, acted_for):
             return None
         if self._is_reset_due:
             return None
+        if self.batches.manifest is not former:
+            rows = self._see(rows)
         actions = self._decide(rows, given)
         for episode in rows_by_episode:
             episode.env_t += 1
         return actions
-
-    def given_action(self, agent: AgentId, action: Any) -> GivenAction:
-        """Returns an action that was chosen elsewhere, as `act_upon` takes it.
-
-        Raises:
-            ConfigError: the learner cannot train on it, or it does not match the policy.
-        """
-        return action, self._policies.recorded_action(agent, action)
-
-    def rows_of(self, agent: AgentId, observation: Any) -> Columns:
-        """Returns an observation, which may consist of lists and numbers, as `act_upon` takes it.
-
-        Raises:
-            ConfigError: it does not match the policy, or there is no module for the agent.
-        """
-        return self._policies.rows_of(agent, observation)
 
     def end_agent(self, episode: Episode, agent: AgentId, observation: Any, ending: Ending) -> None:
         """Lets an agent leave an episode that continues.
@@ -175,14 +169,17 @@ class EpisodeAgent:
             LocalProtocolError: the agent is not in the episode, or it is truncated without an
                 observation.
         """
-        track = self.episodes.tracks_of(episode).pop(agent, None)
+        track = self.episodes.tracks_of(episode).get(agent)
         if track is None:
             raise LocalProtocolError(f"agent {agent!r} cannot leave: it is not in this episode")
         if track.in_progress is not None and observation is None and not ending.terminated:
             raise LocalProtocolError(f"agent {agent!r} is truncated without its last observation")
         last = track.last_observations
+        self._checks.check_reward(track)
         if observation is not None:
-            last = self._policies.see(track, self._policies.rows_of(agent, observation))
+            rows = self.policies.rows_of(agent, observation)
+            last = self.policies.see(track, self._checks.finite(episode, agent, rows))
+        del self.episodes.tracks_of(episode)[agent]
         self.batches.leave(track, last, ending)
 
     def end(self, episode: Episode, observations: Mapping[AgentId, Any], ending: Ending) -> None:
@@ -205,8 +202,7 @@ class EpisodeAgent:
 
         Batches that were delivered stay delivered.
         """
-        self.episodes.remove(episode)
-        self.batches.drop(episode)
+        self.batches.stop_recording(episode, self.episodes.remove(episode))
 
     def take_reset(self) -> Reset | None:
         """Returns, once per new assignment, how to reset all simulators; else None.
@@ -238,36 +234,44 @@ class EpisodeAgent:
         return len(self.episodes) > 1 or all(not episode.env_t for episode in self.episodes)
 
     def _use(self, update: PolicyUpdate) -> None:
-        if not self._policies.use(update):
+        if not self.policies.use(update):
             return
         self.batches.adopt(update.policy.manifest)
         self.episodes.infos_wanted = update.policy.manifest.infos
         for track in self.episodes.all_tracks():
             track.state = {}
 
-    def _observe(self, rows: Rows) -> None:
-        """Completes the steps in progress."""
+    def _see(self, rows: Rows) -> Rows:
+        """Returns observations as the policies take them; there may be no policy yet."""
+        if self.version is None:
+            return rows
+        return {
+            (episode, agent): self._checks.finite(episode, agent, self.policies.fit(agent, own))
+            for (episode, agent), own in rows.items()
+        }
+
+    def _complete_steps(self, rows: Rows) -> None:
         missed: set[Episode] = set()
         for (episode, agent), own in rows.items():
             track = self.episodes.tracks_of(episode).get(agent)
             if track is None or track.in_progress is None:
                 continue
-            if self.batches.observe(track, self._policies.see(track, own)):
+            self._checks.check_reward(track)
+            if self.batches.observe(track, self.policies.see(track, own)):
                 missed.add(episode)
         if missed:
             self._client.count_unrecorded(len(missed))
 
     def _decide(self, rows: Rows, given: Given) -> dict[Episode, dict[AgentId, Any]]:
         """Returns every agent's action, the policy's or the given one, and records it."""
-        seen: list[tuple[Track, Columns]] = []
-        for (episode, agent), own in rows.items():
-            tracks = self.episodes.tracks_of(episode)
-            if agent not in tracks:
-                tracks[agent] = Track(episode, agent, self._policies.module_of(agent))
-            seen.append((tracks[agent], own))
+        module_of = self.policies.module_of
+        seen = [
+            (self.episodes.track(episode, agent, module_of), own)
+            for (episode, agent), own in rows.items()
+        ]
         actions: dict[Episode, dict[AgentId, Any]] = {}
         infos_wanted = self.episodes.infos_wanted
-        for done in self._policies.run(seen, greedy=self.batches.evaluations):
+        for done in self.policies.run(seen, greedy=self.batches.evaluations):
             episode, agent = done.track.episode, done.track.agent
             action, outputs = done.action, done.outputs
             if (episode, agent) in given:

@@ -129,10 +129,23 @@ class EpisodeBatches:
         recorder.end_episode(episode, truncated=True)
         self.evaluations.give_back(episode)
 
-    def drop(self, episode: Episode) -> None:
-        """Forgets an episode whose simulator failed, and counts it as broken."""
+    def cut_evaluation(self, episode: Episode, tracks: Collection[Track]) -> None:
+        """Delivers an evaluation that is complete, truncated at its agents' last observations."""
+        recorder = self._recorder_of(episode)
+        for track in tracks:
+            recorder.cut_off(track)
+        recorder.end_episode(episode, truncated=True)
+        self.deliver()
+        self.evaluations.deliver(episode)
+
+    def stop_recording(self, episode: Episode, tracks: Collection[Track]) -> None:
+        """Forgets what was recorded of a broken episode and its agents, and counts it."""
         dropped = self._recorder_of(episode).drop_episode(episode)
-        self._client.count_broken(1, dropped)
+        for track in tracks:
+            track.stop_recording()
+        if not episode.is_broken:
+            self._client.count_broken(1, dropped)
+        episode.is_broken, episode.is_recorded = True, False
         self.evaluations.give_back(episode)
 
     def forget(self, tracks: Collection[Track]) -> None:

@@ -63,6 +63,14 @@ class EpisodeEvaluations:
         evaluated = self._evaluated.get(episode)
         return evaluated.recorder if evaluated is not None else None
 
+    def complete(self) -> list[Episode]:
+        """Returns the episodes that are truncated now, since they have the env steps asked for."""
+        return [
+            episode
+            for episode, evaluated in self._evaluated.items()
+            if evaluated.evaluation.is_complete(episode.env_t)
+        ]
+
     def deliver(self, episode: Episode) -> None:
         """Pushes an episode that has ended for all of its agents.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +21,8 @@ from headrace.protocol.policy_graph import ACTION_LOGP
 from headrace.protocol.trajectory import ACTIONS
 
 ModuleOf = Callable[[AgentId], str]
+GivenAction = tuple[Any, Columns]
+"""An action for the simulator, and the columns recorded of it."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,6 @@ class PolicyRunner:
         self._policies = ModulePolicies(rng)
         self._module_of = module_of
         self._module_by_agent: Mapping[AgentId, str] = {}
-        self._unchecked: set[str] = set()
         self._is_off_policy = False
 
     @property
@@ -57,7 +58,6 @@ class PolicyRunner:
         """Switches to an update; returns and raises as `ModulePolicies.use` does."""
         if not self._policies.use(update):
             return False
-        self._unchecked = set(self._policies)
         manifest = update.policy.manifest
         self._module_by_agent = manifest.agents or {}
         self._is_off_policy = isinstance(manifest.flow, OffPolicyFlow)
@@ -84,19 +84,13 @@ class PolicyRunner:
             )
         return module
 
-    def check(self, agents: Iterable[tuple[AgentId, Columns]]) -> None:
-        """Compares the first observations for each module with what its graph expects.
+    def fit(self, agent: AgentId, rows: Columns) -> Columns:
+        """Returns an agent's observation in the dtypes that its module's graph takes.
 
         Raises:
-            ConfigError: they do not match.
+            ConfigError: it does not match the policy, or there is no module for the agent.
         """
-        if not self._unchecked:
-            return
-        for agent, rows in agents:
-            module = self.module_of(agent)
-            if module in self._unchecked:
-                self._policies[module].check_observations(rows)
-                self._unchecked.discard(module)
+        return self._policies[self.module_of(agent)].fit(rows)
 
     def rows_of(self, agent: AgentId, observation: Any) -> Columns:
         """Returns an observation, which may consist of lists and numbers, as rows.
@@ -106,8 +100,8 @@ class PolicyRunner:
         """
         return self._policies[self.module_of(agent)].rows_of(observation)
 
-    def recorded_action(self, agent: AgentId, action: Any) -> Columns:
-        """Returns the columns to record for an action that was chosen elsewhere.
+    def given_action(self, agent: AgentId, action: Any) -> GivenAction:
+        """Returns an action that was chosen elsewhere, as `EpisodeAgent.act_upon` takes it.
 
         Raises:
             ConfigError: the learner cannot train on it, or it does not match the policy.
@@ -117,7 +111,7 @@ class PolicyRunner:
                 "this learner trains only on its own policy's actions and their probabilities; "
                 "only DQN and SAC take other actions. Start the episode without training_enabled"
             )
-        return {
+        return action, {
             ACTIONS: self._policies[self.module_of(agent)].recorded_action(action),
             ACTION_LOGP: np.zeros(1, np.float32),  # as RLlib records unsampled actions
         }

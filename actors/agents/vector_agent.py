@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import dataclasses
 import time
 from collections.abc import Callable
 
 import numpy as np
 
-from headrace.actors.agents.vector_evaluation import VectorEvaluation
+from headrace.actors.agents.broken_episodes import BrokenEpisodes
+from headrace.actors.agents.vector_evaluations import VectorEvaluations
 from headrace.actors.agents.vector_state import VectorState
+from headrace.actors.agents.vector_steps import faults_of, finite_step, fit_step
 from headrace.actors.connection.assignments import AssignmentWatch, Reset
 from headrace.actors.connection.broker_client import BrokerClient
 from headrace.actors.connection.session import PolicyUpdate
@@ -18,6 +19,7 @@ from headrace.actors.policy.onnx_policy import Acted, OnnxPolicy
 from headrace.actors.recording.batch_lifecycle import BatchLifecycle, UsePolicy
 from headrace.actors.recording.evaluation import Evaluation
 from headrace.actors.recording.infos import info_columns
+from headrace.actors.recording.non_finite import OnNonFinite, faults_by_row, with_zeros
 from headrace.actors.recording.step_result import Columns, StepResult
 from headrace.actors.recording.vector_recorder import VectorRecorder
 from headrace.protocol.arrays import Array
@@ -43,23 +45,35 @@ class VectorAgent:
         environments: int,
         *,
         seed: int | None = None,
+        waits: bool = True,
+        on_non_finite: OnNonFinite = "drop_episode",
         clock: Clock = time.monotonic,
     ) -> None:
+        """Does not wait for the broker.
+
+        Args:
+            waits: whether `act` waits for credit; else it acts without recording until then.
+            on_non_finite: what to do when an observation or a reward is not finite.
+
+        Raises:
+            ConfigError: `on_non_finite` is unknown.
+        """
         self._client = client
         self._environments = environments
+        self._waits = waits
         self._clock = clock
         self._policies = ModulePolicies(np.random.default_rng(seed))
         self._state = VectorState(environments)
         self._recorder = VectorRecorder(environments, clock)
         self._batches = BatchLifecycle(client, clock)
         self._assignments = AssignmentWatch(client)
+        self._broken = BrokenEpisodes(environments, on_non_finite)
         self._task: str | None = None
         self._module: ModuleManifest | None = None
         self._info_keys: tuple[str, ...] = ()
-        self._evaluation: VectorEvaluation | None = None
+        self._evaluations = VectorEvaluations(environments, clock)
         self._seen: Columns = {}
         self._acted: Acted | None = None
-        self._acted_in_evaluation: Acted | None = None
         client.offer_evaluation()
 
     def act(self, observations: Columns, timeout_s: float | None = None) -> Array | None:
@@ -70,61 +84,54 @@ class VectorAgent:
 
         Raises:
             ConfigError: the observations do not match the learner's policy.
+            LocalProtocolError: the last action has neither been recorded nor dropped.
             RefusedError: the broker will not serve this actor.
         """
-        if not self._prepare(observations, timeout_s):
+        if self._acted is not None:
+            raise LocalProtocolError(
+                "act() again before record(): record the result of the last action, or drop the "
+                "episode"
+            )
+        if not self._prepare(self._see(observations), timeout_s):
             return None
         policy = self._policy
         if policy is None or self._client.is_closed or self._is_reset_due:
             return None
-        evaluation = self._evaluation
-        if evaluation is None:
-            self._acted = self._state.act(policy, observations)
-        elif self._environments == 1:
-            # Evaluations are greedy; otherwise exploring is left to the learner.
-            self._acted = self._state.act(policy, observations, explore=False)
-            self._acted_in_evaluation = self._acted
-        else:
-            everywhere = self._state.act(policy, observations)
-            self._acted_in_evaluation = self._state.act_in(
-                evaluation.index, policy, observations, explore=False
-            )
-            self._acted = evaluation.merge(everywhere, self._acted_in_evaluation)
+        observations = self._see(observations)  # for a policy that has just arrived
+        self._acted = self._evaluations.act(self._state, policy, observations)
         return self._acted.env_actions
 
     def record(self, step: StepResult) -> None:
         """Records the result of the last actions.
 
         Raises:
+            ConfigError: an observation does not match the policy, or a reward or a flag is not
+                one; the same call with other values may follow.
             LocalProtocolError: there was no `act` before it.
         """
         policy, acted = self._policy, self._acted
         if acted is None or policy is None:
             raise LocalProtocolError("act() before record()")
+        step = fit_step(policy, step, self._environments)
+        if faults := faults_of(step):
+            for index, fault in faults.items():
+                self._break(index, fault, has_stepped=True)
+            step = finite_step(step)
         self._acted, self._seen = None, step.observations
         self._state.advance(acted, step)
-        if step.final_observations:
-            finals = {
-                index: self._state.observe_in(index, policy, final)
-                for index, final in step.final_observations.items()
-            }
-            step = dataclasses.replace(step, final_observations=finals)
+        step = self._state.observe_finals(policy, step)
         infos = info_columns(self._info_keys, step) if self._info_keys else {}
-        training = step
-        if self._evaluation is not None and self._acted_in_evaluation is not None:
-            skipped = self._evaluation.without(step)
-            training = dataclasses.replace(step, is_reset_step=skipped)
-            has_ended = self._evaluation.record(self._acted_in_evaluation, infos, step)
-        else:
-            has_ended = False
+        has_ended = self._evaluations.record(self._state, policy, infos, step)
         outputs = {**acted.recorded, **infos} if infos else acted.recorded
+        training = self._evaluations.left_out_of(self._broken.left_out_of(step))
         self._recorder.record(acted.observations, outputs, training)
+        self._broken.remove_ended(step)
         self._state.begin_ended(policy, step)
         if has_ended:
-            self._end_evaluation(step)
+            self._end_evaluation(policy, step)
         if not self._batches.is_open:
             # Only these steps are lost: the next chunks of the episodes begin after them.
-            self._discard()
+            self._client.count_unrecorded(self._recorder.discard_batch())
         elif self._batches.is_full(self._recorder.env_steps):
             self._deliver(step.observations)
 
@@ -139,8 +146,7 @@ class VectorAgent:
             return None
         self._deliver(self._seen)
         self._recorder.abandon()
-        self._state.begin_all(self._policy)
-        self._give_back_evaluation()
+        self._begin_all()
         reset = self._assignments.adopt()
         self._task = reset.task
         return reset
@@ -151,9 +157,17 @@ class VectorAgent:
         Delivered batches stay delivered; call `act` with the first observations of new episodes.
         """
         self._acted = None
-        self._client.count_broken(self._environments, self._recorder.drop_episodes())
-        self._state.begin_all(self._policy)
-        self._give_back_evaluation()
+        broken = self._environments - len(list(self._broken))  # the others have been counted
+        self._client.count_broken(broken, self._recorder.drop_episodes())
+        self._begin_all()
+
+    @property
+    def records_none(self) -> bool:
+        """Whether values that are not finite have broken the episodes of all environments.
+
+        They are recorded again from their next episodes on: reset them, and `drop_episodes`.
+        """
+        return self._broken.are_all
 
     @property
     def _policy(self) -> OnnxPolicy | None:
@@ -165,7 +179,7 @@ class VectorAgent:
             return False
         if self._environments > 1:
             return True
-        return self._evaluation is None and self._recorder.is_at_start(0)
+        return not self._evaluations.is_open and self._recorder.is_at_start(0)
 
     def _prepare(self, observations: Columns, timeout_s: float | None) -> bool:
         """Gets a policy, and a batch or an evaluation to act for; returns False on timeout."""
@@ -175,25 +189,55 @@ class VectorAgent:
 
         client, batches = self._client, self._batches
         while not client.is_closed:
-            if self._evaluation is None and client.evaluation_is_wanted:
+            if not self._evaluations.is_open and client.evaluation_is_wanted:
                 self._begin_evaluation(observations, use)
             if batches.is_open:
                 return True
-            if self._evaluation is not None and self._environments == 1:
+            if self._evaluations.is_open and self._environments == 1:
                 return True
-            waits = self._evaluation is None and not client.evaluation_is_wanted
+            evaluates = self._evaluations.is_open or client.evaluation_is_wanted
+            waits = self._waits and not evaluates
             prepared = batches.prepare(use, timeout_s, needs_batch=True, waits=waits)
             if prepared is not None:
                 return prepared
         return False
 
+    def _see(self, observations: Columns) -> Columns:
+        """Returns observations as the policy takes them, and breaks episodes if it has to."""
+        policy = self._policy
+        if policy is None:
+            return observations
+        fitted = policy.fit(observations)
+        faults = faults_by_row(fitted)
+        if not faults:
+            return fitted
+        for index, fault in faults.items():
+            self._break(index, fault)
+        return with_zeros(fitted)
+
+    def _break(self, index: int, fault: str, *, has_stepped: bool = False) -> None:
+        """Stops recording an environment's episode, unless it is broken already."""
+        if index in self._broken:
+            return
+        is_evaluated = self._evaluations.index == index
+        steps = self._evaluations.steps if is_evaluated else self._recorder.steps_of(index)
+        self._broken.add(index, fault, steps + has_stepped)
+        self._client.count_broken(1, self._recorder.drop_episode(index))
+        if is_evaluated:
+            self._evaluations.give_back()
+
+    def _begin_all(self) -> None:
+        """Begins an episode in each environment."""
+        self._state.begin_all(self._policy)
+        self._broken.clear()
+        self._evaluations.give_back()
+
     def _use(self, update: PolicyUpdate, observations: Columns) -> None:
         modules = update.policy.manifest.modules
         if modules.keys() != {DEFAULT_MODULE}:
             raise ConfigError("this learner trains several modules; this actor has one agent")
-        is_new = self._policies.use(update)
-        if is_new:
-            self._policies[DEFAULT_MODULE].check_observations(observations)
+        if self._policies.use(update):
+            self._policies[DEFAULT_MODULE].fit(observations)
             self._adopt(modules[DEFAULT_MODULE], update.policy.manifest.infos)
 
     def _adopt(self, module: ModuleManifest, infos: tuple[str, ...]) -> None:
@@ -203,8 +247,7 @@ class VectorAgent:
         if former is not None and former_keys == infos and _records_alike(former, module):
             return
         self._recorder = VectorRecorder(self._environments, self._clock, module.lookback)
-        self._state.begin_all(self._policy)
-        self._give_back_evaluation()
+        self._begin_all()
 
     def _deliver(self, observations: Columns) -> None:
         """Ends the open batch, with the observations after its last step."""
@@ -213,16 +256,13 @@ class VectorAgent:
             observed = self._state.observe(policy, observations)
             self._batches.deliver(self._recorder.ending_with(observed), self._task)
 
-    def _discard(self) -> None:
-        unrecorded = self._recorder.discard_batch()
-        if unrecorded:
-            self._client.count_unrecorded(unrecorded)
-
-    # ---------------------------------------------------------------- evaluation
-
     def _begin_evaluation(self, observations: Columns, use: UsePolicy) -> None:
         """Turns an episode that begins now, if any, into an evaluation."""
-        starting = (i for i in range(self._environments) if self._recorder.is_at_start(i))
+        starting = (
+            index
+            for index in range(self._environments)
+            if self._recorder.is_at_start(index) and index not in self._broken
+        )
         index = next(starting, None)
         if index is None:
             return
@@ -231,21 +271,14 @@ class VectorAgent:
         begun = Evaluation.begin(self._client, self._batches, use)
         if begun is not None:
             lookback = self._module.lookback if self._module is not None else 0
-            self._evaluation = VectorEvaluation(index, begun, self._clock, lookback)
+            self._evaluations.begin(index, begun, lookback)
 
-    def _end_evaluation(self, step: StepResult) -> None:
-        policy, evaluation = self._policy, self._evaluation
-        if policy is None or evaluation is None:
-            return
+    def _end_evaluation(self, policy: OnnxPolicy, step: StepResult) -> None:
+        index = self._evaluations.index
         self._deliver(step.observations)  # before the evaluation, which takes the next number
-        evaluation.deliver(self._state.observe(policy, step.observations))
-        self._recorder.begin_episode(evaluation.index)
-        self._evaluation = self._acted_in_evaluation = None
-
-    def _give_back_evaluation(self) -> None:
-        if self._evaluation is not None:
-            self._evaluation.give_back()
-        self._evaluation = self._acted_in_evaluation = None
+        self._evaluations.deliver(self._state.observe(policy, step.observations))
+        if index is not None:
+            self._recorder.begin_episode(index)
 
 
 def _records_alike(one: ModuleManifest, other: ModuleManifest) -> bool:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
-
-import numpy as np
 
 from headrace.actors.policy.onnx_policy import Acted
 from headrace.actors.recording.evaluation import Evaluation
@@ -24,6 +23,11 @@ class VectorEvaluation:
         self._evaluation = evaluation
         self._recorder = VectorRecorder(1, clock, lookback)
 
+    @property
+    def steps(self) -> int:
+        """Steps of the episode so far."""
+        return self._recorder.steps_of(0)
+
     def merge(self, all_acted: Acted, acted: Acted) -> Acted:
         """Returns the actions of all environments, with this one's replaced."""
         return Acted(
@@ -36,14 +40,25 @@ class VectorEvaluation:
             },
         )
 
-    def record(self, acted: Acted, infos: Columns, step: StepResult) -> bool:
+    @property
+    def is_last_step(self) -> bool:
+        """Whether the episode is truncated after its next step."""
+        return self._evaluation.is_complete(self.steps + 1)
+
+    def record(
+        self, acted: Acted, infos: Columns, step: StepResult, cut: Columns | None = None
+    ) -> bool:
         """Records a step; returns whether the episode has ended: then `deliver` it.
 
         Args:
             acted: this environment's, one row.
             infos: columns of all environments.
+            cut: the last observation, in recorded form and without the leading n, if the episode is
+                truncated although the simulator's continues.
         """
         own = self._own(step)
+        if cut is not None:
+            own = dataclasses.replace(own, truncated=~own.terminated, final_observations={0: cut})
         outputs = {**acted.recorded, **self._columns(infos)}
         self._recorder.record(acted.observations, outputs, own)
         return bool(own.terminated[0] or own.truncated[0])
@@ -59,13 +74,6 @@ class VectorEvaluation:
     def give_back(self) -> None:
         """Reports that the episode was not finished."""
         self._evaluation.give_back()
-
-    def without(self, step: StepResult) -> Array:
-        """Returns which environments' rows of a step are not for training, including this one's."""
-        count = len(step.terminated)
-        skipped = np.zeros(count, bool) if step.is_reset_step is None else step.is_reset_step.copy()
-        skipped[self.index] = True
-        return skipped
 
     def _own(self, step: StepResult) -> StepResult:
         finals = step.final_observations

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 
 from headrace.actors.policy.onnx_policy import Acted, OnnxPolicy
@@ -42,15 +44,15 @@ class VectorState:
         """Returns the observations of all environments in recorded form."""
         return policy.observe(observations, self._state, self._rewards)
 
-    def observe_in(self, index: int, policy: OnnxPolicy, observation: Columns) -> dict[str, Array]:
-        """Returns an observation of one environment, without the leading n, in recorded form."""
-        one = slice(index, index + 1)
-        rows = policy.observe(
-            {path: leaf[None] for path, leaf in observation.items()},
-            self._rows(one),
-            self._rewards[one],
-        )
-        return {name: values[0] for name, values in rows.items()}
+    def observe_finals(self, policy: OnnxPolicy, step: StepResult) -> StepResult:
+        """Returns a step whose final observations are in recorded form."""
+        if not step.final_observations:
+            return step
+        finals = {
+            index: self.observe_in(index, policy, final)
+            for index, final in step.final_observations.items()
+        }
+        return dataclasses.replace(step, final_observations=finals)
 
     def advance(self, acted: Acted, step: StepResult) -> None:
         """Stores the policy's new state, and the rewards of the last actions."""
@@ -69,6 +71,16 @@ class VectorState:
             name: np.where(begins.reshape(-1, *[1] * (value.ndim - 1)), initial[name], value)
             for name, value in self._state.items()
         }
+
+    def observe_in(self, index: int, policy: OnnxPolicy, observation: Columns) -> dict[str, Array]:
+        """Returns an observation of one environment, without the leading n, in recorded form."""
+        one = slice(index, index + 1)
+        rows = policy.observe(
+            {path: leaf[None] for path, leaf in observation.items()},
+            self._rows(one),
+            self._rewards[one],
+        )
+        return {name: values[0] for name, values in rows.items()}
 
     def _rows(self, rows: slice) -> dict[str, Array]:
         return {name: value[rows] for name, value in self._state.items()}

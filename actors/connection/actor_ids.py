@@ -10,6 +10,7 @@ import socket
 from headrace.protocol.errors import (
     ConfigError,
 )
+from headrace.protocol.identity import require_name
 from headrace.protocol.invitation import Invitation, may_speak_for
 
 
@@ -28,10 +29,7 @@ def actor_id_of(actor: str | None, invitation: Invitation | None = None) -> str:
     if actor is None:
         name = default_actor_id()
         return name if invitation is None else f"{invitation.name}.{name}"[:128]
-    if not re.fullmatch("[!-~]{1,128}", actor):
-        raise ConfigError(
-            f"{actor!r} is not an actor id: use 1 to 128 printable ASCII characters, no space"
-        )
+    require_name(actor, "an actor id")
     if invitation is not None and not may_speak_for(invitation.name, actor):
         raise ConfigError(
             f"the invitation is for {invitation.name!r}, not for the actor id {actor!r}; "

@@ -27,8 +27,9 @@ def encode_batch(
     payload = pack_batch(batch)
     if len(payload) > limits.max_payload_bytes:
         raise LocalProtocolError(
-            f"a batch of {len(payload)} bytes; the limit is {limits.max_payload_bytes}: "
-            "record fewer steps per batch"
+            f"a batch of {len(payload):,} bytes, and the broker takes "
+            f"{limits.max_payload_bytes:,}: record fewer steps per batch, or start the broker with "
+            "a larger --max-payload-bytes"
         )
     manifest = update.policy.manifest
     compression, payload = compress(manifest.compression, payload)

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from headrace.actors.connection.session import PolicyUpdate
 from headrace.protocol.identity import PolicyVersion
+from headrace.protocol.limits import DEFAULT_LIMITS
 from headrace.protocol.messages import Assignment, Credit, Purpose
 from headrace.protocol.trajectory import TrajectoryBatch
 
@@ -17,10 +18,12 @@ class BatchPermit:
 
     Attributes:
         credit: how long the batch may be.
+        max_payload_bytes: the largest payload that the broker takes.
     """
 
     update: PolicyUpdate
     credit: Credit
+    max_payload_bytes: int = DEFAULT_LIMITS.max_payload_bytes
 
 
 @dataclass(frozen=True)
@@ -30,10 +33,12 @@ class EvaluationPermit:
     Attributes:
         update: at least as new as the learner asks for.
         task: the evaluation that the episode belongs to.
+        max_env_steps: the episode is truncated at this many; None for no limit.
     """
 
     update: PolicyUpdate
     task: str
+    max_env_steps: int | None = None
 
 
 class BrokerClient(Protocol):
@@ -62,6 +67,8 @@ class BrokerClient(Protocol):
     def policy_update_after(
         self, version: PolicyVersion | None, timeout_s: float | None = None
     ) -> PolicyUpdate | None: ...
+
+    def claim(self, owner: object) -> None: ...
 
     def offer_evaluation(self) -> None: ...
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
+import dataclasses
 import random
 import secrets
 import socket
-import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Self
 
 import zmq
@@ -17,14 +17,13 @@ from headrace.actors.connection.actor_ids import actor_id_of
 from headrace.actors.connection.batch_encoding import encode_batch
 from headrace.actors.connection.broker_client import BatchPermit, EvaluationPermit
 from headrace.actors.connection.config import ClientConfig
-from headrace.actors.connection.loop import ClientLoop
+from headrace.actors.connection.joining import invitation_of
 from headrace.actors.connection.session import ActorSession, PolicyUpdate
+from headrace.actors.connection.shared_session import SharedSession
 from headrace.actors.connection.sockets import ClientSockets
+from headrace.actors.connection.software import software
 from headrace.protocol.endpoints import DEFAULT_ADDRESS, BrokerAddress
-from headrace.protocol.errors import (
-    HeadraceError,
-    LocalProtocolError,
-)
+from headrace.protocol.errors import LocalProtocolError
 from headrace.protocol.identity import MAX_SAFE_INTEGER, PolicyVersion
 from headrace.protocol.invitation import Invitation
 from headrace.protocol.messages import Assignment, Purpose, Totals
@@ -33,6 +32,7 @@ from headrace.protocol.zeromq.client_socket import Context
 from headrace.protocol.zeromq.wake_pair import WakePair
 
 Clock = Callable[[], float]
+_LONGEST_WAIT_S = 1.0
 
 
 class Client:
@@ -47,7 +47,7 @@ class Client:
     simulator that cannot wait calls `may_begin`, steps without recording while it is False, and
     reports those steps to `count_unrecorded`.
 
-    A broker with keys requires an `invitation` (`load_invitation`), which contains its address.
+    A broker with keys requires an invitation, which contains its address: `join` is its file.
     """
 
     def __init__(
@@ -56,20 +56,28 @@ class Client:
         *,
         actor: str | None = None,
         invitation: Invitation | None = None,
+        join: str | Path | None = None,
         config: ClientConfig = ClientConfig(),
         context: Context | None = None,
         clock: Clock = time.monotonic,
     ) -> None:
+        """Connects; the broker need not be running yet.
+
+        Args:
+            join: path of an invitation file, instead of `invitation`.
+
+        Raises:
+            ConfigError: the address, the actor id or the invitation is invalid.
+        """
+        invitation = invitation_of(invitation, join)
         self._config = config
-        self._changed = threading.Condition()
-        self._stopping = threading.Event()
         self._session = _make_session(actor_id_of(actor, invitation), config)
         context = context or zmq.Context.instance()
         address = address or (invitation.address if invitation else DEFAULT_ADDRESS)
         sockets = ClientSockets(
             context, BrokerAddress.parse(address), self._session.actor, invitation
         )
-        self._loop = ClientLoop(self._session, sockets, WakePair(context), self._changed, clock)
+        self._shared = SharedSession(self._session, sockets, WakePair(context), clock)
 
     def __enter__(self) -> Self:
         return self
@@ -96,9 +104,17 @@ class Client:
         return self._session.assignment
 
     @property
+    def learner_is_connected(self) -> bool | None:
+        """Whether the broker has a learner; None if it has not said so yet.
+
+        Without one, the newest policy may be that of a run that has ended.
+        """
+        return self._session.learner_is_connected
+
+    @property
     def is_closed(self) -> bool:
         """Whether `close` was called."""
-        return self._stopping.is_set()
+        return self._shared.is_closed
 
     @property
     def unaccepted(self) -> int:
@@ -131,12 +147,20 @@ class Client:
         def is_over() -> bool:
             return session.may_begin() or (until_evaluation and self.evaluation_is_wanted)
 
-        with self._changed:
-            self._wait(is_over, timeout_s)
+        with self._shared.held():
+            self._shared.wait(is_over, timeout_s)
             update, credit = session.policy_update(), session.credit
             if not session.may_begin() or update is None or credit is None:
                 return None
-            return BatchPermit(update, credit)
+            return BatchPermit(update, credit, session.max_payload_bytes)
+
+    def claim(self, owner: object) -> None:
+        """Lets one agent use this client, for as long as the agent exists.
+
+        Raises:
+            LocalProtocolError: another one does.
+        """
+        self._shared.ownership.claim(owner)
 
     def offer_evaluation(self) -> None:
         """Declares that this actor runs evaluation episodes.
@@ -144,23 +168,23 @@ class Client:
         Check `evaluation_is_wanted` before each episode. An evaluation is one whole episode in
         which the policy acts greedily, pushed as its own batch.
         """
-        with self._changed:
+        with self._shared.held():
             self._session.evaluates = True
 
     def begin_evaluation(self) -> EvaluationPermit | None:
         """Takes on an evaluation episode, to push or give back; None if none is wanted."""
         session = self._session
-        with self._changed:
+        with self._shared.held():
             task, update = session.task_to_begin(), session.policy_update()
             if not session.evaluates or task is None or update is None:
                 return None
-            session.begin_evaluation(task)
-            return EvaluationPermit(update, task)
+            session.evaluations.begin(task.task)
+            return EvaluationPermit(update, task.task, task.max_env_steps or None)
 
     def give_back_evaluation(self, task: str) -> None:
         """Reports that an evaluation episode was not finished, so that another one is wanted."""
-        with self._changed:
-            self._session.give_back_evaluation(task)
+        with self._shared.held():
+            self._session.evaluations.give_back(task)
 
     @property
     def evaluation_is_wanted(self) -> bool:
@@ -189,8 +213,8 @@ class Client:
             has_newer = session.newest_version not in (None, version)
             return has_newer and session.sender.broker is not None
 
-        with self._changed:
-            return session.policy_update() if self._wait(is_newer, timeout_s) else None
+        with self._shared.held():
+            return session.policy_update() if self._shared.wait(is_newer, timeout_s) else None
 
     def may_begin(self) -> bool:
         """Returns whether a batch may be begun now, with the newest weights.
@@ -198,8 +222,8 @@ class Client:
         Raises:
             RefusedError: the broker will not serve this actor.
         """
-        with self._changed:
-            self._raise_refusal()
+        with self._shared.held():
+            self._shared.raise_refusal()
             return self._session.may_begin()
 
     def push(
@@ -228,65 +252,39 @@ class Client:
             RefusedError: the broker will not serve this actor.
         """
         pushed = encode_batch(
-            batch, update, env_steps, task=task, purpose=purpose, limits=self._config.limits
+            batch, update, env_steps, task=task, purpose=purpose, limits=self._session.limits
         )
-        with self._changed:
-            self._raise_refusal()
-            if self._stopping.is_set():
+        with self._shared.held():
+            self._shared.raise_refusal()
+            if self._shared.is_closed:
                 raise LocalProtocolError("the client is closed")
             seq = self._session.push(pushed)
-            self._loop.send_due()
+            self._shared.send_due()
             return seq
 
     def is_outdated(self, version: PolicyVersion) -> bool:
         """Returns whether a batch of that version would be stale on arrival."""
-        with self._changed:
+        with self._shared.held():
             return self._session.is_outdated(version)
 
     def count_unrecorded(self, env_steps: int) -> None:
         """Counts env steps that were taken without credit and not recorded."""
-        with self._changed:
+        with self._shared.held():
             self._session.unrecorded_env_steps += env_steps
 
     def count_broken(self, episodes: int, env_steps: int) -> None:
         """Counts episodes that a simulator lost, and their env steps that were not delivered."""
-        with self._changed:
+        with self._shared.held():
             self._session.broken_episodes += episodes
             self._session.unrecorded_env_steps += env_steps
 
     def close(self) -> None:
         """Delivers finished batches for at most `flush_s`, says goodbye and disconnects."""
-        if self._stopping.is_set():
-            return
-        with self._changed:
-            with contextlib.suppress(HeadraceError):  # a refused actor cannot deliver
-                self._wait(lambda: self._session.unaccepted == 0, self._config.flush_s)
-            self._stopping.set()
-            self._loop.stop()
-            self._changed.notify_all()
-        self._loop.join()
-
-    def _wait(self, condition: Callable[[], bool], timeout_s: float | None) -> bool:
-        self._changed.wait_for(
-            lambda: (
-                condition()
-                or self._session.refusal is not None
-                or self._loop.failure is not None
-                or self._stopping.is_set()
-            ),
-            timeout_s,
-        )
-        self._raise_refusal()
-        return condition()
-
-    def _raise_refusal(self) -> None:
-        if self._session.refusal is not None:
-            raise self._session.refusal
-        if self._loop.failure is not None:
-            raise HeadraceError("the client's thread ended") from self._loop.failure
+        self._shared.close(self._config.flush_s)
 
 
 def _make_session(actor: str, config: ClientConfig) -> ActorSession:
     incarnation = secrets.randbelow(MAX_SAFE_INTEGER) + 1
     rng = random.Random(secrets.randbits(64))
+    config = dataclasses.replace(config, client=config.client or software())
     return ActorSession(actor, incarnation, socket.gethostname(), config, rng)

@@ -13,14 +13,15 @@ class ClientConfig:
     """Timings and limits of a client.
 
     Attributes:
-        client: name and version of the software, shown in `headrace status`.
+        client: name and version of the software, shown in `headrace status`; empty for headrace's
+            own and its libraries'.
         presence_s: interval between presence messages (`hello`, `alive`).
         flush_s: how long `close` waits for finished batches to reach the broker.
         silence_s: after which a connection that shows no sign of life is replaced; doubles with
             each attempt. SPEC.md recommends the default.
     """
 
-    client: str = "headrace python"
+    client: str = ""
     presence_s: float = 1.0
     flush_s: float = 5.0
     silence_s: float = 5.0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from headrace.protocol.silence import SilenceWatch
+from headrace.protocol.silence_warnings import SilenceWarnings
 
 ENDPOINTS = ("ingest", "control", "weights")
 
@@ -17,10 +18,18 @@ class EndpointWatch:
     def __init__(self, silence_s: float) -> None:
         self._silence_s = silence_s
         self._watches: dict[str, SilenceWatch] = {}
+        self._warnings: SilenceWarnings | None = None
 
     def note_contact(self, endpoint: str, now_s: float) -> None:
         """Records proof that an endpoint works."""
         self._watch(endpoint, now_s).note_contact(now_s)
+        self.warnings(now_s).note_contact(endpoint, now_s)
+
+    def warnings(self, now_s: float) -> SilenceWarnings:
+        """Returns when to warn that endpoints are silent."""
+        if self._warnings is None:
+            self._warnings = SilenceWarnings(ENDPOINTS, now_s)
+        return self._warnings
 
     def take_overdue(self, now_s: float) -> list[str]:
         """Returns, once, the endpoints to reconnect."""

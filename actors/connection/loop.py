@@ -10,6 +10,7 @@ from collections.abc import Callable
 import zmq
 
 from headrace.actors.connection.session import ActorSession
+from headrace.actors.connection.silence_report import SilenceReport
 from headrace.actors.connection.sockets import ClientSockets
 from headrace.protocol.errors import RemoteProtocolError
 from headrace.protocol.zeromq.frames import drain
@@ -41,6 +42,7 @@ class ClientLoop(SocketLoop):
         self._sockets = sockets
         self._clock = clock
         self._is_blocked = False
+        self._silence = SilenceReport(sockets.address, has_keys=sockets.has_keys)
         self._start(f"headrace-client-{session.actor}")
 
     def send_due(self) -> None:
@@ -68,6 +70,7 @@ class ClientLoop(SocketLoop):
             with self._changed:
                 self._receive()
                 self._reconnect_if_silent()
+                self._report_silence()
                 self._is_blocked = not self._send(self._clock())
                 self._changed.notify_all()
         with contextlib.suppress(zmq.Again):
@@ -108,6 +111,14 @@ class ClientLoop(SocketLoop):
             self._sockets.reconnect(endpoint)
             if endpoint == "ingest":
                 self._session.on_disconnect(now_s)
+
+    def _report_silence(self) -> None:
+        now_s = self._clock()
+        warnings = self._session.silence_warnings(now_s)
+        if silent := warnings.take_due(now_s):
+            self._silence.log(silent)
+        elif warnings.take_recovery(now_s):
+            _LOG.warning("the broker answers again")
 
     def _send(self, now_s: float) -> bool:
         """Sends what is due; returns False when the broker takes no more for now."""

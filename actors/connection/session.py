@@ -5,6 +5,7 @@ Feed it what the two SUB sockets receive, and send what `next_presence` and `nex
 
 from __future__ import annotations
 
+import dataclasses
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ import msgspec
 
 from headrace.actors.connection.config import ClientConfig
 from headrace.actors.connection.endpoint_watch import EndpointWatch
+from headrace.actors.connection.evaluation_tasks import EvaluationTasks
 from headrace.protocol.arrays import Array
 from headrace.protocol.compression import Compression
 from headrace.protocol.delivery import Sender
@@ -24,6 +26,7 @@ from headrace.protocol.errors import (
     RemoteProtocolError,
 )
 from headrace.protocol.identity import PolicyVersion
+from headrace.protocol.limits import DecodeLimits
 from headrace.protocol.manifest import Policy, decode_policy, policy_digest
 from headrace.protocol.messages import (
     Alive,
@@ -47,6 +50,7 @@ from headrace.protocol.messages.headers import (
     weights_decoder,
 )
 from headrace.protocol.payload import decode_payload
+from headrace.protocol.silence_warnings import SilenceWarnings
 
 ModuleWeights = dict[str, dict[str, Array]]
 
@@ -120,8 +124,9 @@ class ActorSession:
         self.broken_episodes = 0
         self.evaluates = False
         self.assignment: Assignment | None = None
-        self._task: EvaluationTask | None = None
-        self._episodes_begun: tuple[str, int] = ("", 0)
+        self.learner_is_connected: bool | None = None
+        self.max_payload_bytes = config.limits.max_payload_bytes
+        self.evaluations = EvaluationTasks()
 
     # ---------------------------------------------------------------- incoming messages
 
@@ -131,31 +136,47 @@ class ActorSession:
         Raises:
             RemoteProtocolError: the message is invalid; drop it and continue.
         """
-        message, _ = self._decode_control(frames)
+        try:
+            message, _ = self._decode_control(frames)
+        except RemoteProtocolError as error:
+            if error.code is not RejectCode.UNSUPPORTED_VERSION:
+                raise
+            self.refusal = RefusedError(error.code, error.reason)
+            return
         self._watch.note_contact("control", now_s)
         match message:
             case Delivery(incarnation=self.incarnation):
-                self._watch.note_contact("ingest", now_s)
-                self._broker_heard = message.broker
-                self._sender.receive(message, now_s)
-                self._task = message.task
-                if message.credit is not None or message.assignment:
-                    # A broker that has just started grants no credit and knows no assignment yet.
-                    self.assignment = message.assignment or None
-                if message.credit is not None:
-                    self._permitted_up_to = max(self._permitted_up_to, message.credit.up_to)
+                self._take_delivery(message, now_s)
             case Reject(incarnation=self.incarnation):
                 self.rejects.append(message)
                 if message.seq is None and message.code in _FATAL:
                     self.refusal = RefusedError(message.code, message.reason)
             case Beacon():
-                if message.version in (None, self.newest_version):
-                    self._watch.note_contact("weights", now_s)
-                if message.broker != self._broker_heard:
-                    self._broker_heard = message.broker
-                    self._presence_due_s = now_s
+                self._take_beacon(message, now_s)
             case _:
                 pass  # for an earlier incarnation of this actor
+
+    def _take_delivery(self, message: Delivery, now_s: float) -> None:
+        self._watch.note_contact("ingest", now_s)
+        self._broker_heard = message.broker
+        self._sender.receive(message, now_s)
+        self.evaluations.task = message.task
+        if message.credit is not None or message.assignment:
+            # A broker that has just started grants no credit and knows no assignment yet.
+            self.assignment = message.assignment or None
+        if message.credit is not None:
+            self._permitted_up_to = max(self._permitted_up_to, message.credit.up_to)
+
+    def _take_beacon(self, message: Beacon, now_s: float) -> None:
+        if not isinstance(message.learner, msgspec.UnsetType):
+            self.learner_is_connected = message.learner
+        if not isinstance(message.max_payload_bytes, msgspec.UnsetType):
+            self.max_payload_bytes = message.max_payload_bytes
+        if message.version in (None, self.newest_version):
+            self._watch.note_contact("weights", now_s)
+        if message.broker != self._broker_heard:
+            self._broker_heard = message.broker
+            self._presence_due_s = now_s
 
     def on_weights(self, frames: Sequence[Frame]) -> None:
         """Handles a message of the weights endpoint, given without its topic.
@@ -199,6 +220,10 @@ class ActorSession:
         """Returns, once, the endpoints that look connected but are dead; reconnect them."""
         return self._watch.take_overdue(now_s)
 
+    def silence_warnings(self, now_s: float) -> SilenceWarnings:
+        """Returns when to warn that endpoints are silent."""
+        return self._watch.warnings(now_s)
+
     # ---------------------------------------------------------------- for the simulator
 
     @property
@@ -226,6 +251,11 @@ class ActorSession:
         """The delivery state, for inspection."""
         return self._sender
 
+    @property
+    def limits(self) -> DecodeLimits:
+        """The limits of payloads, with the broker's own."""
+        return dataclasses.replace(self._config.limits, max_payload_bytes=self.max_payload_bytes)
+
     def may_begin(self) -> bool:
         """Returns whether a batch may be begun with the newest weights."""
         version = self.newest_version
@@ -236,24 +266,9 @@ class ActorSession:
         credit = self.credit
         return credit is not None and version < credit.min_version
 
-    def task_to_begin(self) -> str | None:
+    def task_to_begin(self) -> EvaluationTask | None:
         """Returns the task of an evaluation episode to run now, None if there is none."""
-        task, version = self._task, self.newest_version
-        if task is None or version is None or version < task.min_version:
-            return None
-        begun = self._episodes_begun[1] if self._episodes_begun[0] == task.task else 0
-        return task.task if begun < task.episodes else None
-
-    def begin_evaluation(self, task: str) -> None:
-        """Counts an episode begun for a task."""
-        known, begun = self._episodes_begun
-        self._episodes_begun = (task, begun + 1 if known == task else 1)
-
-    def give_back_evaluation(self, task: str) -> None:
-        """Takes back an episode that `begin_evaluation` counted."""
-        known, begun = self._episodes_begun
-        if known == task:
-            self._episodes_begun = (task, begun - 1)
+        return self.evaluations.to_begin(self.newest_version)
 
     def policy_update(self) -> PolicyUpdate | None:
         """Returns the newest policy, decoded once, or None before the first snapshot.
@@ -263,7 +278,7 @@ class ActorSession:
         """
         newest = self._received
         if self._update is None and newest is not None:
-            weights: ModuleWeights = decode_payload(newest.weights_frame, self._config.limits)
+            weights: ModuleWeights = decode_payload(newest.weights_frame, self.limits)
             self._update = PolicyUpdate(newest.version, newest.digest, newest.policy, weights)
         return self._update
 

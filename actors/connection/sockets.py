@@ -22,6 +22,10 @@ class ClientSockets:
     broker that is gone; `disconnections` becomes readable when its connection is lost. SUB control
     may lose messages, which are cumulative. SUB weights drops the newest message at its high-water
     mark; the client's thread drains it, so that it stays below.
+
+    Attributes:
+        address: the broker's.
+        has_keys: whether the connections are encrypted.
     """
 
     def __init__(
@@ -38,7 +42,8 @@ class ClientSockets:
         self.disconnections = self.push.get_monitor_socket(int(zmq.EVENT_DISCONNECTED))
         self.control = make(zmq.SUB, address.control, {"RCVHWM": _CONTROL_HWM})
         self.weights = make(zmq.SUB, address.weights, {"RCVHWM": _WEIGHTS_HWM})
-        self._address = address
+        self.address = address
+        self.has_keys = invitation is not None
         self._weights_topic: bytes | None = None
         self.control.subscribe(delivery_topic(actor))
         self.control.subscribe(BEACON)
@@ -60,7 +65,7 @@ class ClientSockets:
     def reconnect(self, endpoint: str) -> None:
         """Drops the connection to an endpoint, with messages in flight, and connects again."""
         socket = {"ingest": self.push, "control": self.control, "weights": self.weights}[endpoint]
-        address = getattr(self._address, endpoint)
+        address = getattr(self.address, endpoint)
         socket.set(zmq.LINGER, 0)
         socket.disconnect(address)
         socket.connect(address)

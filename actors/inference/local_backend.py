@@ -54,10 +54,10 @@ class LocalBackend(InferenceBackend):
     def note(self, name: str, seen: Seen, actions: Mapping[str, Any]) -> None:
         episode = self._episodes[name]
         given = {
-            (episode, agent): self._agent.given_action(agent, action)
+            (episode, agent): self._agent.policies.given_action(agent, action)
             for agent, action in actions.items()
         }
-        rows = {agent: self._agent.rows_of(agent, seen[agent]) for agent in actions}
+        rows = {agent: self._agent.policies.rows_of(agent, seen[agent]) for agent in actions}
         if self._agent.act_upon({episode: rows}, None, given) is None:
             raise _closed()
 

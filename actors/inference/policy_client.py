@@ -5,12 +5,16 @@ from __future__ import annotations
 import secrets
 import threading
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from headrace.actors.connection.assignments import Reset
 from headrace.actors.connection.client import Client
+from headrace.actors.connection.joining import invitation_of
 from headrace.actors.inference.backend import InferenceBackend
 from headrace.actors.inference.remote_backend import RemoteBackend
+from headrace.actors.recording.batch_lifecycle import WithoutCredit, waits_without_credit
+from headrace.actors.recording.non_finite import OnNonFinite
 from headrace.actors.recording.step_result import Ending
 from headrace.protocol.errors import ConfigError, LocalProtocolError
 from headrace.protocol.invitation import Invitation
@@ -21,7 +25,6 @@ if TYPE_CHECKING:
     from headrace.actors.agents.policy_runner import ModuleOf
 
 _TURN_S = 1.0
-WithoutCredit = Literal["wait", "act"]
 InferenceMode = Literal["local", "remote"]
 
 
@@ -35,7 +38,7 @@ class PolicyClient:
     docs/policy-client.md lists the differences.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - one parameter per option
         self,
         address: str | None = None,
         inference_mode: InferenceMode = "local",
@@ -45,32 +48,46 @@ class PolicyClient:
         without_credit: WithoutCredit = "wait",
         policy_mapping_fn: ModuleOf | None = None,
         seed: int | None = None,
+        join: str | Path | None = None,
+        on_non_finite: OnNonFinite = "drop_episode",
     ) -> None:
         """Connects; the broker or policy server need not be running yet.
 
         Args:
             address: the broker's address; with remote inference, a policy server's endpoint.
             inference_mode: whether the policy runs in this process, or in `headrace
-                policy-server`. The arguments after `invitation` are for local inference.
+                policy-server`. `without_credit`, `policy_mapping_fn` and `seed` are for local
+                inference.
+            join: path of an invitation file, instead of `invitation`.
             without_credit: what `get_action` does while the learner wants no data: wait, or act
                 without recording, for simulators that cannot wait.
             policy_mapping_fn: maps agent ids to modules, if the run has several.
+            on_non_finite: what to do when an observation or a reward is not finite.
 
         Raises:
-            ConfigError: the address, the actor id or the invitation is invalid.
+            ConfigError: the address, the actor id, the invitation or an option is invalid.
         """
+        waits = waits_without_credit(without_credit)
+        invitation = invitation_of(invitation, join)
         self._backend: InferenceBackend
         if inference_mode == "remote":
             endpoint = address or (invitation.address if invitation else DEFAULT_INFERENCE)
-            self._backend = RemoteBackend(endpoint, invitation=invitation)
+            self._backend = RemoteBackend(
+                endpoint, invitation=invitation, on_non_finite=on_non_finite
+            )
         elif inference_mode == "local":
             # Imported here, since remote inference needs no ONNX Runtime.
             from headrace.actors.agents.episode_agent import EpisodeAgent
             from headrace.actors.inference.local_backend import LocalBackend
 
             client = Client(address, actor=actor, invitation=invitation)
-            waits = without_credit == "wait"
-            agent = EpisodeAgent(client, waits=waits, module_of=policy_mapping_fn, seed=seed)
+            agent = EpisodeAgent(
+                client,
+                waits=waits,
+                module_of=policy_mapping_fn,
+                seed=seed,
+                on_non_finite=on_non_finite,
+            )
             self._backend = LocalBackend(client, agent)
         else:
             raise ConfigError(f"inference_mode is 'local' or 'remote', not {inference_mode!r}")
@@ -190,10 +207,10 @@ class PolicyClient:
             multiagent_done_dict: agents for which this is True leave the episode, terminated.
 
         Raises:
-            ConfigError: an info that the learner asks for is not a number.
+            ConfigError: the reward, or an info that the learner asks for, is not a number.
             LocalProtocolError: there is no such episode, or an agent has not acted.
         """
-        rewards = reward if isinstance(reward, Mapping) else {DEFAULT_AGENT: float(reward)}
+        rewards = reward if isinstance(reward, Mapping) else {DEFAULT_AGENT: reward}
         with self._turn:
             self._require(episode_id)
             self._backend.reward(episode_id, rewards)

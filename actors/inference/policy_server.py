@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Protocol
 
 import zmq
@@ -31,8 +31,8 @@ class PeerAuthenticator(Protocol):
     """Decides which thin simulators may connect: the broker's authenticator, on this socket."""
 
     @property
-    def requests(self) -> zmq.Socket[bytes] | None:
-        """The socket that receives libzmq's ZAP requests, None without keys."""
+    def polled(self) -> Collection[zmq.Socket[bytes]]:
+        """Sockets to poll: `answer_requests` when one of them is readable; none without keys."""
         ...
 
     def require_keys(self, socket: zmq.Socket[bytes], domain: str) -> None:
@@ -40,7 +40,7 @@ class PeerAuthenticator(Protocol):
         ...
 
     def answer_requests(self) -> None:
-        """Answers the ZAP requests that have arrived."""
+        """Answers libzmq's requests that have arrived."""
         ...
 
     def name_of(self, frames: Sequence[memoryview]) -> str:
@@ -55,7 +55,7 @@ class PeerAuthenticator(Protocol):
 class NoAuthentication:
     """No keys: every peer that reaches the endpoint is served."""
 
-    requests: zmq.Socket[bytes] | None = None
+    polled: Collection[zmq.Socket[bytes]] = ()
 
     def require_keys(self, socket: zmq.Socket[bytes], domain: str) -> None:
         pass
@@ -143,7 +143,7 @@ class PolicyServer:
     def _gather(self, timeout_s: float) -> None:
         """Takes the requests that have arrived or arrive before the timeout."""
         ready = {socket for socket, _ in self._poller.poll(round(timeout_s * 1000))}
-        if self._authenticator.requests in ready:
+        if not ready.isdisjoint(self._authenticator.polled):
             self._authenticator.answer_requests()
         if self._socket not in ready:
             return
@@ -165,7 +165,6 @@ class PolicyServer:
             socket.close(linger=0)
             raise
         self._poller = zmq.Poller()
-        for polled in (socket, self._authenticator.requests):
-            if polled is not None:
-                self._poller.register(polled, zmq.POLLIN)
+        for polled in (socket, *self._authenticator.polled):
+            self._poller.register(polled, zmq.POLLIN)
         return socket

@@ -18,7 +18,16 @@ from headrace.actors.connection.assignments import Adoption, Reset
 from headrace.actors.inference.backend import InferenceBackend, Seen
 from headrace.actors.inference.observation_trees import observation_tree
 from headrace.actors.recording.infos import info_numbers
+from headrace.actors.recording.non_finite import (
+    NonFiniteValues,
+    OnNonFinite,
+    fault_of_leaves,
+    fault_of_reward,
+    tree_with_zeros,
+)
+from headrace.actors.recording.simulator_values import rewards_by_agent
 from headrace.actors.recording.step_result import Ending
+from headrace.protocol.endpoints import require_endpoint
 from headrace.protocol.errors import (
     ConfigError,
     LocalProtocolError,
@@ -39,15 +48,20 @@ from headrace.protocol.messages.inference import (
     Ended,
     answer_decoder,
 )
+from headrace.protocol.paths import flatten_paths
 from headrace.protocol.payload import decode_payload, encode_payload
 from headrace.protocol.silence import SilenceWatch
+from headrace.protocol.silence_warnings import SilenceWarnings
+from headrace.protocol.trajectory import OBSERVATIONS
 from headrace.protocol.zeromq.client_socket import Context, make_client_socket
+from headrace.protocol.zeromq.diagnosis import POLICY_SERVER, diagnose
 from headrace.protocol.zeromq.frames import drain
 
 _LOG = logging.getLogger("headrace.actor")
 _RESEND_S = 2.0
 _LONGEST_SILENCE_S = 30.0
 _LOOK_FOR_CLOSE_MS = 100
+_PEER = "the policy server"
 
 Clock = Callable[[], float]
 Key = tuple[str, int]
@@ -63,6 +77,7 @@ class _Remote:
     assigned: Reset
     task: str | None = None
     has_acted: bool = False
+    is_broken: bool = False
     episode: str = ""
     turn: int = 0
     acting: set[str] = field(default_factory=set[str])
@@ -75,10 +90,22 @@ class _Remote:
         """The key of the next request."""
         return self.episode, self.turn
 
+    def break_off(self) -> None:
+        """Continues as an episode that is not recorded; the server truncates the former one."""
+        self.is_broken, self.is_recorded = True, False
+        self.rewards, self.infos, self.left = {}, {}, set()
+        self.start_over()
+
     def start_over(self) -> None:
         """Starts over as a new episode of the server."""
         self.episode, self.turn = secrets.token_hex(16), 0
         self.acting, self.rewards, self.infos, self.left = set(), {}, {}, set()
+
+    @property
+    def fault_of_rewards(self) -> str | None:
+        """Which reward is not finite, None if all are."""
+        faults = (fault_of_reward(reward, agent) for agent, reward in self.rewards.items())
+        return next((fault for fault in faults if fault is not None), None)
 
 
 class RemoteBackend(InferenceBackend):
@@ -93,9 +120,11 @@ class RemoteBackend(InferenceBackend):
         endpoint: str,
         context: Context | None = None,
         invitation: Invitation | None = None,
+        on_non_finite: OnNonFinite = "drop_episode",
         clock: Clock = time.monotonic,
     ) -> None:
-        self._endpoint = endpoint
+        self._non_finite = NonFiniteValues(on_non_finite)
+        self._endpoint = require_endpoint(endpoint, "the policy server's endpoint")
         self._socket = _dealer(context or zmq.Context.instance(), endpoint, invitation)
         self._clock = clock
         self._decode = answer_decoder().decode
@@ -105,6 +134,8 @@ class RemoteBackend(InferenceBackend):
         self._adoption = Adoption()
         self._silence: SilenceWatch | None = None
         """Spans unanswered requests, across several calls with short timeouts."""
+        self._warnings: SilenceWarnings | None = None
+        self._has_keys = invitation is not None
         self._closing = threading.Event()
 
     def is_multi_agent(self) -> bool:
@@ -144,12 +175,11 @@ class RemoteBackend(InferenceBackend):
     def _act(self, seen: Mapping[str, Seen], given: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
         actions: dict[str, dict[str, Any]] = {}
         while missing := [name for name in seen if name not in actions]:
-            answers = self._ask(
-                {
-                    self._episodes[name].key: self._act_request(name, seen[name], given)
-                    for name in missing
-                }
-            )
+            requests: dict[Key, list[bytes]] = {}
+            for name in missing:  # a request may break its episode off, and change its key
+                request = self._act_request(name, seen[name], given)
+                requests[self._episodes[name].key] = request
+            answers = self._ask(requests)
             for name in missing:
                 remote = self._episodes[name]
                 answer, payload = answers[remote.key]
@@ -165,7 +195,7 @@ class RemoteBackend(InferenceBackend):
 
     def reward(self, name: str, rewards: Mapping[str, float]) -> None:
         remote = self._episodes[name]
-        for agent, reward in rewards.items():
+        for agent, reward in rewards_by_agent(rewards).items():
             if agent not in remote.acting:
                 raise LocalProtocolError(f"a reward for agent {agent!r} before its first action")
             remote.rewards[agent] = remote.rewards.get(agent, 0.0) + reward
@@ -191,8 +221,11 @@ class RemoteBackend(InferenceBackend):
         remote = self._episodes.pop(name)
         if not remote.turn:
             return  # the server does not know it
+        turns = self._turns(remote, seen)
+        if not remote.turn:
+            return  # the server ends the broken episode by itself
         message = End(episode=remote.episode, turn=remote.turn, truncated=ending.truncated)
-        asked = [encode_header(message), encode_payload(self._turns(remote, seen))]
+        asked = [encode_header(message), encode_payload(turns)]
         answer, _ = self._ask({remote.key: asked})[remote.key]
         if isinstance(answer, Denial):
             self._start_over_or_raise(remote, answer)
@@ -211,13 +244,13 @@ class RemoteBackend(InferenceBackend):
 
     def _act_request(self, name: str, seen: Seen, given: Mapping[str, Any]) -> list[bytes]:
         remote = self._episodes[name]
+        turns = self._turns(remote, seen)
         message = Act(
             episode=remote.episode,
             turn=remote.turn,
             training_enabled=remote.is_recorded,
             task=remote.task or UNSET,
         )
-        turns = self._turns(remote, seen)
         for agent, action in given.items():
             turns[agent]["action"] = observation_tree(action)
         return [encode_header(message), encode_payload(turns)]
@@ -227,17 +260,36 @@ class RemoteBackend(InferenceBackend):
             agent: {"observation": observation_tree(observation)}
             for agent, observation in seen.items()
         }
+        self._look_for_faults(remote, turns)
+        if remote.is_broken:
+            return {
+                agent: {"observation": tree_with_zeros(turn["observation"])}
+                for agent, turn in turns.items()
+            }
         for agent, reward in remote.rewards.items():
-            turns.setdefault(agent, {})["reward"] = float(reward)
+            turns.setdefault(agent, {})["reward"] = reward
         for agent, info in remote.infos.items():
             turns.setdefault(agent, {})["info"] = info
         for agent in remote.left:
             turns.setdefault(agent, {})["terminated"] = True
         return turns
 
+    def _look_for_faults(self, remote: _Remote, turns: Mapping[str, Any]) -> None:
+        """Reports the episode's first value that is not finite; the server must not see it."""
+        if remote.is_broken:
+            return
+        faults = [
+            fault_of_leaves(flatten_paths(turn["observation"], OBSERVATIONS))
+            for turn in turns.values()
+        ]
+        fault = next(filter(None, [remote.fault_of_rewards, *faults]), None)
+        if fault is not None:
+            self._non_finite.report(fault, remote.turn)
+            remote.break_off()
+
     def _start_over_or_raise(self, remote: _Remote, denial: Denial) -> None:
         if denial.code is not RejectCode.UNKNOWN_EPISODE:
-            raise RefusedError(denial.code, denial.reason)
+            raise RefusedError(denial.code, denial.reason, _PEER)
         _LOG.warning("the policy server no longer knows an episode: it continues as a new one")
         remote.start_over()
 
@@ -259,6 +311,7 @@ class RemoteBackend(InferenceBackend):
             now_s = self._clock()
             if self._silence is None:
                 self._silence = SilenceWatch(now_s, _RESEND_S, _LONGEST_SILENCE_S)
+            self._report_silence(now_s)
             if self._silence.restart_if_overdue(now_s):
                 self._reconnect()
                 resend_at_s = now_s
@@ -272,10 +325,17 @@ class RemoteBackend(InferenceBackend):
                 if key in asked:  # else it answers a repeated request
                     answers[key] = answer
             if len(answers) == len(asked):
-                self._silence = None
+                self._silence = self._warnings = None
                 return answers
             if self._clock() >= deadline_s:
                 return answers
+
+    def _report_silence(self, now_s: float) -> None:
+        if self._warnings is None:
+            self._warnings = SilenceWarnings([_PEER], now_s)
+        if self._warnings.take_due(now_s):
+            cause = diagnose(self._endpoint, POLICY_SERVER, has_keys=self._has_keys)
+            _LOG.warning("no answer from a policy server at %s: %s", self._endpoint, cause)
 
     def _reconnect(self) -> None:
         """Connects again: libzmq gives up on a connection that was refused once.
@@ -296,12 +356,14 @@ class RemoteBackend(InferenceBackend):
         try:
             answer, payloads = self._decode(frames)
         except RemoteProtocolError as error:
-            raise RefusedError(error.code, f"an invalid answer: {error.reason}") from error
+            raise RefusedError(
+                error.code, f"its answer is invalid: {error.reason}", _PEER
+            ) from error
         payload = bytes(payloads[0]) if payloads else b""
         if isinstance(answer, Description):
             return _DESCRIPTION, (answer, payload)
         if answer.episode is None or answer.turn is None:
-            raise RefusedError(answer.code, answer.reason)
+            raise RefusedError(answer.code, answer.reason, _PEER)
         return (answer.episode, answer.turn), (answer, payload)
 
 

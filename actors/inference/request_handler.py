@@ -10,8 +10,10 @@ from typing import Any
 import numpy as np
 from msgspec import UNSET, UnsetType
 
-from headrace.actors.agents.episode_agent import EpisodeAgent, GivenAction
+from headrace.actors.agents.episode_agent import EpisodeAgent
+from headrace.actors.agents.policy_runner import GivenAction
 from headrace.actors.inference.request_order import Fault, Key, RequestOrder
+from headrace.actors.recording.non_finite import fault_of_leaves
 from headrace.actors.recording.step_result import Columns, Ending
 from headrace.actors.recording.tracks import Episode
 from headrace.protocol.errors import ConfigError, RejectCode, RemoteProtocolError
@@ -218,7 +220,7 @@ class RequestHandler:
         try:
             rows = self._rows(episode, asked)
             given = {
-                agent: self._agent.given_action(agent, turn.action)
+                agent: self._agent.policies.given_action(agent, turn.action)
                 for agent, turn in asked.turns.items()
                 if turn.action is not None and agent in rows
             }
@@ -276,7 +278,9 @@ class RequestHandler:
                 if is_needed or (acted and (cut_off or turn.truncated)):
                     raise _invalid(f"agent {agent!r} has no observation")
                 continue
-            own = self._agent.rows_of(agent, turn.observation)
+            own = self._agent.policies.rows_of(agent, turn.observation)
+            if (fault := fault_of_leaves(own)) is not None:
+                raise _invalid(f"{fault}, which is not finite")
             if is_needed:
                 rows[agent] = own
         if cut_off:

@@ -50,7 +50,8 @@ class ModulePolicies(Mapping[str, OnnxPolicy]):
         for module, policy in policies.items():
             policy.set_weights(update.weights.get(module, {}))
         self._policies, self._digest, self.version = policies, update.digest, update.version
-        _LOG.info("acting with policy version %s", update.version)
+        level = logging.INFO if is_new else logging.DEBUG  # a run has thousands of versions
+        _LOG.log(level, "acting with policy version %s", update.version)
         return is_new
 
     def _load(self, manifest: Manifest, graphs: Mapping[str, bytes]) -> dict[str, OnnxPolicy]:

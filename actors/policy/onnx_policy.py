@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from msgspec import UnsetType
 
+from headrace.actors.policy.fitting import array_of, fit_rows, require_leaves, row_of
 from headrace.actors.policy.onnx_session import open_session
 from headrace.protocol.arrays import Array
 from headrace.protocol.errors import ConfigError, RejectCode, RemoteProtocolError
-from headrace.protocol.manifest import PolicyGraph, TensorSpec, numpy_dtype
+from headrace.protocol.manifest import PolicyGraph
 from headrace.protocol.paths import flatten_paths
 from headrace.protocol.policy_graph import (
     CONNECTOR_STATE,
@@ -152,17 +153,23 @@ class OnnxPolicy:
             return dict(observations)
         return self.act(observations, state, rewards, explore=False).observations
 
-    def rows_of(self, observation: Any) -> dict[str, Array]:
+    def rows_of(self, observation: Any) -> Mapping[str, Array]:
         """Returns one observation, which may consist of lists and numbers, as a row by path.
 
         Raises:
             ConfigError: the observation does not match the graph.
         """
         leaves = flatten_paths(observation, OBSERVATIONS)
-        wanted = self._leaves
-        if leaves.keys() != wanted.keys():
-            raise ConfigError(_names_differ(leaves, wanted))
-        return {name: _row_of(name, leaf, wanted[name]) for name, leaf in leaves.items()}
+        return self.fit({name: array_of(name, leaf)[None] for name, leaf in leaves.items()})
+
+    def fit(self, observations: Mapping[str, Array]) -> Mapping[str, Array]:
+        """Returns rows of observations in the dtypes that the graph takes.
+
+        Raises:
+            ConfigError: they do not match the graph; the message names the first difference.
+        """
+        found = require_leaves(observations, self._leaves)
+        return {name: fit_rows(name, rows, self._leaves[name]) for name, rows in found.items()}
 
     def recorded_action(self, action: Any) -> Array:
         """Returns the simulator's own action in recorded form, as one row.
@@ -173,7 +180,10 @@ class OnnxPolicy:
         """
         if any(state.name.startswith(CONNECTOR_STATE) for state in self._spec.states):
             raise ConfigError("this policy needs its own last action: no other can be recorded")
-        row = _row_of("action", action, self._spec.env_action)
+        row = row_of("action", action, self._spec.env_action)
+        if not isinstance(self._spec.action_start, UnsetType):
+            start = np.reshape(np.array(self._spec.action_start, row.dtype), row.shape[1:])
+            return np.subtract(row, start)
         scale = self._spec.action_range
         if isinstance(scale, UnsetType):
             return row
@@ -182,43 +192,5 @@ class OnnxPolicy:
         recorded: Array = (row - low) * 2.0 / (high - low) - 1.0
         return recorded.astype(row.dtype)
 
-    def check_observations(self, observations: Mapping[str, Array]) -> None:
-        """Compares a simulator's observations with what the graph expects.
-
-        Raises:
-            ConfigError: they differ; the message names the first difference.
-        """
-        wanted = self._leaves
-        if observations.keys() != wanted.keys():
-            raise ConfigError(_names_differ(observations, wanted))
-        for name, spec in wanted.items():
-            _check_rows(name, observations[name], spec)
-
 
 _FLAGS = {flag: np.array([float(flag)], np.float32) for flag in (False, True)}
-
-
-def _names_differ(found: Iterable[str], wanted: Iterable[str]) -> str:
-    return (
-        f"the simulator's observation has {sorted(found)}, the learner's policy "
-        f"expects {sorted(wanted)}: do both use the same environment?"
-    )
-
-
-def _row_of(name: str, leaf: Any, spec: TensorSpec) -> Array:
-    try:
-        row = np.array(leaf, numpy_dtype(spec))[None]
-    except (TypeError, ValueError, OverflowError) as error:
-        raise ConfigError(f"the simulator's {name!r} is not {spec.dtype}: {error}") from error
-    _check_rows(name, row, spec)
-    if row.dtype.kind == "f" and not np.logical_and.reduce(np.isfinite(row), None):
-        raise ConfigError(f"the simulator's {name!r} contains a value that is not finite")
-    return row
-
-
-def _check_rows(name: str, rows: Array, spec: TensorSpec) -> None:
-    if rows.shape[1:] != spec.shape or rows.dtype != numpy_dtype(spec):
-        raise ConfigError(
-            f"the simulator's {name!r} is {rows.dtype} of shape {rows.shape[1:]}, the learner's "
-            f"policy expects {spec.dtype} of shape {spec.shape}: do both use the same environment?"
-        )

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 from headrace.actors.connection.broker_client import BatchPermit, BrokerClient
 from headrace.actors.connection.session import PolicyUpdate
-from headrace.protocol.errors import RemoteProtocolError
+from headrace.protocol.errors import ConfigError, RemoteProtocolError
+from headrace.protocol.manifest import numpy_dtype
 from headrace.protocol.trajectory import TrajectoryBatch
 
+_FILLED_SHARE = 0.8
+"""Of the largest payload: the rest is for the chunk table and the chunks' last observations."""
 _LOG = logging.getLogger("headrace.actor")
 
 Clock = Callable[[], float]
@@ -21,6 +25,21 @@ UsePolicy = Callable[[PolicyUpdate], None]
 Raises RemoteProtocolError if the update is unusable: then the previous one stays in use, and the
 caller waits for a later one.
 """
+
+
+WithoutCredit = Literal["wait", "act"]
+"""What an agent does while the learner wants no data: wait, or act without recording."""
+
+
+def waits_without_credit(without_credit: WithoutCredit) -> bool:
+    """Returns whether an agent waits for credit.
+
+    Raises:
+        ConfigError: the option is unknown.
+    """
+    if without_credit not in ("wait", "act"):
+        raise ConfigError(f"without_credit is 'wait' or 'act', not {without_credit!r}")
+    return without_credit == "wait"
 
 
 class BatchSource(Protocol):
@@ -46,6 +65,7 @@ class _OpenBatch:
 
     permit: BatchPermit
     deadline_s: float
+    max_env_steps: int
 
 
 class BatchLifecycle:
@@ -56,6 +76,8 @@ class BatchLifecycle:
     """
 
     def __init__(self, client: BrokerClient, clock: Clock) -> None:
+        """Raises LocalProtocolError if another lifecycle uses the client."""
+        client.claim(self)
         self._client = client
         self._clock = clock
         self._open: _OpenBatch | None = None
@@ -86,7 +108,8 @@ class BatchLifecycle:
         client = self._client
         while (permit := client.begin(timeout_s, until_evaluation=until_evaluation)) is not None:
             if can_use(permit.update, use):
-                self._open = _OpenBatch(permit, self._clock() + permit.credit.fragment_s)
+                deadline_s = self._clock() + permit.credit.fragment_s
+                self._open = _OpenBatch(permit, deadline_s, most_env_steps(permit))
                 return True
             if client.policy_update_after(permit.update.version, timeout_s) is None:
                 return False
@@ -135,7 +158,7 @@ class BatchLifecycle:
             return False
         credit = self._open.permit.credit
         return (
-            env_steps >= credit.fragment_steps
+            env_steps >= min(credit.fragment_steps, self._open.max_env_steps)
             or self._clock() >= self._open.deadline_s
             or (self._cuts_on_new_weights and self.is_outdated)
         )
@@ -176,6 +199,18 @@ class BatchLifecycle:
         return self._open is not None and (
             self._open.permit.update.policy.manifest.flow.cut_on_new_weights
         )
+
+
+def most_env_steps(permit: BatchPermit) -> int:
+    """Returns how many env steps fit a payload; with several agents, if all of them act."""
+    manifest = permit.update.policy.manifest
+    agents = max(1, len(manifest.agents or ()) / len(manifest.modules))
+    step_bytes = agents * sum(
+        numpy_dtype(column).itemsize * math.prod(column.shape)
+        for module in manifest.modules.values()
+        for column in module.columns
+    )
+    return max(1, int(_FILLED_SHARE * permit.max_payload_bytes / max(1, step_bytes)))
 
 
 def can_use(update: PolicyUpdate, use: UsePolicy) -> bool:

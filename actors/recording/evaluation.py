@@ -28,6 +28,16 @@ class Evaluation:
         self._permit = permit
 
     @property
+    def max_env_steps(self) -> int | None:
+        """The env steps at which the episode is truncated; None for no limit."""
+        return self._permit.max_env_steps
+
+    def is_complete(self, env_steps: int) -> bool:
+        """Returns whether an episode with this many env steps is truncated now."""
+        limit = self._permit.max_env_steps
+        return limit is not None and env_steps >= limit
+
+    @property
     def update(self) -> PolicyUpdate:
         """The policy to act with, greedily."""
         return self._permit.update

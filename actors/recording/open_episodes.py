@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from headrace.actors.recording.infos import info_numbers
+from headrace.actors.recording.simulator_values import rewards_by_agent
 from headrace.actors.recording.tracks import Episode, Track
 from headrace.protocol.errors import LocalProtocolError
 
@@ -55,6 +56,27 @@ class OpenEpisodes:
             raise LocalProtocolError("this episode has ended")
         return self._tracks[episode]
 
+    def track(self, episode: Episode, agent: AgentId, module_of: Callable[[AgentId], str]) -> Track:
+        """Returns an agent's track; the agent joins the episode if it is not in it yet.
+
+        Raises:
+            LocalProtocolError: the episode has ended.
+        """
+        tracks = self.tracks_of(episode)
+        if agent not in tracks:
+            tracks[agent] = Track(episode, agent, module_of(agent))
+        return tracks[agent]
+
+    def begin_again(self, episode: Episode, now_s: float) -> None:
+        """Lets the same agents begin another episode, with their states."""
+        former = self.tracks_of(episode)
+        episode.begin_again(now_s)
+        self._tracks[episode] = {
+            agent: Track(episode, agent, track.module) for agent, track in former.items()
+        }
+        for agent, track in self._tracks[episode].items():
+            track.state = former[agent].state
+
     def agents_of(self, episode: Episode) -> list[AgentId]:
         """Returns the agents that are in an episode."""
         return list(self.tracks_of(episode))
@@ -67,10 +89,11 @@ class OpenEpisodes:
         """Adds to the rewards of the agents' last actions.
 
         Raises:
+            ConfigError: a reward is not a number.
             LocalProtocolError: an agent has not acted yet, or has left.
         """
         tracks = self.tracks_of(episode)
-        for agent, reward in rewards.items():
+        for agent, reward in rewards_by_agent(rewards).items():
             if agent not in tracks:
                 raise LocalProtocolError(f"a reward for agent {agent!r} before its first action")
             tracks[agent].reward(reward)

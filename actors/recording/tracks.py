@@ -29,6 +29,7 @@ class Episode:
 
     Attributes:
         is_recorded: whether its steps may be trained on.
+        is_broken: whether a value in it was not finite, or its simulator failed.
         task: that of the assignment under which it began, None without one.
         env_t: number of env steps begun.
     """
@@ -40,9 +41,17 @@ class Episode:
         self.episode_id = secrets.token_bytes(EPISODE_ID_BYTES)
         self.started_at_s = started_at_s
         self.is_recorded = is_recorded
+        self.is_broken = False
         self.task = task
         self.env_t = 0
         self._left: dict[tuple[str, str], AgentTotals] = {}
+
+    def begin_again(self, started_at_s: float) -> None:
+        """Becomes another episode of a simulator that continues."""
+        self.episode_id = secrets.token_bytes(EPISODE_ID_BYTES)
+        self.started_at_s = started_at_s
+        self.env_t = 0
+        self._left = {}
 
     def leave(self, track: Track) -> None:
         """Adds to the totals of an agent that leaves; if it returns, it is the same agent."""
@@ -82,6 +91,12 @@ class Track:
     def last_reward(self) -> float:
         """The reward of the last action so far; 0 at the start of an episode."""
         return self._completed_reward if self.in_progress is None else self.in_progress.reward
+
+    def stop_recording(self) -> None:
+        """Forgets the steps that have not been cut into a chunk, and that in progress."""
+        self.steps, self.kept = [], 0
+        if self.in_progress is not None:
+            self.in_progress.is_recorded = False
 
     def complete(self) -> Step | None:
         """Ends the step in progress, if any, and returns it."""

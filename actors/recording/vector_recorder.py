@@ -104,6 +104,10 @@ class VectorRecorder:
         """Returns whether an environment's next step is the first of its episode."""
         return self._episodes[index].t == 0
 
+    def steps_of(self, index: int) -> int:
+        """Returns how many steps an environment's open episode has."""
+        return self._episodes[index].t
+
     def begin_episode(self, index: int) -> None:
         """Begins an episode, with its clock, in an environment that is at the start of one."""
         self._episodes[index] = self._new_episode()
@@ -115,17 +119,21 @@ class VectorRecorder:
         self._starts, self._episode_starts = [0] * count, [0] * count
         self._episodes = [self._new_episode() for _ in range(count)]
 
-    def drop_episodes(self) -> int:
-        """Forgets the open episodes' steps since the last batch, and returns their env steps.
+    def drop_episode(self, index: int) -> int:
+        """Forgets an open episode's steps since the last batch, and returns its env steps.
 
-        The next step starts new episodes; episodes that ended stay in the batch.
+        The environment's next step starts a new episode; episodes that ended stay in the batch.
         """
-        row, count = len(self._rows), len(self._episodes)
-        dropped = sum(row - start for start in self._starts)
+        row = len(self._rows)
+        dropped = row - self._starts[index]
         self.env_steps -= dropped
-        self._starts, self._episode_starts = [row] * count, [row] * count
-        self._episodes = [self._new_episode() for _ in range(count)]
+        self._starts[index] = self._episode_starts[index] = row
+        self._episodes[index] = self._new_episode()
         return dropped
+
+    def drop_episodes(self) -> int:
+        """Does what `drop_episode` does for all environments."""
+        return sum(self.drop_episode(index) for index in range(len(self._episodes)))
 
     def take_batch(self, observations: Columns) -> tuple[TrajectoryBatch, int]:
         """Returns what was recorded since the last batch, and its env steps.

@@ -131,7 +131,7 @@ class RLlibCollector:
         evaluator.assign(Reset() if assignment is None else Reset(options=assignment.options))
         episodes = EpisodeBatch(self._clock)
         episodes.adopt(self._module)
-        for piece in evaluator.sample(num_episodes=1, explore=False, force_reset=True):
+        for piece in _sample_one(evaluator, evaluation.max_env_steps):
             episodes.add(piece)
         evaluator.get_metrics()
         evaluation.deliver(episodes)
@@ -152,6 +152,17 @@ class RLlibCollector:
             ) from error
         self._update = update
         self._episodes.adopt(self._module)
+
+
+def _sample_one(evaluator: AssignedEnvRunner, max_env_steps: int | None) -> list[Any]:
+    """Returns the chunks of one greedy episode, truncated after this many env steps."""
+    if max_env_steps is None:
+        return list(evaluator.sample(num_episodes=1, explore=False, force_reset=True))
+    chunks = list(evaluator.sample(num_timesteps=max_env_steps, explore=False, force_reset=True))
+    first = [chunk for chunk in chunks if chunk.id_ == chunks[0].id_]
+    if not first[-1].is_done:
+        first[-1].is_truncated = True
+    return first
 
 
 def _state_of(update: PolicyUpdate) -> dict[str, Any]:

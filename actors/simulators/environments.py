@@ -8,13 +8,21 @@ from typing import Any, Protocol, cast
 
 import gymnasium
 import numpy as np
+from gymnasium.envs.registration import EnvSpec
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, VectorEnv
 
 from headrace.actors.recording.rows import action_of_one, observation_leaves, rows_of_one
 from headrace.actors.recording.step_result import StepResult
+from headrace.actors.simulators.gymnasium_steps import CheckedSteps
 from headrace.actors.simulators.resets import OptionsKept, ResetOptions
 from headrace.protocol.arrays import Array
+from headrace.protocol.environment_ids import is_function
 from headrace.protocol.errors import ConfigError
+from headrace.protocol.simulator_errors import cannot_make
+
+_FUNCTION_ID = "Function-v0"
+"""The id that an environment of a function gets."""
+_WRAPPERS = (CheckedSteps, OptionsKept)
 
 
 class Environment(Protocol):
@@ -45,7 +53,7 @@ class SingleEnvironment:
     count = 1
 
     def __init__(self, env: gymnasium.Env[Any, Any]) -> None:
-        self._env: gymnasium.Env[Any, Any] = OptionsKept(env)
+        self._env: gymnasium.Env[Any, Any] = OptionsKept(CheckedSteps(env))
 
     def reset(self, seed: int | None, options: ResetOptions | None = None) -> dict[str, Array]:
         """Returns the first observation, as one row."""
@@ -62,7 +70,7 @@ class SingleEnvironment:
             observation, _ = self._env.reset()
         return StepResult(
             rows_of_one(observation),
-            np.array([reward], np.float64),
+            np.array([reward]),
             np.array([terminated]),
             np.array([truncated]),
             final,
@@ -165,16 +173,19 @@ def make_environment(
     """Returns `count` environments of a Gymnasium id; `module:Id-v0` imports `module` first.
 
     Args:
+        env_id: or `package:function`, a function or class that makes an environment.
         timeout_s: how long a step or a reset may take. With it, each environment runs in its own
             process, since a hanging one cannot be interrupted otherwise. A step that takes longer,
             or whose process dies, raises.
 
     Raises:
-        ConfigError: Gymnasium does not know the id, or does not take the keyword arguments.
+        ConfigError: Gymnasium does not know the id, or making the environment raises.
     """
+    # A spec, since Gymnasium imports its entry point in each process that makes one.
+    name = EnvSpec(_FUNCTION_ID, env_id) if is_function(env_id) else env_id
     same_step = {"autoreset_mode": AutoresetMode.SAME_STEP}
     make_vector = functools.partial(
-        gymnasium.make_vec, env_id, num_envs=count, wrappers=(OptionsKept,), **config
+        gymnasium.make_vec, name, num_envs=count, wrappers=_WRAPPERS, **config
     )
     try:
         if timeout_s is not None:
@@ -183,7 +194,7 @@ def make_environment(
             made = make_vector(vectorization_mode="async", vector_kwargs=kwargs)
             return ProcessEnvironment(cast("AsyncVectorEnv", made), timeout_s)
         if count == 1:
-            return SingleEnvironment(gymnasium.make(env_id, **config))
+            return SingleEnvironment(gymnasium.make(name, **config))
         return VectorEnvironment(make_vector(vectorization_mode="sync", vector_kwargs=same_step))
-    except (gymnasium.error.Error, ModuleNotFoundError, TypeError) as error:
-        raise ConfigError(f"cannot make environment {env_id!r}: {error}") from error
+    except Exception as error:  # environments may raise anything
+        raise cannot_make(env_id, error) from error

@@ -11,6 +11,7 @@ from headrace.actors.agents.episode_agent import EpisodeAgent
 from headrace.actors.agents.policy_runner import ModuleOf
 from headrace.actors.connection.assignments import Reset
 from headrace.actors.connection.client import Client
+from headrace.actors.recording.non_finite import OnNonFinite
 from headrace.actors.recording.tracks import Episode
 from headrace.actors.simulators.multi_agent_simulators import (
     AgentId,
@@ -41,13 +42,17 @@ class MultiAgentCollector:
         *,
         module_of: ModuleOf | None = None,
         seed: int | None = None,
+        on_non_finite: OnNonFinite = "drop_episode",
     ) -> None:
         """Does not wait for the broker.
 
         Args:
             module_of: which module acts for an agent, where the learner's manifest does not say.
+            on_non_finite: see `EpisodeAgent`.
         """
-        self._agent = EpisodeAgent(client, module_of=module_of, seed=seed)
+        self._agent = EpisodeAgent(
+            client, module_of=module_of, seed=seed, on_non_finite=on_non_finite
+        )
         self._simulators = simulators
         self._reset = Reset(seed=seed)
 
@@ -71,7 +76,10 @@ class MultiAgentCollector:
             if actions is None:
                 continue
             for run in runs:
-                self._step(run, actions.get(run.episode, {}))
+                if run.episode.is_broken:
+                    self._restart(run)
+                else:
+                    self._step(run, actions.get(run.episode, {}))
 
     def _begin(self) -> list[_Run]:
         seed, options = self._reset.seed, self._reset.options
@@ -110,5 +118,13 @@ class MultiAgentCollector:
             }
             return
         agent.end(episode, step.observations, step.ending)
+        self._begin_episode(run)
+
+    def _restart(self, run: _Run) -> None:
+        """Ends an episode that is no longer recorded."""
+        self._agent.drop(run.episode)
+        self._begin_episode(run)
+
+    def _begin_episode(self, run: _Run) -> None:
         run.episode = self._start()
         run.observations = run.simulator.reset(None, self._reset.options)

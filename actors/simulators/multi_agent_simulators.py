@@ -5,10 +5,11 @@ Neither PettingZoo nor Ray is imported: an environment is recognised by the name
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
+from headrace.actors.recording.simulator_values import flag_of, reward_of, rewards_by_agent
 from headrace.actors.recording.step_result import Ending
 from headrace.actors.simulators.resets import ResetOptions, reset_arguments
 from headrace.protocol.errors import ConfigError
@@ -16,6 +17,9 @@ from headrace.protocol.errors import ConfigError
 AgentId = str
 _ALL = "__all__"
 """RLlib's key for all agents."""
+_RESULTS = 5
+
+Value = TypeVar("Value")
 
 
 @dataclass(frozen=True)
@@ -57,23 +61,76 @@ class MultiAgentSimulator(Protocol):
         ...
 
 
+class _Ended:
+    """The agents of an episode that have ended, for environments that keep naming them."""
+
+    def __init__(self) -> None:
+        self._seen: set[AgentId] = set()
+        self._ended: set[AgentId] = set()
+
+    def begin(self, observations: Mapping[AgentId, Any]) -> None:
+        """Begins an episode with these agents."""
+        self._seen, self._ended = set(observations), set()
+
+    def add(self, observations: Mapping[AgentId, Any], endings: Mapping[AgentId, Ending]) -> None:
+        """Adds the agents that leave with a step; one that is seen again has returned."""
+        self._seen |= observations.keys()
+        self._ended -= observations.keys()
+        self._ended |= endings.keys()
+
+    def includes(self, agents: Iterable[AgentId]) -> bool:
+        """Returns whether all of these agents, and all that were seen, have ended."""
+        return bool(self._ended) and self._ended >= self._seen.union(agents)
+
+
+class _Names:
+    """Texts in place of agent ids of other kinds, such as RLlib's integers."""
+
+    def __init__(self) -> None:
+        self._agents: dict[AgentId, Any] = {}
+
+    def of(self, agent: Any) -> AgentId:
+        """Returns an agent's name."""
+        name = str(agent)
+        self._agents[name] = agent
+        return name
+
+    def by_name(self, values: Mapping[Any, Value]) -> dict[AgentId, Value]:
+        """Returns values by name instead of id."""
+        return {self.of(agent): value for agent, value in values.items()}
+
+    def by_agent(self, values: Mapping[AgentId, Value]) -> dict[Any, Value]:
+        """Returns values by id instead of name."""
+        return {self._agents.get(name, name): value for name, value in values.items()}
+
+
 class ParallelSimulator:
     """PettingZoo's ParallelEnv: all agents act at once."""
 
     def __init__(self, env: Any) -> None:
         self._env = env
+        self._ended = _Ended()
+        self._names = _Names()
 
     def reset(self, seed: int | None, options: ResetOptions | None = None) -> Mapping[AgentId, Any]:
         """Returns the first observations of all agents."""
-        observations, _ = self._env.reset(**reset_arguments(seed, options))
-        return dict(observations)
+        seen, _ = self._env.reset(**reset_arguments(seed, options))
+        self._names = _Names()
+        observations = self._names.by_name(seen)
+        self._ended.begin(observations)
+        return observations
 
     def step(self, actions: Mapping[AgentId, Any]) -> AgentsStep:
         """Steps with the actions of all agents."""
-        observations, rewards, terminated, truncated, infos = self._env.step(dict(actions))
+        observations, rewards, terminated, truncated, infos = (
+            self._names.by_name(each) for each in _five(self._env, self._names.by_agent(actions))
+        )
         endings = _endings(terminated, truncated)
-        ending = None if self._env.agents else _ending_of_all(endings)
-        return AgentsStep(dict(observations), _numbers(rewards), endings, ending, infos)
+        self._ended.add(observations, endings)
+        agents = [self._names.of(agent) for agent in self._env.agents]
+        is_over = not agents or self._ended.includes(agents)
+        ending = _ending_of_all(endings) if is_over else None
+        return AgentsStep(observations, rewards_by_agent(rewards), endings, ending, infos)
 
     def close(self) -> None:
         """Closes the environment."""
@@ -85,28 +142,41 @@ class TurnSimulator:
 
     def __init__(self, env: Any) -> None:
         self._env = env
+        self._names = _Names()
 
     def reset(self, seed: int | None, options: ResetOptions | None = None) -> Mapping[AgentId, Any]:
         """Returns the observation of the first agent."""
         self._env.reset(**reset_arguments(seed, options))
-        return {self._env.agent_selection: self._env.last()[0]}
+        self._names = _Names()
+        return {self._names.of(self._env.agent_selection): self._env.last()[0]}
 
     def step(self, actions: Mapping[AgentId, Any]) -> AgentsStep:
         """Steps the agent whose turn it is, and lets terminated and truncated agents leave."""
-        self._env.step(actions[self._env.agent_selection])
+        self._env.step(actions[self._names.of(self._env.agent_selection)])
         observations: dict[AgentId, Any] = {}
         rewards: dict[AgentId, float] = {}
         endings: dict[AgentId, Ending] = {}
         infos: dict[AgentId, Mapping[str, Any]] = {}
+        is_over = not self._env.agents
         while self._env.agents:
-            agent = self._env.agent_selection
+            agent = self._names.of(self._env.agent_selection)
             observations[agent], reward, terminated, truncated, infos[agent] = self._env.last()
-            rewards[agent] = rewards.get(agent, 0.0) + float(reward)
-            if not (terminated or truncated):
+            rewards[agent] = rewards.get(agent, 0.0) + reward_of(reward)
+            own = ending_of(terminated, truncated)
+            if own is None:
                 break
-            endings[agent] = Ending(bool(terminated), bool(truncated))
+            if agent in endings:
+                raise ConfigError(
+                    f"{type(self._env).__name__} selects agent {agent!r} again after it has ended; "
+                    "remove it from `agents` in step(None), as PettingZoo's AECEnv does with "
+                    "_was_dead_step"
+                )
+            endings[agent] = own
             self._env.step(None)
-        ending = None if self._env.agents else _ending_of_all(endings)
+            is_over = endings.keys() >= set(map(str, self._env.agents))
+            if is_over:
+                break
+        ending = _ending_of_all(endings) if is_over else None
         return AgentsStep(observations, rewards, endings, ending, infos)
 
     def close(self) -> None:
@@ -119,24 +189,28 @@ class RLlibSimulator:
 
     def __init__(self, env: Any) -> None:
         self._env = env
+        self._ended = _Ended()
+        self._names = _Names()
 
     def reset(self, seed: int | None, options: ResetOptions | None = None) -> Mapping[AgentId, Any]:
         """Returns the observations of the agents that act first."""
-        observations, _ = self._env.reset(**reset_arguments(seed, options))
-        return dict(observations)
+        seen, _ = self._env.reset(**reset_arguments(seed, options))
+        self._names = _Names()
+        observations = self._names.by_name(seen)
+        self._ended.begin(observations)
+        return observations
 
     def step(self, actions: Mapping[AgentId, Any]) -> AgentsStep:
         """Steps with the actions of these agents."""
-        observations, rewards, terminated, truncated, infos = self._env.step(dict(actions))
-        ending = Ending(bool(terminated.get(_ALL)), bool(truncated.get(_ALL)))
-        is_over = ending.terminated or ending.truncated
-        return AgentsStep(
-            dict(observations),
-            _numbers(rewards),
-            _endings(terminated, truncated),
-            ending if is_over else None,
-            infos,
+        observations, rewards, terminated, truncated, infos = (
+            self._names.by_name(each) for each in _five(self._env, self._names.by_agent(actions))
         )
+        endings = _endings(terminated, truncated)
+        self._ended.add(observations, endings)
+        ending = ending_of(terminated.get(_ALL, False), truncated.get(_ALL, False))
+        if ending is None and self._ended.includes(()):
+            ending = _ending_of_all(endings)
+        return AgentsStep(observations, rewards_by_agent(rewards), endings, ending, infos)
 
     def close(self) -> None:
         """Closes the environment."""
@@ -166,17 +240,44 @@ def simulator_of(env: Any) -> MultiAgentSimulator:
     )
 
 
+def ending_of(terminated: Any, truncated: Any) -> Ending | None:
+    """Returns how an agent's episode has ended, None if it has not; terminated wins.
+
+    Raises:
+        ConfigError: a flag is neither true nor false.
+    """
+    has_terminated = flag_of("terminated", terminated)
+    if not has_terminated and not flag_of("truncated", truncated):
+        return None
+    return Ending(has_terminated, not has_terminated)
+
+
+def _five(env: Any, actions: Mapping[Any, Any]) -> tuple[Mapping[Any, Any], ...]:
+    """Returns what a step returns, all by agent id.
+
+    Raises:
+        ConfigError: these are not five maps.
+    """
+    step: Any = env.step(actions)
+    if (
+        not isinstance(step, tuple)
+        or len(step) != _RESULTS
+        or not all(isinstance(each, Mapping) for each in step)
+    ):
+        raise ConfigError(
+            f"step() of {type(env).__name__} does not return five maps by agent id: observations, "
+            "rewards, terminated, truncated, infos"
+        )
+    return step
+
+
 def _endings(terminated: Mapping[str, Any], truncated: Mapping[str, Any]) -> dict[AgentId, Ending]:
     agents = {**terminated, **truncated}.keys() - {_ALL}
-    endings = {a: Ending(bool(terminated.get(a)), bool(truncated.get(a))) for a in sorted(agents)}
-    return {agent: end for agent, end in endings.items() if end.terminated or end.truncated}
+    endings = {a: ending_of(terminated.get(a, False), truncated.get(a, False)) for a in agents}
+    return {agent: end for agent, end in sorted(endings.items()) if end is not None}
 
 
 def _ending_of_all(endings: Mapping[AgentId, Ending]) -> Ending:
     """Returns truncated only if every agent is truncated, else terminated, as RLlib does."""
     is_truncated = all(end.truncated for end in endings.values())
     return Ending(terminated=not is_truncated, truncated=is_truncated)
-
-
-def _numbers(rewards: Mapping[str, Any]) -> dict[AgentId, float]:
-    return {agent: float(reward) for agent, reward in rewards.items()}

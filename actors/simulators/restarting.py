@@ -15,10 +15,14 @@ from headrace.actors.simulators.multi_agent_simulators import (
 )
 from headrace.actors.simulators.resets import ResetOptions
 from headrace.protocol.arrays import Array
+from headrace.protocol.errors import ConfigError, first_line
+from headrace.protocol.repeats import is_worth_a_line
 
 _LOG = logging.getLogger("headrace.actor")
 _FIRST_PAUSE_S = 0.1
 _LONGEST_PAUSE_S = 30.0
+_HOPELESS = 5
+"""Failures of the first step after which a simulator counts as unusable."""
 
 Pause = Callable[[float], bool]
 """Waits for the given seconds; returns True, at once, if the caller should stop."""
@@ -51,23 +55,31 @@ class EpisodesBroken(Exception):
 class _Restarts(Generic[Simulator]):
     """Holds a simulator, and recreates it when its step or reset raises.
 
-    Errors of the first `make` or `reset` are the user's mistakes, and propagate.
+    Errors of the first `make` or `reset` are the user's mistakes: they end in ConfigErrors, which
+    propagate at any time, and so do those of a simulator of which no step has ever succeeded. One
+    that fails before its first step again and again is recreated ever more slowly.
     """
 
     def __init__(self, make: Callable[[], Simulator], pause: Pause, options: Options) -> None:
         self._make = make
         self._pause = pause
         self._options = options
-        self._has_begun = False
+        self._has_begun = self._has_stepped = False
+        self._failures = 0
+        self._failures_in_a_row = 0
         self.simulator = make()
 
     def reset(self, seed: int | None, options: ResetOptions | None) -> Any:
         """Resets the simulator; recreates it if that fails."""
         try:
             observations = self.simulator.reset(seed, options)
+        except ConfigError:
+            raise
         except Exception as error:
             if not self._has_begun:
-                raise
+                raise ConfigError(
+                    f"the simulator's first reset failed: {first_line(error)}"
+                ) from error
             _LOG.warning("the simulator cannot be reset; recreating it: %r", error)
             return self._recreate()
         self._has_begun = True
@@ -77,15 +89,37 @@ class _Restarts(Generic[Simulator]):
         """Returns the result of a step.
 
         Raises:
+            ConfigError: the simulator cannot work; no step has ever succeeded.
             EpisodesBroken: the step failed, and the simulator was recreated.
         """
         try:
-            return step(actions)
+            result = step(actions)
+        except ConfigError:
+            raise
         except Exception as error:
-            _LOG.warning("the simulator failed; recreating it: %r", error)
-            raise EpisodesBroken(self._recreate()) from error
+            self._count_failure(error)
+            raise EpisodesBroken(self._recreate(self._failures_in_a_row - 1)) from error
+        self._has_stepped, self._failures_in_a_row = True, 0
+        return result
 
-    def _recreate(self) -> Any:
+    def _count_failure(self, error: Exception) -> None:
+        self._failures += 1
+        self._failures_in_a_row += 1
+        if not self._has_stepped and self._failures == _HOPELESS:
+            raise ConfigError(
+                f"the simulator's first step has failed {_HOPELESS} times, and no step has "
+                f"succeeded: {error!r}"
+            ) from error
+        if self._failures == 1:
+            _LOG.warning("the simulator failed; recreating it: %r", error)
+        elif is_worth_a_line(self._failures):
+            _LOG.warning("the simulator has failed %d times; now: %r", self._failures, error)
+
+    def _recreate(self, earlier_attempts: int = 0) -> Any:
+        """Returns the first observations of a new simulator, None if the actor is stopping."""
+        pause_s = min(_FIRST_PAUSE_S * 2.0 ** (earlier_attempts - 1), _LONGEST_PAUSE_S)
+        if earlier_attempts and self._pause(pause_s):
+            return None
         pause_s = _FIRST_PAUSE_S
         while True:
             try:

@@ -1,5 +1,5 @@
 """Authentication, permissions, rate limits and quarantine of peers.
 
 May import `protocol`. `permissions` and `policing` are pure; `key_folder` reads and writes files;
-`zap` and `authenticator` answer libzmq's requests.
+`zap`, `authenticator` and `handshake_watch` talk to libzmq.
 """

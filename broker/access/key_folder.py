@@ -7,18 +7,20 @@ changed under a lock, so a running broker can read them while other processes in
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 import zmq
+from filelock import FileLock
 
+from headrace.broker.access.peer_file import PeerFile
 from headrace.broker.access.permissions import KeyPermissions, Peer
 from headrace.protocol.errors import ConfigError
+from headrace.protocol.identity import require_name
 from headrace.protocol.invitation import Invitation, Role, may_speak_for
 
 _Kind = TypeVar("_Kind")
@@ -70,8 +72,11 @@ class KeyFolder:
         return self._read(_SERVER, ServerKey)
 
     def peers(self) -> list[Peer]:
-        """Returns the invited peers, without those that were revoked."""
-        return self._read(_PEERS, list[Peer])
+        """Returns the invited peers, without those that were revoked.
+
+        Entries that are damaged are left out, and reported: they must not lock the folder.
+        """
+        return self._peer_file().peers
 
     def permissions(self) -> KeyPermissions:
         """Returns the permissions of the invited peers."""
@@ -87,19 +92,21 @@ class KeyFolder:
         """Invites a peer; only the returned invitation holds its new secret key.
 
         Raises:
-            ConfigError: the name is taken, or its actor ids would overlap with another peer's.
+            ConfigError: the name is malformed or taken, or its actor ids would overlap with
+                another peer's.
         """
+        require_name(name, "a peer's name")
         public, secret = zmq.curve_keypair()
         invitation = Invitation(address, role, name, self.server_key().public_key, secret.decode())
 
-        def add(peers: list[Peer]) -> list[Peer]:
-            for peer in peers:
+        def add(file: PeerFile) -> PeerFile:
+            for peer in file.peers:
                 if may_speak_for(peer.name, name) or may_speak_for(name, peer.name):
                     raise ConfigError(
                         f"{peer.name!r} is already invited, and {name!r} could use the same ids; "
                         f"choose another name, or `headrace revoke {peer.name}` first"
                     )
-            return [*peers, Peer(public.decode(), role, name)]
+            return file.plus(Peer(public.decode(), role, name))
 
         self._change(add)
         return invitation
@@ -111,18 +118,21 @@ class KeyFolder:
             ConfigError: no invited peer has this name.
         """
 
-        def remove(peers: list[Peer]) -> list[Peer]:
-            left = [peer for peer in peers if peer.name != name]
-            if len(left) == len(peers):
-                names = ", ".join(sorted(peer.name for peer in peers)) or "none"
+        def remove(file: PeerFile) -> PeerFile:
+            left = file.without(name)
+            if left == file:
+                names = ", ".join(sorted(peer.name for peer in file.peers)) or "none"
                 raise ConfigError(f"no peer is invited as {name!r}; invited peers: {names}")
             return left
 
         self._change(remove)
 
-    def _change(self, change: Callable[[list[Peer]], list[Peer]]) -> None:
+    def _change(self, change: Callable[[PeerFile], PeerFile]) -> None:
         with self._locked():
-            self._write(_PEERS, msgspec.json.encode(change(self.peers())))
+            self._write(_PEERS, change(self._peer_file()).encoded())
+
+    def _peer_file(self) -> PeerFile:
+        return PeerFile.of(self._read(_PEERS, list[Any]), self.path / _PEERS)
 
     def _read(self, name: str, kind: type[_Kind]) -> _Kind:
         with _reporting(self.path):
@@ -131,7 +141,10 @@ class KeyFolder:
             return msgspec.json.decode(content, type=kind)
         except msgspec.MsgspecError:
             # Without the cause, whose text might contain part of a secret.
-            raise ConfigError(f"{self.path / name} is damaged") from None
+            raise ConfigError(
+                f"{self.path / name} is damaged: restore it from a backup, or make a new folder "
+                "with `headrace keygen` and invite every peer again"
+            ) from None
 
     def _write(self, name: str, content: bytes) -> None:
         temporary = self.path / f".{name}.part"
@@ -146,13 +159,13 @@ class KeyFolder:
 
     @contextlib.contextmanager
     def _locked(self) -> Generator[None]:
+        lock = FileLock(self.path / _LOCK, mode=0o600)
         with _reporting(self.path):
-            file = os.open(self.path / _LOCK, os.O_WRONLY | os.O_CREAT, 0o600)
+            lock.acquire()
         try:
-            fcntl.flock(file, fcntl.LOCK_EX)
             yield
         finally:
-            os.close(file)
+            lock.release()
 
 
 @contextlib.contextmanager

@@ -83,6 +83,10 @@ class KeyPermissions(Permissions):
         """All invited peers."""
         return list(self._by_key.values())
 
+    def find(self, key: str) -> Peer | None:
+        """Returns the peer that a key belongs to, if it is invited."""
+        return self._by_key.get(key)
+
     def peer_of(self, key: str, endpoint: str) -> Peer | None:
         """Returns the peer that a key belongs to; None if it may not use the endpoint."""
         peer = self._by_key.get(key)

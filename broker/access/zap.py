@@ -21,20 +21,28 @@ _KEY_BYTES = 32
 
 
 def answer(
-    request: Sequence[bytes], permissions: KeyPermissions, is_quarantined: Callable[[str], bool]
+    request: Sequence[bytes],
+    permissions: KeyPermissions,
+    is_quarantined: Callable[[str], bool],
+    on_refused: Callable[[str, str, str], None],
 ) -> list[bytes]:
     """Returns the reply to a request, both without the envelope; never raises.
 
     The ZAP domain of each broker socket is its endpoint's name. A quarantined peer gets a temporary
     error, after which libzmq retries.
+
+    Args:
+        on_refused: called with key, endpoint and address if the key may not use the endpoint.
     """
     if len(request) != 7 or request[0] != _VERSION:
         return [_VERSION, request[1] if len(request) > 1 else b"", b"500", b"not ZAP 1.0", b"", b""]
-    _, request_id, domain, _address, _identity, mechanism, key = request
-    peer = None
-    if mechanism == b"CURVE" and len(key) == _KEY_BYTES:
-        peer = permissions.peer_of(z85.encode(key).decode(), domain.decode("ascii", "replace"))
+    _, request_id, domain, address, _identity, mechanism, key = request
+    if mechanism != b"CURVE" or len(key) != _KEY_BYTES:
+        return [_VERSION, request_id, b"400", b"not permitted", b"", b""]
+    public_key, endpoint = z85.encode(key).decode(), domain.decode("ascii", "replace")
+    peer = permissions.peer_of(public_key, endpoint)
     if peer is None:
+        on_refused(public_key, endpoint, address.decode("ascii", "replace"))
         return [_VERSION, request_id, b"400", b"not permitted", b"", b""]
     if is_quarantined(peer.name):
         return [_VERSION, request_id, b"300", b"quarantined", b"", b""]

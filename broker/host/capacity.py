@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-import resource
+import sys
 from enum import Enum, auto
 
 _WARN_SHARE, _FULL_SHARE, _ROOM_SHARE = 0.75, 0.90, 0.85
@@ -70,6 +70,10 @@ def open_files() -> int | None:
 
 
 def max_open_files() -> int:
-    """Returns the limit of open file descriptors of this process."""
+    """Returns the limit of open file descriptors of this process; Windows has none."""
+    try:
+        import resource
+    except ImportError:
+        return sys.maxsize
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return soft

@@ -105,9 +105,10 @@ class _StatusCollector(Collector):
 
     def _policy(self) -> Iterable[Metric]:
         traffic = self._status.traffic
-        lags = [actor.policy_lag for actor in self._status.actors if actor.policy_lag is not None]
+        live = [actor.policy_lag for actor in self._status.actors if actor.is_live]
+        lags = [lag for lag in live if lag is not None]
         lag = GaugeMetricFamily(
-            "headrace_policy_lag", "Policy versions that actors are behind.", labels=["over"]
+            "headrace_policy_lag", "Policy versions that live actors are behind.", labels=["over"]
         )
         lag.add_metric(["mean"], sum(lags) / len(lags) if lags else 0.0)
         lag.add_metric(["max"], max(lags, default=0))

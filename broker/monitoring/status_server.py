@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -10,6 +11,7 @@ from typing import Any
 import msgspec
 from prometheus_client import CONTENT_TYPE_LATEST
 
+from headrace.broker.monitoring.http_address import HttpAddress
 from headrace.broker.monitoring.metrics import render_metrics
 from headrace.broker.routing.status import BrokerStatus
 from headrace.protocol.errors import ConfigError
@@ -17,27 +19,30 @@ from headrace.protocol.errors import ConfigError
 ReadStatus = Callable[[], BrokerStatus]
 
 
+class _IPv6Server(ThreadingHTTPServer):
+    address_family = socket.AF_INET6
+
+
 class StatusServer:
     """Serves `/health` (200 while the poll loop responds), `/status`, `/metrics` from threads."""
 
     def __init__(self, address: str, read_status: ReadStatus) -> None:
-        """Binds `address`, which is host:port; port 0 lets the system choose.
+        """Binds `address`; see `HttpAddress.parse`.
 
         Args:
             read_status: raises a TimeoutError while the poll loop does not respond.
 
         Raises:
-            ConfigError: the address cannot be bound.
+            ConfigError: the address is invalid, or cannot be bound.
         """
-        host, _, port = address.rpartition(":")
+        parsed = HttpAddress.parse(address)
+        kind = _IPv6Server if parsed.is_ipv6 else ThreadingHTTPServer
         try:
-            self._server = ThreadingHTTPServer(
-                (host.strip("[]"), int(port)), _handler_of(read_status)
-            )
-        except (OSError, ValueError, OverflowError) as error:
+            self._server = kind((parsed.host, parsed.port), _handler_of(read_status))
+        except (OSError, UnicodeError) as error:
             raise ConfigError(
-                f"cannot serve status at {address!r}: {error}; "
-                "write host:port with --http, or --http '' for none"
+                f"cannot serve status at {address!r}: {error}; choose another host:port with "
+                "--http, or --http '' for none"
             ) from error
         self._thread = threading.Thread(
             target=self._server.serve_forever, name="headrace-http", daemon=True
@@ -47,7 +52,7 @@ class StatusServer:
     def url(self) -> str:
         """The server's base URL."""
         host, port = self._server.server_address[:2]
-        return f"http://{host!s}:{port}"
+        return f"http://{HttpAddress(str(host), int(port))}"
 
     def start(self) -> None:
         """Starts serving."""

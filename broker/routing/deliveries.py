@@ -27,6 +27,8 @@ class Deliveries:
             broker=self._state.incarnation,
             run=published.manifest.run if published else None,
             version=published.version if published else None,
+            learner=bool(self._state.sessions),
+            max_payload_bytes=self._state.config.limits.max_payload_bytes,
         )
         self._state.outbox.add(PublishControl(BEACON, message))
 

@@ -106,8 +106,11 @@ class LearnerHandler:
                 hello.session,
                 RejectCode.LEARNER_EXISTS,
                 f"a learner on {others[0].hello.host or 'an unknown host'} already trains run "
-                f"{others[0].hello.run!r} on this broker; stop it, or set takeover",
+                f"{others[0].hello.run!r} on this broker; stop it, or end it with takeover",
             )
+            return
+        if hello.probe is True:
+            self._publishing.welcome(SessionRecord(hello, routing_id, now_s))
             return
         check_held(hello)
         state.policy.admit(hello)

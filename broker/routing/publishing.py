@@ -36,6 +36,7 @@ class Publishing:
             broker=self._state.incarnation,
             session=session.hello.session,
             epoch=self._state.policy.epoch,
+            max_payload_bytes=self._state.config.limits.max_payload_bytes,
         )
         self._state.outbox.add(SendToLearner(session.routing_id, message))
 

@@ -80,6 +80,7 @@ class Evaluations:
                     task=evaluation.request.task,
                     episodes=evaluation.assigned[origin],
                     min_version=evaluation.request.min_version,
+                    max_env_steps=evaluation.request.max_env_steps,
                 )
         return None
 

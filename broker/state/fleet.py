@@ -71,6 +71,8 @@ class Fleet:
     def __init__(self) -> None:
         self._current: dict[str, ActorRecord] = {}
         self._former: dict[Origin, ActorRecord] = {}
+        self._forgotten: dict[Origin, ActorRecord] = {}
+        """Actors that fell silent, and may speak again; some are among the former ones."""
         self._ended: dict[str, deque[int]] = {}
         self._closed_counts = Ledger()
 
@@ -89,6 +91,8 @@ class Fleet:
 
     def has_ended(self, origin: Origin) -> bool:
         """Returns whether a later incarnation superseded this one, or it said goodbye."""
+        if origin in self._forgotten:
+            return False
         return origin in self._former or origin[1] in self._ended.get(origin[0], ())
 
     def admit(self, hello: Presence, now_s: float) -> tuple[ActorRecord, ActorRecord | None]:
@@ -99,6 +103,10 @@ class Fleet:
         """
         receiver = Receiver(hello.acknowledged, hello.totals)
         former = self.end(hello.actor)
+        returning = self._recall((hello.actor, hello.incarnation))
+        if returning is not None:
+            self._current[hello.actor] = returning
+            return returning, former
         record = ActorRecord((hello.actor, hello.incarnation), receiver, hello, now_s)
         record.met_at_seq = hello.last_seq
         if isinstance(hello, Hello):
@@ -109,17 +117,34 @@ class Fleet:
     def forget(self, actor: str) -> ActorRecord | None:
         """Removes an actor; the batches that it never delivered count as dropped.
 
-        If it speaks again after all, it is admitted with the totals that it brings.
+        If it speaks again after all, it is as if it had not been forgotten.
         """
+        record = self._remove(actor)
+        if record is not None:
+            self._forgotten[record.origin] = record
+            if len(self._forgotten) > _REMEMBERED_ACTORS:
+                del self._forgotten[next(iter(self._forgotten))]
+        return record
+
+    def _remove(self, actor: str) -> ActorRecord | None:
         record = self._current.pop(actor, None)
         if record is not None:
             self._former[record.origin] = record
             self.close_if_finished(record)
         return record
 
+    def _recall(self, origin: Origin) -> ActorRecord | None:
+        """Takes back an actor that was forgotten, and its counts."""
+        record = self._forgotten.pop(origin, None)
+        if record is not None and self._former.pop(origin, None) is None:
+            counts = msgspec.structs.asdict(self._closed_counts)
+            closed = _closed_counts_of(record)
+            self._closed_counts = Ledger(**{name: counts[name] - closed[name] for name in counts})
+        return record
+
     def end(self, actor: str) -> ActorRecord | None:
         """Ends the current incarnation of an actor for good: it must not speak again."""
-        record = self.forget(actor)
+        record = self._remove(actor)
         if record is None:
             return None
         ended = self._ended.pop(actor, None) or deque(maxlen=_REMEMBERED_INCARNATIONS)
@@ -134,9 +159,8 @@ class Fleet:
         if record.origin in self._former and not record.receiver.unfinished:
             del self._former[record.origin]
             counts = msgspec.structs.asdict(self._closed_counts)
-            _count(counts, record)
-            counts[Outcome.DROPPED] += _lost_with_actor(record)
-            self._closed_counts = Ledger(**counts)
+            closed = _closed_counts_of(record)
+            self._closed_counts = Ledger(**{name: counts[name] + closed[name] for name in counts})
 
     def ledger(self, open_batches: int) -> Ledger:
         """Returns the ledger of all actors.
@@ -163,6 +187,14 @@ def _count(counts: dict[str, int], record: ActorRecord) -> None:
     counts["produced"] += record.produced - record.receiver.ended_as(Outcome.STORED)
     for outcome in _COUNTED:
         counts[outcome] += record.receiver.ended_as(outcome)
+
+
+def _closed_counts_of(record: ActorRecord) -> dict[str, int]:
+    """Returns the counts of an incarnation without open batches."""
+    counts = msgspec.structs.asdict(Ledger())
+    _count(counts, record)
+    counts[Outcome.DROPPED] += _lost_with_actor(record)
+    return counts
 
 
 def _lost_with_actor(record: ActorRecord) -> int:

@@ -137,10 +137,10 @@ class BrokerEndpoints:
     def _bind(self, address: BrokerAddress) -> BrokerSockets:
         sockets = bind_sockets(self._context, address, self._limits, self.authenticator.key)
         self._accept_filter = AcceptFilter(_ports_of(dataclasses.astuple(sockets.address)))
+        self.authenticator.watch(sockets.by_endpoint)
         self._poller = zmq.Poller()
-        for socket in (*sockets.by_endpoint.values(), self.authenticator.requests):
-            if socket is not None:
-                self._poller.register(socket, zmq.POLLIN)
+        for socket in (*sockets.by_endpoint.values(), *self.authenticator.polled):
+            self._poller.register(socket, zmq.POLLIN)
         for fd in self._also:
             self._poller.register(fd, zmq.POLLIN)
         return sockets

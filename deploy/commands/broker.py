@@ -14,14 +14,15 @@ import zmq
 
 from headrace.broker.access.policing import PolicingLimits
 from headrace.broker.config import BrokerConfig, RouterConfig
+from headrace.broker.monitoring.http_address import HttpAddress
 from headrace.broker.monitoring.status_server import StatusServer
 from headrace.broker.service import BrokerService
 from headrace.deploy import options
 from headrace.deploy.guard import BrokerGuard
+from headrace.deploy.logging_options import log_options
 from headrace.deploy.loopback import require_loopback
 from headrace.deploy.process import (
     announce,
-    configure_logging,
     on_stop_signal,
     raise_open_files_limit,
 )
@@ -44,7 +45,7 @@ _MAX_MEMORY = "--max-memory-mib"
     "http_address",
     default="127.0.0.1:5560",
     show_default=True,
-    help="host:port of /health, /status and /metrics; '' for none.",
+    help="host:port of /health, /status and /metrics, or a local port; '' for none.",
 )
 @click.option(
     "--announce",
@@ -89,6 +90,13 @@ _MAX_MEMORY = "--max-memory-mib"
     help="Largest batch or set of weights that is accepted.",
 )
 @click.option(
+    "--forget-s",
+    type=click.FloatRange(min=10.0),
+    default=RouterConfig().forget_s,
+    show_default=True,
+    help="Remove an actor from the status after this time without a message; it may return.",
+)
+@click.option(
     _MAX_MEMORY,
     "max_memory_mib",
     type=click.IntRange(min=128),
@@ -112,7 +120,7 @@ _MAX_MEMORY = "--max-memory-mib"
     help="Serve other machines without keys: nothing is encrypted or authenticated.",
 )
 @options.stop_on_eof
-@options.verbose
+@log_options
 def command(**options: Any) -> None:
     """Routes trajectories from actors to a learner, and weights back."""
     given = _Options(**options)
@@ -135,16 +143,15 @@ class _Options:
     dead_letters: str
     keys: str | None
     max_payload_bytes: int
+    forget_s: float
     max_memory_mib: int | None
     max_bytes_per_s: float
     max_messages_per_s: float
     insecure: bool
     stop_on_eof: bool
-    is_verbose: bool
 
 
 def _guard(options: _Options, max_memory_mib: int) -> None:
-    configure_logging(is_verbose=options.is_verbose)
     arguments = sys.argv[sys.argv.index("broker") + 1 :]
     place = next(i for i, argument in enumerate(arguments) if argument.startswith(_MAX_MEMORY))
     del arguments[place : place + (1 if "=" in arguments[place] else 2)]
@@ -154,10 +161,12 @@ def _guard(options: _Options, max_memory_mib: int) -> None:
 
 
 def _serve(options: _Options) -> None:
-    configure_logging(is_verbose=options.is_verbose)
     raise_open_files_limit()
     if not options.keys and not options.insecure:
         require_loopback(dataclasses.astuple(BrokerAddress.parse(options.address)))
+        if options.http_address:
+            http_address = HttpAddress.parse(options.http_address)
+            require_loopback([f"tcp://{http_address}"], "serve status on 127.0.0.1")
     config = BrokerConfig(
         address=options.address,
         http_address=options.http_address,
@@ -167,6 +176,7 @@ def _serve(options: _Options) -> None:
         journal_bytes=options.journal_bytes,
         dead_letters=options.dead_letters,
         router=RouterConfig(
+            forget_s=options.forget_s,
             limits=dataclasses.replace(DEFAULT_LIMITS, max_payload_bytes=options.max_payload_bytes),
             policing=PolicingLimits(
                 messages_per_s=options.max_messages_per_s, bytes_per_s=options.max_bytes_per_s
@@ -179,6 +189,8 @@ def _serve(options: _Options) -> None:
     if http is not None:
         http.start()
     _LOG.info("listening at %s", service.address)
+    if http is not None:
+        _LOG.info("status at %s", http.url)
     if options.announce is not None:
         announce(
             options.announce,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 import click
@@ -10,7 +9,9 @@ import msgspec
 
 from headrace.deploy import options
 from headrace.deploy.exit_codes import ExitCode
-from headrace.deploy.process import configure_logging, on_stop_signal
+from headrace.deploy.extras import extra
+from headrace.deploy.logging_options import log_options, quieten_libraries
+from headrace.deploy.process import on_stop_signal
 from headrace.deploy.progress import make_progress_view
 from headrace.deploy.ray_version import require_supported_ray
 from headrace.deploy.run_file import RunFile, read_run_file
@@ -33,8 +34,11 @@ from headrace.protocol.zeromq.invitation_file import load_invitation
 @click.option(
     "--resume", is_flag=True, help="Resume from the newest checkpoint in the run's folder."
 )
+@click.option(
+    "--takeover", is_flag=True, help="End another learner of the broker instead of being refused."
+)
 @options.stop_on_eof
-@options.verbose
+@log_options
 def command(  # noqa: PLR0913 - one parameter per option
     run_file: Path,
     address: str | None,
@@ -42,31 +46,33 @@ def command(  # noqa: PLR0913 - one parameter per option
     seed: int | None,
     runs: Path,
     resume: bool,
+    takeover: bool,
     stop_on_eof: bool,
-    is_verbose: bool,
 ) -> None:
     """Trains a run described in a TOML file on the broker's batches.
 
     Ctrl-C or SIGTERM stops it after a checkpoint, from which --resume continues.
     """
-    started_s = time.monotonic()
-    configure_logging(is_verbose=is_verbose)
     require_supported_ray()
     plan = plan_of(read_run_file(run_file), address, seed, runs, resume=resume)
+    plan = msgspec.structs.replace(plan, takeover=takeover)
     if join is not None:
         invited_to = load_invitation(join, "learner").address
         plan = msgspec.structs.replace(
             plan, address=address or invited_to, join=str(join.absolute())
         )
     # Imported here, so that a mistake in the file is reported before torch and Ray are loaded.
-    from headrace.learner.training.training_loop import Training, start_ray
+    with extra("learner"):
+        from headrace.learner.training.training_loop import Training, start_ray
 
+    quieten_libraries()
     view = make_progress_view()
-    training = Training(plan, view, started_s=started_s)
+    training = Training(plan, view)
+    config = training.prepare()
     start_ray()
     on_stop_signal(training.stop, stop_on_eof=stop_on_eof)
     with view:
-        summary = training.run()
+        summary = training.run(config)
     goal = plan.run.stop.episode_return_mean
     returned = summary.episode_return_mean
     click.echo(

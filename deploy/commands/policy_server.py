@@ -9,19 +9,18 @@ from pathlib import Path
 import click
 import zmq
 
-from headrace.actors.agents.episode_agent import EpisodeAgent
 from headrace.actors.connection.client import Client
-from headrace.actors.inference.policy_server import NoAuthentication, PolicyServer
-from headrace.actors.inference.request_handler import InferenceConfig
 from headrace.deploy import options
+from headrace.deploy.extras import extra
+from headrace.deploy.logging_options import log_options
 from headrace.deploy.loopback import require_loopback
 from headrace.deploy.process import (
     announce,
-    configure_logging,
     on_stop_signal,
     raise_open_files_limit,
 )
 from headrace.deploy.server_keys import ServerKeys
+from headrace.protocol.endpoints import require_endpoint
 from headrace.protocol.messages.inference import DEFAULT_INFERENCE
 from headrace.protocol.zeromq.invitation_file import load_invitation
 
@@ -73,7 +72,7 @@ _LOG = logging.getLogger("headrace.policy_server")
     help="Write the endpoint to this JSON file once it is bound.",
 )
 @options.stop_on_eof
-@options.verbose
+@log_options
 def command(  # noqa: PLR0913 - one parameter per option
     address: str | None,
     join: Path | None,
@@ -87,17 +86,20 @@ def command(  # noqa: PLR0913 - one parameter per option
     episode_timeout_s: float,
     announced: Path | None,
     stop_on_eof: bool,
-    is_verbose: bool,
 ) -> None:
     """Serves actions to simulators that cannot run a policy themselves, in any language.
 
     Simulators send observations and rewards and get actions; the server delivers their episodes to
     the broker. Any number of simulators may use one endpoint, and any number of servers may run.
     """
-    configure_logging(is_verbose=is_verbose)
     raise_open_files_limit()
+    # Imported here, so that the help works without the packages of the extra.
+    with extra("actor"):
+        from headrace.actors.agents.episode_agent import EpisodeAgent
+        from headrace.actors.inference.policy_server import NoAuthentication, PolicyServer
+        from headrace.actors.inference.request_handler import InferenceConfig
     if keys is None and not insecure:
-        require_loopback([listen])
+        require_loopback([require_endpoint(listen, "--listen")])
     invitation = load_invitation(join, "actor") if join else None
     config = InferenceConfig(max_batch, max_wait_ms / 1000, episode_timeout_s)
     context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()

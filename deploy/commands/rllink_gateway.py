@@ -11,10 +11,10 @@ import zmq
 from headrace.actors.connection.actor_ids import actor_id_of
 from headrace.actors.connection.client import Client
 from headrace.deploy import options
+from headrace.deploy.logging_options import log_options
 from headrace.deploy.loopback import require_loopback
 from headrace.deploy.process import (
     announce,
-    configure_logging,
     on_stop_signal,
     raise_open_files_limit,
 )
@@ -59,7 +59,7 @@ _INSTEAD = "RLlink has no keys, so listen on 127.0.0.1, beside the simulators or
     help="Write the address to this JSON file once it is bound.",
 )
 @options.stop_on_eof
-@options.verbose
+@log_options
 def command(  # noqa: PLR0913 - one parameter per option
     address: str | None,
     join: Path | None,
@@ -70,14 +70,12 @@ def command(  # noqa: PLR0913 - one parameter per option
     max_clients: int,
     announced: Path | None,
     stop_on_eof: bool,
-    is_verbose: bool,
 ) -> None:
     """Connects RLlib's own external clients (RLlink 0.0.1), unmodified, to the broker.
 
     Any number of clients connect to one port. RLlink has no authentication and no encryption: any
     client that reaches the port is served.
     """
-    configure_logging(is_verbose=is_verbose)
     raise_open_files_limit()
     host, port = _parse(listen)
     if not insecure:

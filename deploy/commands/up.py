@@ -15,8 +15,10 @@ from rich.console import Console, RenderableType
 from rich.live import Live
 from rich.text import Text
 
+from headrace.deploy.cores import thread_settings, usable_cores
 from headrace.deploy.exit_codes import ExitCode
 from headrace.deploy.process import on_stop_signal
+from headrace.deploy.restarts import Restarts
 from headrace.deploy.run_file import RunFile, read_run_file
 from headrace.deploy.status_view import BrokerUnreachableError, fetch_status, render_status
 from headrace.deploy.supervisor import Child, ChildDiedError, Supervisor
@@ -96,18 +98,26 @@ def _run(
     if announced is None:
         return ExitCode.FAILED
     address, url = announced
-    learner = supervisor.start("learner", _learner_arguments(run_file, address, options))
+    cores = usable_cores()
+    learner = supervisor.start(
+        "learner",
+        _learner_arguments(run_file, address, options),
+        thread_settings(max(1, cores - 1)),  # one for the broker and the actors
+    )
     seed = options.seed if options.seed is not None else run.run.seed
     count = run.actors.count if options.actors is None else options.actors
     for index in range(count):
         arguments = _actor_arguments(run, address, index, seed)
         if run.learner.policy == "rllib":
             arguments += ["--policy", "rllib", "--rllib-config", str(run_file)]
-        supervisor.start(f"actor-{index}", arguments)
+        supervisor.start(f"actor-{index}", arguments, thread_settings(1), Restarts())
     _watch(supervisor, learner, url, stop)
     if stop.is_set():
         supervisor.stop(learner, _CHECKPOINT_TIMEOUT_S)
     status = learner.process.wait()
+    if status in (ExitCode.CONFIG, ExitCode.REFUSED):  # its last line says what to do
+        click.echo(learner.last_lines().splitlines()[-1].strip(), err=True)
+        return status
     if status not in (ExitCode.OK, ExitCode.GOAL_MISSED):
         supervisor.check()  # raises, with the learner's last lines
     click.echo(learner.last_lines().splitlines()[-1].strip())
@@ -171,16 +181,16 @@ def _watch(supervisor: Supervisor, learner: Child, url: str, stop: threading.Eve
         with Live(Text("starting"), auto_refresh=False, transient=True) as live:
             while learner.process.poll() is None and not stop.wait(_REFRESH_S):
                 supervisor.check(may_end=learner)
-                live.update(_render(url), refresh=True)
+                live.update(_render(url, live.console, is_live=True), refresh=True)
         return
     console = Console()
     while learner.process.poll() is None and not stop.wait(_PLAIN_EVERY_S):
         supervisor.check(may_end=learner)
-        console.print(_render(url))
+        console.print(_render(url, console, is_live=False))
 
 
-def _render(url: str) -> RenderableType:
+def _render(url: str, console: Console, *, is_live: bool) -> RenderableType:
     try:
-        return render_status(fetch_status(url))
+        return render_status(fetch_status(url), console, is_live=is_live)
     except BrokerUnreachableError as error:
         return Text(str(error), style="red")

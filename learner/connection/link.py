@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable
 
+import msgspec
 import zmq
 
 from headrace.learner.connection.loop import LinkLoop
@@ -23,10 +24,13 @@ from headrace.protocol.messages import (
     FleetReport,
     LearnerProgress,
 )
+from headrace.protocol.zeromq.background import BackgroundWarning
 from headrace.protocol.zeromq.client_socket import Context, make_client_socket
+from headrace.protocol.zeromq.diagnosis import LEARNER, diagnose
 from headrace.protocol.zeromq.wake_pair import WakePair
 
 _LOG = logging.getLogger("headrace.learner")
+_EXPLAIN_AFTER_S = 4.0
 _EXPLAIN_EVERY_S = 10.0
 _ANY_VERSION = PolicyVersion(0, 0)
 
@@ -51,7 +55,10 @@ class BrokerLink:
         clock: Clock = time.monotonic,
         invitation: Invitation | None = None,
     ) -> None:
+        self._address = address
         self._endpoint = BrokerAddress.parse(address).learner
+        self._has_keys = invitation is not None
+        self._silence = BackgroundWarning(_LOG)
         self._clock = clock
         self._session = LearnerSession(identity, lambda: secrets.randbelow(MAX_SAFE_INTEGER) + 1)
         self._changed = threading.Condition()
@@ -92,8 +99,11 @@ class BrokerLink:
             self._session.request(env_steps)
             self._loop.wake()
 
-    def evaluate(self, episodes: int) -> list[LeasedBatch]:
+    def evaluate(self, episodes: int, max_env_steps: int | None = None) -> list[LeasedBatch]:
         """Returns this many whole episodes, run by actors with the offered weights or newer ones.
+
+        Args:
+            max_env_steps: episodes are truncated at this many; None for no limit.
 
         Raises:
             LearnerStopping: the run is stopping.
@@ -104,7 +114,12 @@ class BrokerLink:
             self._wait_for(lambda: session.offer_is_settled, self._explain_offer)
             session.evaluated.clear()
             session.evaluate(
-                EvaluationRequest(secrets.token_hex(8), episodes, session.settled or _ANY_VERSION)
+                EvaluationRequest(
+                    secrets.token_hex(8),
+                    episodes,
+                    session.settled or _ANY_VERSION,
+                    max_env_steps or msgspec.UNSET,
+                )
             )
             self._loop.wake()
             try:
@@ -195,7 +210,7 @@ class BrokerLink:
     ) -> None:
         """Waits for a condition until the deadline, and periodically logs the reason."""
         session = self._session
-        explain_at_s = self._clock() + _EXPLAIN_EVERY_S
+        explain_at_s = self._clock() + _EXPLAIN_AFTER_S
 
         def is_over() -> bool:
             return (
@@ -224,9 +239,14 @@ class BrokerLink:
 
     def _explain_offer(self) -> None:
         if not self._session.is_joined:
-            _LOG.warning("waiting for a broker at %s", self._endpoint)
+            self._silence.log(self._describe_silence)
         else:
             _LOG.warning("waiting for the broker to take new weights")
+
+    def _describe_silence(self) -> str:
+        cause = diagnose(self._endpoint, LEARNER, has_keys=self._has_keys)
+        port = "" if self._address == self._endpoint else f" (port for learners: {self._endpoint})"
+        return f"waiting for a broker at {self._address}{port}: {cause}"
 
     def _explain_evaluation(self, episodes: int) -> None:
         report = self._session.report

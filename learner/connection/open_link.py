@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import secrets
 import socket
 from pathlib import Path
 
@@ -12,10 +13,32 @@ import zmq
 
 from headrace.learner.config import RunnerConfig
 from headrace.learner.connection.link import BrokerLink
+from headrace.learner.connection.probe import require_welcome
 from headrace.learner.connection.session import LearnerIdentity
 from headrace.protocol.endpoints import DEFAULT_ADDRESS
+from headrace.protocol.invitation import Invitation
 from headrace.protocol.messages import Purpose
 from headrace.protocol.zeromq.invitation_file import load_invitation
+
+_RESUME_ATTEMPTS = 15
+
+
+def require_broker(config: RunnerConfig, *, resumes: bool) -> None:
+    """Asks the broker that a config names, if it runs, whether it would serve the learner.
+
+    Args:
+        resumes: whether to wait for a former learner of the run, which may have been killed.
+
+    Raises:
+        ConfigError: the address or the invitation is invalid.
+        RefusedError: it would not serve the learner.
+    """
+    if config.takeover:
+        return
+    address, invitation = _address_of(config)
+    identity = LearnerIdentity(secrets.token_hex(8), 0, config.run, socket.gethostname())
+    attempts = _RESUME_ATTEMPTS if resumes else 1
+    require_welcome(address, identity, zmq.Context.instance(), invitation, attempts=attempts)
 
 
 def open_link(
@@ -33,6 +56,11 @@ def open_link(
         newest_epoch=config.newest_epoch,
         purpose=purpose,
     )
+    address, invitation = _address_of(config)
+    return BrokerLink(address, identity, zmq.Context.instance(), invitation=invitation)
+
+
+def _address_of(config: RunnerConfig) -> tuple[str, Invitation | None]:
     invitation = load_invitation(Path(config.join), "learner") if config.join else None
     address = config.address or (invitation.address if invitation else DEFAULT_ADDRESS)
-    return BrokerLink(address, identity, zmq.Context.instance(), invitation=invitation)
+    return address, invitation

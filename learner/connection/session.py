@@ -5,6 +5,7 @@ Feed it what the DEALER socket receives, and send what `outgoing` returns.
 
 from __future__ import annotations
 
+import dataclasses
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from msgspec import UNSET
 
 from headrace.learner.connection.lease_tracker import LeaseTracker
 from headrace.learner.connection.weights_offer import OfferedWeights, WeightsOffer
-from headrace.protocol.errors import RefusedError, RejectCode
+from headrace.protocol.errors import RefusedError, RejectCode, RemoteProtocolError
 from headrace.protocol.identity import PolicyVersion
 from headrace.protocol.limits import DEFAULT_LIMITS, DecodeLimits
 from headrace.protocol.messages import (
@@ -58,6 +59,7 @@ class LeasedBatch:
 
     lease: Lease
     payload: Frame
+    limits: DecodeLimits = DEFAULT_LIMITS
 
     def unpack(self) -> TrajectoryBatch:
         """Returns the trajectories.
@@ -65,7 +67,7 @@ class LeasedBatch:
         Raises:
             RemoteProtocolError: the payload is not a batch.
         """
-        return unpack_batch(self.payload, compression=self.lease.compression)
+        return unpack_batch(self.payload, compression=self.lease.compression, limits=self.limits)
 
 
 class LearnerSession:
@@ -100,6 +102,7 @@ class LearnerSession:
         self.assignment: Assignment | None = None
         self.evaluated: deque[LeasedBatch] = deque()
         self.refusal: RefusedError | None = None
+        self._limits = limits
         self._session = 0
         self._begin()
 
@@ -114,7 +117,13 @@ class LearnerSession:
         Raises:
             RemoteProtocolError: the message is invalid; drop it and continue.
         """
-        message, payloads = self._decode(frames)
+        try:
+            message, payloads = self._decode(frames)
+        except RemoteProtocolError as error:
+            if error.code is not RejectCode.UNSUPPORTED_VERSION:
+                raise
+            self.refusal = RefusedError(error.code, error.reason)
+            return
         if message.session == self._session:
             self._take(message, payloads, now_s)
 
@@ -170,7 +179,9 @@ class LearnerSession:
     def offer(self, weights: OfferedWeights) -> None:
         """Offers weights; they are sent when the broker asks for them."""
         is_alone = self._has_joined and self.report is not None and self.report.sessions == 1
-        if self._offer.offer(weights, self.epoch, is_alone=is_alone):
+        publishes = self._offer.offer(weights, self.epoch, is_alone=is_alone)
+        self._check_size()
+        if publishes and self.refusal is None:
             self._out += self._offer.publication(self._session, b"")
 
     def outgoing(self, now_s: float) -> list[list[Frame]]:
@@ -233,23 +244,39 @@ class LearnerSession:
         if self._has_joined:
             return
         self._has_joined = self._ever_joined = True
+        if welcome.max_payload_bytes is not UNSET:
+            self._limits = dataclasses.replace(
+                self._limits, max_payload_bytes=welcome.max_payload_bytes
+            )
+        self._check_size()
         self._pull_due_s = float("-inf")
         self._offer.reopen()
+
+    def _check_size(self) -> None:
+        """Refuses to publish weights that the broker, once it has joined, would reject."""
+        size_bytes, limit = self._offer.largest_frame_bytes, self._limits.max_payload_bytes
+        if self._has_joined and size_bytes > limit:
+            self.refusal = RefusedError(
+                RejectCode.OVERSIZED,
+                f"the policy or its weights take {size_bytes:,} bytes, and this broker takes "
+                f"{limit:,}; start it with --max-payload-bytes {size_bytes}",
+            )
 
     def _take_lease(self, lease: Lease, payload: Frame) -> None:
         if lease.number != self._leases.last_lease + 1:
             self._begin()  # one was lost with its connection; the broker takes it back
             return
         is_new = self._leases.add(lease)
+        leased = LeasedBatch(lease, payload, self._limits)
         if lease.purpose == "evaluate":
-            self.evaluated.append(LeasedBatch(lease, payload))
+            self.evaluated.append(leased)
             return
         self._leased_steps += lease.env_steps
         if not is_new:
             self.duplicates += 1
             self._pull_due_s = float("-inf")
             return
-        self.ready.append(LeasedBatch(lease, payload))
+        self.ready.append(leased)
         self.ready_env_steps += lease.env_steps
 
     def _take_want(self, want: Want) -> None:

@@ -45,6 +45,12 @@ class WeightsOffer:
         """Whether the offered weights are published or superseded."""
         return self._weights is not None and not self.is_open
 
+    @property
+    def largest_frame_bytes(self) -> int:
+        """The size of the larger of the two frames, 0 before the first offer."""
+        weights = self._weights
+        return max(len(weights.policy_frame), len(weights.weights_frame)) if weights else 0
+
     def reopen(self) -> None:
         """Offers again in a new session, maybe with another broker."""
         self.is_open = self._weights is not None

@@ -31,8 +31,9 @@ class MultiAgentEpisodeMaker:
         action_space: gym.spaces.Dict,
         module_of: ModuleOfAgent,
     ) -> None:
-        """Takes one maker per module, and the spaces by agent."""
+        """Takes one maker per module, and the spaces by agent id, which need not be text."""
         self._makers = makers
+        self._agents: dict[str, Any] = {str(agent): agent for agent in observation_space}
         self._observation_space = observation_space
         self._action_space = action_space
         self._module_of = module_of
@@ -47,15 +48,16 @@ class MultiAgentEpisodeMaker:
             observation_space=self._observation_space,
             action_space=self._action_space,
             env_t_started=started,
-            agent_t_started={chunk.agent_id: chunk.t_started for chunk in segment.chunks},
-            agent_module_ids={chunk.agent_id: chunk.module_id for chunk in segment.chunks},
+            agent_t_started={self._agent_of(chunk): chunk.t_started for chunk in segment.chunks},
+            agent_module_ids={self._agent_of(chunk): chunk.module_id for chunk in segment.chunks},
             agent_to_module_mapping_fn=self._module_of,
         )
         episode.env_t = stopped
         for chunk in segment.chunks:
-            episode.agent_episodes[chunk.agent_id] = self._agent_episode(chunk, number, name)
+            agent = self._agent_of(chunk)
+            episode.agent_episodes[agent] = self._agent_episode(chunk, number, name)
             steps = InfiniteLookbackBuffer(data=_agent_steps(chunk, started, stopped))
-            episode.env_t_to_agent_t[chunk.agent_id] = steps
+            episode.env_t_to_agent_t[agent] = steps
         ended = segment.ended
         if ended is not None:
             episode.is_terminated, episode.is_truncated = not ended.truncated, ended.truncated
@@ -66,10 +68,14 @@ class MultiAgentEpisodeMaker:
 
     def _agent_episode(self, chunk: Chunk, number: int, name: str) -> SingleAgentEpisode:
         made: Any = self._makers[chunk.module_id].make(chunk, number, f"{name}-{chunk.agent_id}")
-        made.agent_id, made.module_id = chunk.agent_id, chunk.module_id
+        made.agent_id, made.module_id = self._agent_of(chunk), chunk.module_id
         made.multi_agent_episode_id = name
         episode: SingleAgentEpisode = made
         return episode
+
+    def _agent_of(self, chunk: Chunk) -> Any:
+        """Returns an agent's id as RLlib knows it."""
+        return self._agents.get(chunk.agent_id, chunk.agent_id)
 
 
 def _name_of(segment: EpisodeSegment) -> str:

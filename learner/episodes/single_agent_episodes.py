@@ -112,7 +112,8 @@ class EpisodeMaker:
         episode.infos = buffer(_infos(columns, names.infos, rows), plain)
         episode.infos.finalized = False
         episode.extra_model_outputs = extras
-        episode.is_terminated, episode.is_truncated = chunk.terminated, chunk.truncated
+        episode.is_terminated = chunk.terminated
+        episode.is_truncated = chunk.truncated and not chunk.terminated
         episode.t_started, episode.t = chunk.t_started, chunk.t_started + chunk.length
         episode._custom_data = {}  # pyright: ignore[reportPrivateUsage]
         return episode

@@ -25,6 +25,9 @@ from torch import Tensor, nn
 from headrace.protocol.errors import ConfigError
 from headrace.protocol.manifest import ActionRange
 
+_MASKED = -1e8
+"""Logits up to this one stand for masked actions: modules add -1e9, float32's minimum or -inf."""
+
 
 class ActionHead(nn.Module, abc.ABC):
     """Turns a module's outputs and uniform noise into actions."""
@@ -32,6 +35,8 @@ class ActionHead(nn.Module, abc.ABC):
     noise_size: int
     action_range: ActionRange | UnsetType = UNSET
     """See `PolicyGraph.action_range`."""
+    action_start: tuple[int, ...] | UnsetType = UNSET
+    """See `PolicyGraph.action_start`."""
 
     @abc.abstractmethod
     def sample(
@@ -42,16 +47,36 @@ class ActionHead(nn.Module, abc.ABC):
         `explore` 0 gives the most likely actions.
         """
 
+    def has_action(self, inputs: Tensor) -> Tensor:
+        """Returns for each row whether its inputs leave any action unmasked."""
+        return torch.ones(len(inputs), dtype=torch.bool)
+
     def to_env(self, action: Tensor) -> Tensor:
         """Returns actions as the simulator expects them."""
         return action.clone()
 
 
-class CategoricalHead(ActionHead):
+class IndexHead(ActionHead):
+    """Base of heads with indices, which count from 0 for RLlib and from `start` for simulators."""
+
+    def __init__(self, start: Any) -> None:
+        super().__init__()
+        starts = np.asarray(start, np.int64)
+        self._shifts = bool(starts.any())
+        if self._shifts:
+            self.action_start = tuple(starts.ravel().tolist())
+        self.register_buffer("start", torch.as_tensor(starts))
+
+    def to_env(self, action: Tensor) -> Tensor:
+        """Returns the indices as the simulator counts them."""
+        return action + cast("Tensor", self.start) if self._shifts else action.clone()
+
+
+class CategoricalHead(IndexHead):
     """Gumbel-max sampling (Gumbel 1954; Maddison, Tarlow and Minka 2014, section 2)."""
 
     def __init__(self, space: gym.spaces.Discrete[Any]) -> None:
-        super().__init__()
+        super().__init__(space.start)
         self.noise_size = int(space.n)
 
     def sample(
@@ -61,12 +86,16 @@ class CategoricalHead(ActionHead):
         action = torch.argmax(inputs + explore * _gumbel(noise), dim=-1)
         return action, _log_probability(inputs, action)
 
+    def has_action(self, inputs: Tensor) -> Tensor:
+        """Returns for each row whether a logit is above those that stand for masked actions."""
+        return _is_open(inputs)
 
-class MultiCategoricalHead(ActionHead):
+
+class MultiCategoricalHead(IndexHead):
     """Several categorical distributions, each over a slice of the inputs."""
 
     def __init__(self, space: gym.spaces.MultiDiscrete) -> None:
-        super().__init__()
+        super().__init__(space.start)
         self._sizes = [int(n) for n in space.nvec]
         self.noise_size = sum(self._sizes)
 
@@ -84,6 +113,11 @@ class MultiCategoricalHead(ActionHead):
             actions.append(action)
             logps.append(_log_probability(logits, action))
         return torch.stack(actions, dim=-1), torch.stack(logps, dim=-1).sum(-1)
+
+    def has_action(self, inputs: Tensor) -> Tensor:
+        """Returns for each row whether that is so for all distributions."""
+        slices = torch.split(inputs, split_size_or_sections=self._sizes, dim=-1)
+        return torch.stack([_is_open(logits) for logits in slices], dim=-1).all(-1)
 
 
 class BoxHead(ActionHead):
@@ -154,14 +188,14 @@ class SquashedGaussianHead(BoxHead):
         return torch.tanh(drawn).reshape(-1, *self._shape), density.sum(-1)
 
 
-class EpsilonGreedyHead(ActionHead):
+class EpsilonGreedyHead(IndexHead):
     """The action of the highest value or, with probability epsilon, any unmasked one.
 
     RLlib's DQN treats an action whose value is 0 or minus infinity as masked.
     """
 
     def __init__(self, space: gym.spaces.Discrete[Any]) -> None:
-        super().__init__()
+        super().__init__(space.start)
         self.noise_size = int(space.n) + 1
 
     def sample(
@@ -169,10 +203,14 @@ class EpsilonGreedyHead(ActionHead):
     ) -> tuple[Tensor, Tensor | None]:
         """Returns indices of actions, which have no log-probability."""
         coin, draws = noise[:, 0], noise[:, 1:]
-        is_open = torch.nan_to_num(inputs, neginf=0.0) != 0.0
+        is_open = _is_valued(inputs)
         random = torch.argmax(torch.where(is_open, draws, torch.zeros_like(draws)), dim=-1)
         explores = coin < explore * epsilon
         return torch.where(explores, random, torch.argmax(inputs, dim=-1)), None
+
+    def has_action(self, inputs: Tensor) -> Tensor:
+        """Returns for each row whether any action has a value."""
+        return _is_valued(inputs).any(-1)
 
 
 def make_head(
@@ -185,9 +223,7 @@ def make_head(
     """
     if is_value_based(module) and isinstance(space, gym.spaces.Discrete):
         return EpsilonGreedyHead(space)
-    distribution = module.get_exploration_action_dist_cls()
-    if "DistributionPartial" in distribution.__qualname__:  # RLlib's, with arguments filled in
-        distribution = distribution.__bases__[0]
+    distribution = plain_distribution(module.get_exploration_action_dist_cls())
     if distribution is TorchCategorical and isinstance(space, gym.spaces.Discrete):
         return CategoricalHead(space)
     if distribution is TorchMultiCategorical and isinstance(space, gym.spaces.MultiDiscrete):
@@ -204,9 +240,24 @@ def make_head(
     )
 
 
+def plain_distribution(distribution: type[Any]) -> type[Any]:
+    """Returns RLlib's class of a distribution, also of one with arguments filled in."""
+    if "DistributionPartial" in distribution.__qualname__:
+        return cast("type[Any]", distribution.__bases__[0])
+    return distribution
+
+
 def is_value_based(module: TorchRLModule) -> bool:
     """Returns whether a module acts by action values, as DQN's does."""
     return isinstance(module, QNetAPI) and hasattr(module, "epsilon_schedule")
+
+
+def _is_open(logits: Tensor) -> Tensor:
+    return (logits > _MASKED).any(-1)
+
+
+def _is_valued(values: Tensor) -> Tensor:
+    return torch.nan_to_num(values, neginf=0.0) != 0.0
 
 
 def _gumbel(noise: Tensor) -> Tensor:

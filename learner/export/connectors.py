@@ -38,7 +38,9 @@ from headrace.learner.export.observation_stages import (
     ObservationStage,
     make_stage,
 )
+from headrace.learner.spaces import has_start, leaf_spaces
 from headrace.protocol.errors import ConfigError
+from headrace.protocol.trajectory import OBSERVATIONS
 
 # The graph and the columns of the wire do by construction what these do to a batch.
 _PLUMBING = (
@@ -134,12 +136,25 @@ def build_pipelines(
     try:
         to_module: Any = config.build_env_to_module_connector(env=None, spaces=spaces, device="cpu")
     except AssertionError as error:
+        _refuse_starts(observation)
         raise ConfigError(
             f"the env-to-module connectors do not accept the observations {observation}: {error}; "
             f"{_STACKABLE}"
         ) from error
+    if any(isinstance(connector, FlattenObservations) for connector in to_module.connectors):
+        _refuse_starts(observation)
     to_env: Any = config.build_module_to_env_connector(env=None, spaces=spaces)
     return Pipelines(to_module, to_env)
+
+
+def _refuse_starts(observation: gym.Space[Any]) -> None:
+    """Raises ConfigError for indices that do not count from 0: RLlib flattens them wrongly."""
+    for path, leaf in leaf_spaces(observation, OBSERVATIONS).items():
+        if has_start(leaf):
+            raise ConfigError(
+                f"{path!r} is {leaf}, and RLlib's FlattenObservations ignores its start: count "
+                "from 0 in the simulator, for instance with gymnasium.wrappers.TransformObservation"
+            )
 
 
 def module_spaces(

@@ -20,6 +20,7 @@ from headrace.learner.export.graph_module import PolicyGraphModule
 from headrace.learner.export.observation_stages import tensors_of
 from headrace.learner.export.onnx_export import Arguments
 from headrace.learner.spaces import leaf_spaces
+from headrace.protocol.arrays import Array
 from headrace.protocol.errors import ConfigError
 from headrace.protocol.policy_graph import (
     ACTION,
@@ -34,8 +35,12 @@ from headrace.protocol.policy_graph import (
 from headrace.protocol.trajectory import OBSERVATIONS
 
 _CHECKED_ROWS = 16
+_DRAWN_ROWS = 128
+"""More than are checked: rows in which every action is masked are left out."""
 
 _LARGEST_ERROR = 1e-3
+_LARGEST_SCALE = 1e6
+"""Larger outputs stand for masked actions, and must not widen the tolerance of others."""
 
 _SATURATED = 0.99
 
@@ -43,22 +48,40 @@ _SATURATED = 0.99
 def sample_arguments(
     graph: PolicyGraphModule, module: TorchRLModule, spaces: ModuleSpaces, random: torch.Generator
 ) -> Arguments:
-    """Returns random inputs."""
+    """Returns random inputs, with rows in which at least one action is possible.
+
+    Raises:
+        ConfigError: the module masks all actions in all rows.
+    """
 
     def uniform(*shape: int) -> Tensor:
         return torch.rand(*shape, generator=random)
 
-    rows = _CHECKED_ROWS
+    rows = _DRAWN_ROWS
     observations = _sample_observations(spaces.observation, rows)
     state = {name: uniform(rows, *shape) for name, shape in graph.state_shapes.items()}
     stages = {name: uniform(*shape) + 0.5 for name, shape in tensors_of(spaces.stages).items()}
     # With values instead of distributions, only the greedy action can be compared.
     greedy = is_value_based(module)
-    others = {NOISE: uniform(rows, graph.head.noise_size), EXPLORE: torch.tensor([1.0 - greedy])}
+    by_row = {NOISE: uniform(rows, graph.head.noise_size)}
     if graph.needs_reward:
-        others[REWARD] = uniform(rows)
+        by_row[REWARD] = uniform(rows)
     epsilon = {EPSILON: torch.tensor([0.5])} if greedy else {}
-    return observations, state, {**graph.parameters_by_name, **stages, **epsilon}, others
+    weights = {**graph.parameters_by_name, **stages, **epsilon}
+    with torch.no_grad():
+        inputs = graph.head_inputs(observations, state, weights, by_row)
+    chosen = torch.nonzero(graph.head.has_action(inputs)).flatten()[:_CHECKED_ROWS]
+    if not len(chosen):
+        raise ConfigError(
+            f"the module masks all actions for each of {rows} observations drawn from "
+            f"{spaces.observation}: leave at least one action open where a mask is all zeros"
+        )
+    others = {**_rows(by_row, chosen), EXPLORE: torch.tensor([1.0 - greedy])}
+    return _rows(observations, chosen), _rows(state, chosen), weights, others
+
+
+def _rows(tensors: Mapping[str, Tensor], chosen: Tensor) -> dict[str, Tensor]:
+    return {name: tensor[chosen] for name, tensor in tensors.items()}
 
 
 def _sample_observations(space: gym.Space[Any], rows: int) -> dict[str, Tensor]:
@@ -86,7 +109,8 @@ def expected_outputs(
         batch = graph.module_batch(seen, state)
         if is_value_based(module):
             actions = module.forward_inference(batch)[Columns.ACTIONS]
-            expected[ACTION] = expected[ENV_ACTION] = actions.reshape(expected[ACTION].shape)
+            expected[ACTION] = actions.reshape(expected[ACTION].shape)
+            expected[ENV_ACTION] = graph.head.to_env(expected[ACTION])
             return expected
         inputs = module.forward_exploration(batch)[Columns.ACTION_DIST_INPUTS]
         inputs = inputs.reshape(expected[ACTION_DIST_INPUTS].shape)
@@ -101,13 +125,41 @@ def expected_outputs(
     return expected
 
 
+def expected_greedy(
+    graph: PolicyGraphModule, module: TorchRLModule, arguments: Arguments
+) -> dict[str, Tensor]:
+    """Returns the outputs without exploration: the actions of RLlib's inference."""
+    observations, state, weights, others = arguments
+    with torch.no_grad():
+        expected = graph.compute(*arguments)
+        seen = graph.see(observations, state, weights, others.get(REWARD, torch.zeros(0)))[-1]
+        outputs = module.forward_inference(graph.module_batch(seen, state))
+        if Columns.ACTIONS in outputs:
+            actions = outputs[Columns.ACTIONS]
+        elif isinstance(graph.head, BoxHead) and graph.head.squashes:
+            # RLlib's deterministic distribution forgets to squash the mean.
+            actions = expected[ACTION]
+        else:
+            inputs = outputs[Columns.ACTION_DIST_INPUTS]
+            distribution: Any = module.get_inference_action_dist_cls().from_logits(inputs)
+            actions = distribution.to_deterministic().sample()
+        shape = expected[ACTION].shape
+        expected[ACTION] = cast("Tensor", actions).reshape(shape).to(expected[ACTION].dtype)
+        expected[ENV_ACTION] = graph.head.to_env(expected[ACTION])
+    return expected
+
+
 def compare(
     frame: bytes,
     graph: PolicyGraphModule,
     arguments: Arguments,
     expected: Mapping[str, Tensor],
 ) -> float:
-    """Returns the largest difference between graph and module, up to the next power of ten."""
+    """Returns the largest difference between graph and module, up to the next power of ten.
+
+    Raises:
+        ConfigError: it is too large.
+    """
     session = onnxruntime.InferenceSession(frame, providers=["CPUExecutionProvider"])
     feed = {name: tensor for group in arguments for name, tensor in group.items()}
     inputs = {entry.name for entry in session.get_inputs()}
@@ -117,14 +169,23 @@ def compare(
     )
     largest = 1e-7
     for name, value in zip(graph.output_names, values, strict=True):
-        reference = expected[name].detach().numpy()
-        difference = float(np.abs(value - reference).max(initial=0.0))
-        scale = max(1.0, float(np.abs(reference).max(initial=0.0)))
-        if not difference <= _LARGEST_ERROR * scale:
+        difference = _largest_difference(np.asarray(value), expected[name].detach().numpy())
+        if not difference <= _LARGEST_ERROR:
             raise ConfigError(
                 f"the exported policy graph differs from the module by {difference} in {name!r}; "
-                "does the module use its own randomness in forward_exploration?"
+                "does the module use its own randomness? Then run RLlib itself on the actors: "
+                'policy = "rllib"'
             )
         largest = max(largest, difference)
     # Runners on other processors must arrive at the same manifest.
     return float(f"1e{int(np.ceil(np.log10(largest)))}")
+
+
+def _largest_difference(values: Array, references: Array) -> float:
+    """Returns the largest difference, relative to the outputs' size; equal infinities are equal."""
+    found, wanted = values.astype(np.float64), references.astype(np.float64)
+    sizes = np.abs(wanted)
+    common = max(1.0, float(sizes.max(initial=0.0, where=sizes < _LARGEST_SCALE)))
+    with np.errstate(invalid="ignore"):
+        differences = np.abs(found - wanted) / np.maximum(sizes, common)
+    return float(np.where(found == wanted, 0.0, differences).max(initial=0.0))

@@ -99,6 +99,7 @@ def graph_contract(
         env_action=_output_tensor(ENV_ACTION, outputs[ENV_ACTION]),
         max_error=largest_error,
         action_range=graph.head.action_range,
+        action_start=graph.head.action_start,
     )
 
 

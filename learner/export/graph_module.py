@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, cast
 
 import torch
-from ray.rllib.core.columns import Columns
 from ray.rllib.core.rl_module.torch import TorchRLModule
-from ray.rllib.utils.typing import StateDict
 from torch import Tensor, nn
 
-from headrace.learner.export.action_heads import ActionHead, is_value_based
+from headrace.learner.export.action_heads import ActionHead
 from headrace.learner.export.connectors import ModuleSpaces
 from headrace.learner.export.observation_stages import ObservationStage, Tensors
-from headrace.learner.spaces import nest_columns, nest_state
+from headrace.learner.export.passes import (
+    ExplorationPass,
+    ForwardPass,
+    InferencePass,
+    flatten_state,
+    has_own_passes,
+)
+from headrace.learner.spaces import nest_columns
 from headrace.protocol.paths import flatten_paths
 from headrace.protocol.policy_graph import (
     ACTION,
@@ -36,8 +40,6 @@ from headrace.protocol.trajectory import OBSERVATIONS
 _SMALLEST_NOISE = 2.0**-24
 """Noise is kept this far from 0 and 1, so that no logarithm is infinite in float32."""
 
-_Q_PREDS = "qf_preds"
-
 
 class PolicyGraphModule(nn.Module):
     """The exported computation; parameters of `module` are inputs.
@@ -50,7 +52,8 @@ class PolicyGraphModule(nn.Module):
 
     def __init__(self, module: TorchRLModule, spaces: ModuleSpaces, head: ActionHead) -> None:
         super().__init__()
-        self._module = _Forward(module)
+        self._module = ExplorationPass(module)
+        self._inference = InferencePass(module, head) if has_own_passes(module) else None
         self._spaces = spaces
         self.head = head
         self.stages = nn.ModuleList(spaces.stages)
@@ -95,6 +98,12 @@ class PolicyGraphModule(nn.Module):
         inputs, state_out = self._run_module(values[-1], state, weights)
         explore = others[EXPLORE]
         action, logp = self.head.sample(inputs, noise, explore, weights.get(EPSILON, explore))
+        if self._inference is not None:
+            greedy, greedy_state = self._call(
+                self._inference, weights, values[-1], self._module_state(state), noise
+            )
+            action = _either(explore, action, greedy)
+            state_out = {p: _either(explore, v, greedy_state[p]) for p, v in state_out.items()}
         outputs = {ACTION: action, ENV_ACTION: self.head.to_env(action)}
         if logp is not None:
             # RLlib assigns probability 1 to an action that was not sampled.
@@ -105,6 +114,14 @@ class PolicyGraphModule(nn.Module):
             kept = stage.remember(value, _own(stage, state), reward, action)
             outputs |= {state_output(f"{CONNECTOR_STATE}/{name}"): kept[name] for name in kept}
         return outputs
+
+    def head_inputs(
+        self, observations: Tensors, state: Tensors, weights: Tensors, others: Tensors
+    ) -> Tensor:
+        """Returns what the module gives the action head."""
+        reward = others.get(REWARD, others[NOISE][:, 0])
+        seen = self.see(observations, state, weights, reward)[-1]
+        return self._run_module(seen, state, weights)[0]
 
     def see(
         self, observations: Tensors, state: Tensors, tensors: Tensors, reward: Tensor
@@ -129,13 +146,15 @@ class PolicyGraphModule(nn.Module):
         return {path: state[f"{STATE}/{path}"] for path in self._module_paths}
 
     def _run_module(self, seen: Any, state: Tensors, weights: Tensors) -> tuple[Tensor, Tensors]:
+        return self._call(self._module, weights, seen, self._module_state(state))
+
+    def _call(self, forward: ForwardPass, weights: Tensors, *inputs: Any) -> tuple[Tensor, Tensors]:
         parameters = {
             f"module.{name}": value
             for name, value in weights.items()
-            if name in self._module.parameter_names
+            if name in forward.parameter_names
         }
-        arguments = (seen, self._module_state(state))
-        outputs = torch.func.functional_call(self._module, parameters, arguments)
+        outputs = torch.func.functional_call(forward, parameters, inputs)
         return cast("tuple[Tensor, Tensors]", outputs)
 
     def _recorded_observation(self, values: list[Any]) -> dict[str, Tensor]:
@@ -150,58 +169,12 @@ class PolicyGraphModule(nn.Module):
         }
 
 
+def _either(explore: Tensor, explored: Tensor, greedy: Tensor) -> Tensor:
+    return torch.where(explore > 0.0, explored, greedy.to(explored.dtype))
+
+
 def _own(stage: ObservationStage, state: Tensors) -> Tensors:
     return {name: state[f"{CONNECTOR_STATE}/{name}"] for name in stage.state_shapes}
-
-
-class _Forward(nn.Module):
-    """The module's exploration pass as a plain function of observations and state."""
-
-    def __init__(self, module: TorchRLModule) -> None:
-        super().__init__()
-        self.module = module
-        self.parameter_names = set(module.state_dict())
-        self._is_value_based = is_value_based(module)
-
-    def forward(self, observations: Any, state: Tensors) -> tuple[Tensor, Tensors]:
-        """Returns values or distribution inputs [n, …], and the state after the step."""
-        inputs, outputs = self._act(self.batch(observations, state))
-        if not state:
-            return inputs, {}
-        return inputs.squeeze(1), flatten_state(outputs[Columns.STATE_OUT])
-
-    def batch(self, observations: Any, state: Tensors) -> dict[str, Any]:
-        """Returns observations as input of the module; a recurrent one needs a time axis."""
-        if not state:
-            return {Columns.OBS: observations}
-        timed = {path: rows.unsqueeze(1) for path, rows in flatten_paths(observations, "").items()}
-        return {Columns.OBS: renest(observations, timed), Columns.STATE_IN: nest_state(state)}
-
-    def _act(self, batch: dict[str, Any]) -> tuple[Tensor, StateDict]:
-        module: Any = self.module
-        if self._is_value_based:
-            outputs = module.compute_q_values(batch)
-            return cast("Tensor", outputs[_Q_PREDS]), outputs
-        # The public method switches to eval mode and back, which the exporter cannot trace.
-        outputs = module._forward_exploration(batch)  # pyright: ignore[reportPrivateUsage]
-        return cast("Tensor", outputs[Columns.ACTION_DIST_INPUTS]), outputs
-
-
-def flatten_state(state: Any) -> dict[str, Any]:
-    """Returns the leaves of a module's state by path; an empty state has none."""
-    if isinstance(state, Mapping) and not state:
-        return {}
-    leaves = flatten_paths(state, "")
-    return {path.removeprefix("/"): leaf for path, leaf in leaves.items()}
-
-
-def renest(structure: Any, leaves: Mapping[str, Any], path: str = "") -> Any:
-    """Returns leaves by path in the shape of a nested structure."""
-    if isinstance(structure, Mapping):
-        return {key: renest(value, leaves, f"{path}/{key}") for key, value in structure.items()}
-    if isinstance(structure, tuple):
-        return tuple(renest(v, leaves, f"{path}/{i}") for i, v in enumerate(structure))
-    return leaves[path]
 
 
 def _to_single(values: Tensor) -> Tensor:

@@ -11,15 +11,69 @@ from ray.rllib.core.rl_module.torch import TorchRLModule
 from headrace.learner.export.action_heads import make_head
 from headrace.learner.export.connectors import ModuleSpaces
 from headrace.learner.export.exported_module import ExportedModule
-from headrace.learner.export.graph_check import compare, expected_outputs, perturb, sample_arguments
+from headrace.learner.export.graph_check import (
+    compare,
+    expected_greedy,
+    expected_outputs,
+    perturb,
+    sample_arguments,
+)
 from headrace.learner.export.graph_contract import graph_contract, lookback_of, recorded_columns
 from headrace.learner.export.graph_module import PolicyGraphModule
-from headrace.learner.export.onnx_export import to_onnx
+from headrace.learner.export.onnx_export import Arguments, to_onnx
+from headrace.learner.spaces import leaf_spaces
+from headrace.protocol.errors import ConfigError, HeadraceError, first_line
 from headrace.protocol.manifest import ModuleManifest
 from headrace.protocol.policy_graph import (
     EXPLORE,
     initial_state,
 )
+
+
+def require_exportable(
+    module: TorchRLModule, spaces: ModuleSpaces, config: AlgorithmConfig
+) -> None:
+    """Runs a module once, as its graph will.
+
+    Raises:
+        ConfigError: its actions cannot be sampled in a graph, or it fails on its observations.
+    """
+    _graph_of(module, spaces, config, torch.Generator().manual_seed(0))
+
+
+def _graph_of(
+    module: TorchRLModule, spaces: ModuleSpaces, config: AlgorithmConfig, random: torch.Generator
+) -> tuple[PolicyGraphModule, Arguments]:
+    head = make_head(
+        module,
+        spaces.action,
+        normalizes=bool(config.normalize_actions),
+        clips=bool(config.clip_actions),
+    )
+    graph = PolicyGraphModule(module, spaces, head)
+    try:
+        arguments = sample_arguments(graph, module, spaces, random)
+        with torch.no_grad():
+            graph.output_names = list(graph.compute(*arguments))
+    except HeadraceError:
+        raise
+    except Exception as error:  # the user's own modules may raise anything
+        raise ConfigError(
+            f"the RLModule fails on {spaces.module_observation}: {first_line(error)}"
+            f"{_advice(spaces)}"
+        ) from error
+    return graph, arguments
+
+
+def _advice(spaces: ModuleSpaces) -> str:
+    dtypes = {leaf.dtype for leaf in leaf_spaces(spaces.module_observation, "").values()}
+    if all(dtype is not None and dtype.kind == "f" for dtype in dtypes):
+        return ""
+    return (
+        "; RLlib's default networks take float32: convert the observations in the environment (for "
+        "pixels gymnasium.wrappers.TransformObservation, divided by 255), or in an RLModule of "
+        "your own"
+    )
 
 
 def export_module(
@@ -40,21 +94,16 @@ def export_module(
     with torch.no_grad():
         for parameter in module.parameters():
             parameter.uniform_(-0.1, 0.1, generator=random)
-    head = make_head(
-        module,
-        spaces.action,
-        normalizes=bool(config.normalize_actions),
-        clips=bool(config.clip_actions),
-    )
-    graph = PolicyGraphModule(module, spaces, head)
-    arguments = sample_arguments(graph, module, spaces, random)
-    with torch.no_grad():
-        graph.output_names = list(graph.compute(*arguments))
+    graph, arguments = _graph_of(module, spaces, config, random)
     frame, inputs = to_onnx(graph, arguments)
     outputs = expected_outputs(graph, module, arguments)
-    largest_error = compare(frame, graph, arguments, outputs)
-    # Again with other weights, which reveals a parameter that became a constant of the graph.
     observations, state, weights, others = arguments
+    greedy = (observations, state, weights, {**others, EXPLORE: torch.zeros(1)})
+    largest_error = max(
+        compare(frame, graph, arguments, outputs),
+        compare(frame, graph, greedy, expected_greedy(graph, module, greedy)),
+    )
+    # Again with other weights, which reveals a parameter that became a constant of the graph.
     weights = {name: tensor for name, tensor in weights.items() if name in inputs}
     other_weights = {name: perturb(tensor) for name, tensor in weights.items()}
     moved = (observations, state, other_weights, {**others, EXPLORE: torch.zeros(1)})

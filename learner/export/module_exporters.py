@@ -17,8 +17,9 @@ from ray.rllib.env.single_agent_episode import SingleAgentEpisode
 
 from headrace.learner.export.connectors import ModuleSpaces, Pipelines, module_spaces
 from headrace.learner.export.exported_module import ExportedModule
-from headrace.learner.export.module_export import export_module
-from headrace.learner.spaces import column_of, leaf_spaces, tensor_of
+from headrace.learner.export.module_building import build_module
+from headrace.learner.export.module_export import export_module, require_exportable
+from headrace.learner.spaces import column_of, has_start, leaf_spaces, tensor_of
 from headrace.protocol.arrays import Array
 from headrace.protocol.errors import ConfigError
 from headrace.protocol.manifest import ColumnSpec, ModuleManifest, PolicyGraph, TensorSpec
@@ -35,6 +36,10 @@ class ModuleExporter(abc.ABC):
     """
 
     spaces: ModuleSpaces
+
+    @abc.abstractmethod
+    def check(self, module: TorchRLModule) -> None:
+        """Raises ConfigError, at once, if `export` could not succeed with the module's actions."""
 
     @abc.abstractmethod
     def export(self, module: TorchRLModule) -> ExportedModule:
@@ -54,6 +59,9 @@ class GraphExporter(ModuleExporter):
         self._config = config
         self.spaces = module_spaces(pipelines, observation, action)
 
+    def check(self, module: TorchRLModule) -> None:
+        require_exportable(module, self.spaces, self._config)
+
     def export(self, module: TorchRLModule) -> ExportedModule:
         return export_module(module, self.spaces, self._config)
 
@@ -72,10 +80,17 @@ class RLlibExporter(ModuleExporter):
         action: gym.Space[Any],
     ) -> None:
         self._config = config
+        _refuse_starts(observation, action)
         to_module: Any = pipelines.to_module
         spaces = ModuleSpaces(observation, action, (), to_module.observation_space)
-        spec = config.get_rl_module_spec(spaces=spaces.by_rllib_key, inference_only=True)
-        module = cast("TorchRLModule", spec.build())
+        built = build_module(
+            lambda: config.get_rl_module_spec(
+                spaces=spaces.by_rllib_key, inference_only=True
+            ).build(),
+            spaces.module_observation,
+            action,
+        )
+        module = cast("TorchRLModule", built)
         recorded, self._outputs = _try_step(module, pipelines, spaces)
         written = next(
             space
@@ -83,6 +98,9 @@ class RLlibExporter(ModuleExporter):
             if _fits(recorded, space)
         )
         self.spaces = dataclasses.replace(spaces, written_observation=written)
+
+    def check(self, module: TorchRLModule) -> None:
+        pass
 
     def export(self, module: TorchRLModule) -> ExportedModule:
         state: dict[str, Array] = module.get_state(inference_only=True)
@@ -118,6 +136,17 @@ class RLlibExporter(ModuleExporter):
             ColumnSpec(REWARDS, "float32", ()),
             *outputs,
         )
+
+
+def _refuse_starts(*spaces: gym.Space[Any]) -> None:
+    """Raises ConfigError for indices that do not count from 0, which RLlib's connectors ignore."""
+    for space in spaces:
+        for path, leaf in leaf_spaces(space, "space").items():
+            if has_start(leaf):
+                raise ConfigError(
+                    f'with policy = "rllib", RLlib\'s own connectors ignore the start of {leaf} '
+                    f"({path}): leave out policy, or count from 0 in the simulator"
+                )
 
 
 def _try_step(

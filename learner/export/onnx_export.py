@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from headrace.learner.export.graph_module import PolicyGraphModule
-from headrace.protocol.errors import ConfigError
+from headrace.protocol.errors import ConfigError, first_line
 from headrace.protocol.policy_graph import (
     EXPLORE,
 )
@@ -25,27 +25,34 @@ def to_onnx(graph: PolicyGraphModule, arguments: Arguments) -> tuple[bytes, list
     """Returns the ONNX bytes, and the names of the inputs that the outputs depend on.
 
     These exclude a critic's parameters.
+
+    Raises:
+        ConfigError: torch cannot export the module.
     """
     observations, state, weights, others = arguments
     rows = torch.export.Dim("rows", min=1, max=2**20)
     batched = {0: rows}
+    shapes: tuple[dict[str, Any], ...] = (
+        dict.fromkeys(observations, batched),
+        dict.fromkeys(state, batched),
+        {name: {} for name in weights},
+        {name: {} if name == EXPLORE else batched for name in others},
+    )
     with _quiet():
-        program = torch.onnx.export(
-            graph,
-            (*arguments, {}),  # torch treats a final map as keyword arguments
-            input_names=[*observations, *state, *weights, *others],
-            output_names=graph.output_names,
-            dynamic_shapes=(
-                dict.fromkeys(observations, batched),
-                dict.fromkeys(state, batched),
-                {name: {} for name in weights},
-                {name: {} if name == EXPLORE else batched for name in others},
-            ),
-            dynamo=True,
-            verbose=False,
-        )
+        try:
+            traced = torch.export.export(graph, arguments, dynamic_shapes=shapes, strict=False)
+            program = torch.onnx.export(
+                traced.run_decompositions(_REWRITTEN),
+                input_names=[*observations, *state, *weights, *others],
+                output_names=graph.output_names,
+                dynamic_shapes=shapes,
+                dynamo=True,
+                verbose=False,
+            )
+        except Exception as error:  # the exporter raises errors of many kinds
+            raise ConfigError(_not_exported(error)) from error
     if program is None:
-        raise ConfigError("torch could not export the policy graph")
+        raise ConfigError(_not_exported("it returned nothing"))
     inputs = program.model.graph.inputs
     unused = [value for value in inputs if not value.uses()]
     for value in unused:
@@ -53,6 +60,22 @@ def to_onnx(graph: PolicyGraphModule, arguments: Arguments) -> tuple[bytes, list
     _forget_origin(program.model.graph)
     frame = bytes(program.model_proto.SerializeToString(deterministic=True))
     return frame, [str(value.name) for value in inputs]
+
+
+def _reversed_difference(value: Tensor, other: float, alpha: float = 1) -> Tensor:
+    """Returns `other - alpha * value`, as modules write it for masks."""
+    return value * -alpha + other
+
+
+_REWRITTEN: dict[Any, Any] = {torch.ops.aten.rsub.Scalar: _reversed_difference}
+"""Operations that torch's ONNX exporter fails on (2.13: `1.0 - mask` of an integer mask)."""
+
+
+def _not_exported(cause: object) -> str:
+    return (
+        f"torch cannot export the RLModule to a policy graph: {first_line(cause)}; "
+        'change the module, or run RLlib itself on the actors: policy = "rllib"'
+    )
 
 
 def _forget_origin(graph: Any) -> None:

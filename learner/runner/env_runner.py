@@ -36,7 +36,10 @@ from headrace.learner.runner.publisher import WeightsPublisher
 from headrace.learner.runner.runner_config import runner_config_of
 from headrace.learner.runner.sample_metrics import SampleMetrics
 from headrace.learner.runner.sampling import fragment_env_steps, sampling_of
+from headrace.learner.runner.settings_without_effect import refuse_settings_without_effect
 from headrace.learner.runner.single_agent_setup import SingleAgentSetup
+from headrace.learner.runner.trials import refusal_of_trial
+from headrace.protocol.errors import RefusedError
 from headrace.protocol.manifest import DEFAULT_MODULE
 from headrace.protocol.messages import FleetReport
 from headrace.protocol.trajectory import DEFAULT_AGENT
@@ -62,7 +65,9 @@ class BrokerEnvRunner(EnvRunner, Checkpointable):
         )
         self.num_env_steps_sampled_lifetime = 0
         self._log_dir: str = kwargs.get("log_dir") or ""
+        self._is_trial = kwargs.get("tune_trial_id") not in (None, "default")
         self._runner_config = runner_config_of(config)
+        refuse_settings_without_effect(config)
         setup_class = MultiAgentSetup if config.is_multi_agent else SingleAgentSetup
         self._setup: AgentSetup = setup_class(config, self._runner_config.policy)
         # RLlib's EnvRunnerGroup looks for these names, to merge the connectors' states.
@@ -129,6 +134,8 @@ class BrokerEnvRunner(EnvRunner, Checkpointable):
                 # On an exception of a remote runner, RLlib would wait a minute to restart it.
                 exit_actor()
             raise
+        except RefusedError as error:
+            raise (refusal_of_trial(error) if self._is_trial else error) from None
         self._sampled.log_wait(time.monotonic() - started_s)
         for segment in taken:
             self._sampled.log_segment(segment)

@@ -35,6 +35,8 @@ class EvaluationSampler:
     ) -> list[EpisodeSegment]:
         """Returns this many whole episodes, and more until they have `env_steps`.
 
+        With `env_steps`, no episode is longer than that: a simulator's may never end.
+
         Args:
             publish: offers the weights to evaluate.
 
@@ -47,7 +49,7 @@ class EvaluationSampler:
         evaluated: list[EpisodeSegment] = []
         finished, left = 0, episodes or 1
         while left > 0:
-            for batch in link.evaluate(left):
+            for batch in link.evaluate(left, env_steps):
                 evaluated += segments_of(batch.unpack(), batch.lease)
             finished += left
             sampled = sum(segment.env_steps for segment in evaluated)

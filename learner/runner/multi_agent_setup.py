@@ -21,7 +21,8 @@ from headrace.learner.episodes.segments import EpisodeSegment
 from headrace.learner.episodes.single_agent_episodes import EpisodeMaker
 from headrace.learner.export.connectors import agent_module_spaces, build_pipelines
 from headrace.learner.export.exported_module import ExportedModule
-from headrace.learner.export.module_export import export_module
+from headrace.learner.export.module_building import build_module, require_numbers
+from headrace.learner.export.module_export import export_module, require_exportable
 from headrace.learner.runner.agent_setup import AgentSetup
 from headrace.learner.runner.module_weights import ModuleWeights
 from headrace.learner.runner.simulator_spaces import simulator_spaces
@@ -60,24 +61,35 @@ class MultiAgentSetup(AgentSetup):
                 "a run with several agents needs a space for each: observation_space and "
                 "action_space must be gymnasium.spaces.Dict, by agent id"
             )
+        for agent in observation:
+            require_numbers(observation[agent], action[agent])
         self._config = config
         module_of = cast("ModuleOfAgent", config.policy_mapping_fn)
-        self.modules_by_agent = _map_agents(module_of, observation)
+        modules = _map_agents(module_of, observation)
+        # On the wire ids are text; RLlib's may be of any kind.
+        self.modules_by_agent = {str(agent): module for agent, module in modules.items()}
         self.pipelines = build_pipelines(config, observation, action)
         self._spaces = {
             module: agent_module_spaces(self.pipelines, observation[agent], action[agent], module)
-            for agent, module in self.modules_by_agent.items()
+            for agent, module in modules.items()
         }
         env_spaces = (observation, action)
         self.spaces = {
             **dict.fromkeys((INPUT_ENV_SPACES, INPUT_ENV_SINGLE_SPACES), env_spaces),
             **{name: (own.module_observation, own.action) for name, own in self._spaces.items()},
         }
-        spec = config.get_multi_rl_module_spec(spaces=self.spaces, inference_only=True)
-        self._module = cast("MultiRLModule", spec.build())
+        module = build_module(
+            lambda: config.get_multi_rl_module_spec(
+                spaces=self.spaces, inference_only=True
+            ).build(),
+            *next((own.module_observation, own.action) for own in self._spaces.values()),
+        )
+        self._module = cast("MultiRLModule", module)
         self.weights = {
             name: ModuleWeights(cast("TorchRLModule", self._module[name])) for name in self._spaces
         }
+        for name, weights in self.weights.items():
+            require_exportable(weights.module, self._spaces[name], config)
         makers = {
             name: EpisodeMaker(own.episode_observation, own.action)
             for name, own in self._spaces.items()
@@ -108,10 +120,10 @@ class MultiAgentSetup(AgentSetup):
         return [self._episodes.make(segment, segment.lease.version.number) for segment in segments]
 
 
-def _map_agents(module_of: ModuleOfAgent, agents: gym.spaces.Dict) -> dict[str, str]:
+def _map_agents(module_of: ModuleOfAgent, agents: gym.spaces.Dict) -> dict[Any, str]:
     """Returns the module of each agent, which must not depend on the episode."""
     episodes = [MultiAgentEpisode(id_=f"{number:032x}") for number in range(_TRIED_EPISODES)]
-    by_agent: dict[str, str] = {}
+    by_agent: dict[Any, str] = {}
     for agent in agents:
         modules = {module_of(agent, episode) for episode in episodes}
         if len(modules) > 1:

@@ -19,6 +19,7 @@ from headrace.learner.connection.weights_offer import OfferedWeights
 from headrace.learner.export.action_heads import is_value_based
 from headrace.learner.export.exported_module import ExportedModule
 from headrace.learner.runner.agent_setup import AgentSetup
+from headrace.learner.runner.environment_values import plain_config
 from headrace.learner.runner.module_weights import ModuleWeights
 from headrace.protocol.arrays import Array
 from headrace.protocol.compression import Compression
@@ -37,8 +38,10 @@ class WeightsPublisher:
     def __init__(
         self, setup: AgentSetup, config: AlgorithmConfig, own: RunnerConfig, flow: Flow
     ) -> None:
+        """Raises ConfigError if a value of `env_config` cannot be sent to actors."""
         self._setup = setup
-        self._config = config
+        self._environment = config.env if isinstance(config.env, str) else None
+        self._env_config = plain_config(config.env_config) if self._environment else {}
         self._own = own
         self._flow = flow
         self._exported: dict[str, ExportedModule] = {}
@@ -105,14 +108,16 @@ class WeightsPublisher:
 
     def _export(self) -> dict[str, ExportedModule]:
         exported = self._setup.export()
+        config = self._env_config
         manifest = Manifest(
             run=self._own.run,
             flow=self._flow,
             modules={name: module.manifest for name, module in exported.items()},
             multi_agent=self._setup.is_multi_agent,
             infos=self._own.infos,
-            environment=self._config.env if isinstance(self._config.env, str) else None,
-            environment_config=_plain(self._config.env_config),
+            environment=self._environment,
+            environment_config={k: v for k, v in config.items() if not _is_nested(v)},
+            environment_nested={k: v for k, v in config.items() if _is_nested(v)} or msgspec.UNSET,
             agents=dict(self._setup.modules_by_agent) or msgspec.UNSET,
             compression=self._compression(exported),
         )
@@ -168,10 +173,5 @@ def weights_digest(frame: bytes) -> str:
     return hashlib.sha256(frame).hexdigest()[:32]
 
 
-def _plain(env_config: Mapping[str, Any]) -> dict[str, str | int | float | bool | None]:
-    """Returns the values that a manifest can carry; the others stay on the learner's machine."""
-    return {
-        key: value
-        for key, value in env_config.items()
-        if isinstance(value, str | int | float | bool | None)
-    }
+def _is_nested(value: Any) -> bool:
+    return isinstance(value, list | dict)

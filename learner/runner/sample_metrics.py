@@ -38,6 +38,8 @@ from headrace.protocol.trajectory import DEFAULT_AGENT
 PREFIX = "headrace"
 _MAX_TASKS = 100
 """Limits the tasks with reported returns: actors name them, and RLlib's logger keeps all."""
+_MAX_AGENTS = 100
+"""Limits the agents with metrics of their own in the same way; the configured ones always have."""
 
 # RLlib's single-agent and multi-agent runners name the same metrics differently.
 _AGENT_RETURN = {False: "agent_episode_return_mean", True: EPISODE_AGENT_RETURN_MEAN}
@@ -89,6 +91,7 @@ class SampleMetrics:
         self._window = max(1, math.ceil((config.metrics_num_episodes_for_smoothing or 1) / runners))
         self._env_steps = 0
         self._agent_steps = Counter(dict.fromkeys(modules_by_agent, 0))
+        self._max_agents = max(_MAX_AGENTS, len(modules_by_agent))
         self._module_steps = Counter(dict.fromkeys(modules_by_agent.values(), 0))
         self._episodes = 0
         # RLlib's window holds no more episodes.
@@ -106,7 +109,8 @@ class SampleMetrics:
         env_steps = segment.env_steps
         self._env_steps += env_steps
         for chunk in segment.chunks:
-            self._agent_steps[chunk.agent_id] += chunk.length
+            if self._has_metrics(chunk.agent_id):
+                self._agent_steps[chunk.agent_id] += chunk.length
             self._module_steps[chunk.module_id] += chunk.length
         if segment.lease.policy_lag is not None:
             self._steps_by_lag[segment.lease.policy_lag] += env_steps
@@ -115,6 +119,9 @@ class SampleMetrics:
             self._episodes += 1
             self._ended.append(ended)
             self._note_task(ended)
+
+    def _has_metrics(self, agent: str) -> bool:
+        return agent in self._agent_steps or len(self._agent_steps) < self._max_agents
 
     def flush(self, report: FleetReport | None) -> None:
         """Logs what was collected since the last call."""
@@ -160,6 +167,8 @@ class SampleMetrics:
         for agent in ended.agents:
             returned = agent.episode_return
             by_module[agent.module] = by_module.get(agent.module, 0.0) + returned
+            if agent.agent not in self._agent_steps:
+                continue
             log((_AGENT_RETURN[ended.is_multi_agent], agent.agent), returned, window=window)
             if ended.is_multi_agent:
                 log((EPISODE_AGENT_STEPS, agent.agent), agent.steps, window=window)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, cast
 
 import gymnasium as gym
+from gymnasium.envs.registration import load_env_creator
 from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
 from ray.tune.registry import (  # RLlib's own runners read it; there is no public API
     ENV_CREATOR,
@@ -12,14 +13,17 @@ from ray.tune.registry import (  # RLlib's own runners read it; there is no publ
 )
 
 from headrace.learner.config import CONFIG_KEY
-from headrace.protocol.errors import ConfigError
+from headrace.protocol.environment_ids import is_function
+from headrace.protocol.errors import ConfigError, HeadraceError
+from headrace.protocol.simulator_errors import cannot_make
 
 
 def simulator_spaces(config: AlgorithmConfig) -> tuple[gym.Space[Any], gym.Space[Any]]:
     """Returns the spaces of observations and actions; with several agents, Dicts by agent id.
 
     Raises:
-        ConfigError: neither spaces nor an environment are configured.
+        ConfigError: neither spaces nor an environment are configured, or the environment cannot
+            be made.
     """
     if config.observation_space is not None and config.action_space is not None:
         return config.observation_space, config.action_space
@@ -79,9 +83,21 @@ def without_learners_part(config: AlgorithmConfig) -> AlgorithmConfig:
 
 
 def _make(config: AlgorithmConfig) -> Any:
+    try:
+        return _make_unchecked(config)
+    except HeadraceError:
+        raise
+    except Exception as error:  # environments may raise anything
+        name = getattr(config.env, "__name__", config.env)
+        raise cannot_make(str(name), error) from error
+
+
+def _make_unchecked(config: AlgorithmConfig) -> Any:
     kwargs = environment_kwargs(config)
     if isinstance(config.env, str) and _global_registry.contains(ENV_CREATOR, config.env):
         return _global_registry.get(ENV_CREATOR, config.env)(kwargs)
+    if isinstance(config.env, str) and is_function(config.env):
+        return load_env_creator(config.env)(**kwargs)
     if isinstance(config.env, str):
         return gym.make(config.env, **kwargs)
     return cast("Any", config.env)(kwargs)

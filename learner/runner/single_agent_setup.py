@@ -6,7 +6,9 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
+import gymnasium as gym
 from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
+from ray.rllib.algorithms.dqn import DQNConfig
 from ray.rllib.core import DEFAULT_MODULE_ID
 from ray.rllib.core.rl_module.torch import TorchRLModule
 from ray.rllib.env.single_agent_episode import SingleAgentEpisode
@@ -17,12 +19,14 @@ from headrace.learner.episodes.segments import EpisodeSegment
 from headrace.learner.episodes.single_agent_episodes import EpisodeMaker
 from headrace.learner.export.connectors import build_pipelines
 from headrace.learner.export.exported_module import ExportedModule
+from headrace.learner.export.module_building import build_module, require_numbers
 from headrace.learner.export.module_exporters import GraphExporter, RLlibExporter
 from headrace.learner.export.observation_filter import ObservationFilter
 from headrace.learner.runner.agent_setup import AgentSetup
 from headrace.learner.runner.module_weights import ModuleWeights
 from headrace.learner.runner.simulator_spaces import simulator_spaces
 from headrace.protocol.arrays import Array
+from headrace.protocol.errors import ConfigError
 from headrace.protocol.manifest import DEFAULT_MODULE
 
 _ACTING = {"graph": GraphExporter, "rllib": RLlibExporter}
@@ -36,6 +40,9 @@ class SingleAgentSetup(AgentSetup):
 
     def __init__(self, config: AlgorithmConfig, policy: PolicyKind) -> None:
         observation, action = simulator_spaces(config)
+        require_numbers(observation, action)
+        if isinstance(config, DQNConfig) and not isinstance(action, gym.spaces.Discrete):
+            raise ConfigError(f"DQN needs Discrete actions, and these are {action}: use SAC or PPO")
         self.pipelines = build_pipelines(config, observation, action)
         self._acting = _ACTING[policy](config, self.pipelines, observation, action)
         own = self._acting.spaces
@@ -45,8 +52,13 @@ class SingleAgentSetup(AgentSetup):
         self._filter = (
             ObservationFilter(self.pipelines.to_module, own.filter) if own.filter else None
         )
-        spec = config.get_rl_module_spec(spaces=self.spaces, inference_only=True)
-        self._weights = ModuleWeights(cast("TorchRLModule", spec.build()))
+        module = build_module(
+            lambda: config.get_rl_module_spec(spaces=self.spaces, inference_only=True).build(),
+            own.module_observation,
+            action,
+        )
+        self._weights = ModuleWeights(cast("TorchRLModule", module))
+        self._acting.check(self._weights.module)
         self.weights = {DEFAULT_MODULE: self._weights}
 
     @property

@@ -11,21 +11,58 @@ import msgspec
 from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
 from ray.rllib.callbacks.callbacks import RLlibCallback
 from ray.rllib.core.rl_module.default_model_config import DefaultModelConfig
+from ray.rllib.core.rl_module.rl_module import RLModuleSpec
+from ray.rllib.core.rl_module.torch import TorchRLModule
 
 from headrace.learner.config import CONFIG_KEY, RunnerConfig
 from headrace.learner.runner.env_runner import BrokerEnvRunner
 from headrace.learner.runner.simulator_spaces import agent_spaces
-from headrace.learner.training.connector_factories import EnvToModule, LearnerStacking
+from headrace.learner.training.connector_factories import (
+    EnvToModule,
+    LearnerStacking,
+    require_connectors,
+)
 from headrace.learner.training.importing import load_function
 from headrace.learner.training.module_mapping import ModuleMapping
-from headrace.learner.training.run_sections import LearnerRun
+from headrace.learner.training.run_sections import DictSpace, LearnerRun
+from headrace.learner.training.settings_check import refused_by_rllib, require_kinds
 from headrace.learner.training.space_sections import space_of
 from headrace.protocol.errors import ConfigError
 from headrace.protocol.manifest import DEFAULT_MODULE
+from headrace.protocol.simulator_errors import cannot_make
 from headrace.protocol.spelling import nearest
 
 _ITERATION_S = 1
 """The shortest time for which RLlib's asynchronous algorithms train before they report."""
+_SHARED_MODULE = "shared"
+_SYNONYMS = {
+    "learning_rate": "lr",
+    "batch_size": "train_batch_size_per_learner",
+    "train_batch_size": "train_batch_size_per_learner",
+    "n_steps": "train_batch_size_per_learner",
+    "sgd_minibatch_size": "minibatch_size",
+    "n_epochs": "num_epochs",
+    "num_sgd_iter": "num_epochs",
+    "epochs": "num_epochs",
+    "discount": "gamma",
+    "gae_lambda": "lambda_",
+    "lambda": "lambda_",
+    "clip_range": "clip_param",
+    "clip_coef": "clip_param",
+    "ent_coef": "entropy_coeff",
+    "entropy_coef": "entropy_coeff",
+    "vf_coef": "vf_loss_coeff",
+    "max_grad_norm": "grad_clip",
+    "hidden": "fcnet_hiddens",
+    "hiddens": "fcnet_hiddens",
+    "hidden_sizes": "fcnet_hiddens",
+    "net_arch": "fcnet_hiddens",
+    "activation": "fcnet_activation",
+    "num_workers": "num_env_runners",
+    "num_rollout_workers": "num_env_runners",
+    "buffer_size": "replay_buffer_config",
+}
+"""RLlib's names by those of its old API stack, of Stable-Baselines3 and of CleanRL."""
 _ELSEWHERE = {"observation_filter": "write it under [learner]"}
 """Keys that RLlib's new API stack accepts and ignores."""
 
@@ -42,12 +79,18 @@ def build_config(run: LearnerRun, *, newest_epoch: int = 0) -> AlgorithmConfig:
     # RLlib's default may be several, which a fleet of actors makes unnecessary.
     config.env_runners(env_runner_cls=BrokerEnvRunner, num_env_runners=0)
     _apply(config.env_runners, section.env_runners, "env_runners")
+    require_connectors(section.connectors)
     connectors = EnvToModule(section, config.is_multi_agent)
     if connectors():
         config.env_runners(env_to_module_connector=connectors)
     if section.frame_stack > 1:
         config.learners(learner_connector=LearnerStacking(section.frame_stack))
-    if section.model:
+    if section.module is not None:
+        spec = RLModuleSpec(
+            module_class=_module_class(section.module), model_config=dict(section.model)
+        )
+        config.rl_module(rl_module_spec=spec)
+    elif section.model:
         config.rl_module(model_config=_model_config(section.model))
     _apply(config.training, section.training, "training")
     _apply(config.learners, section.learners, "learners")
@@ -68,6 +111,13 @@ def _callbacks_class(source: str) -> type[RLlibCallback]:
     return found
 
 
+def _module_class(source: str) -> type[TorchRLModule]:
+    found: object = load_function(source, "[learner] module")
+    if not (isinstance(found, type) and issubclass(found, TorchRLModule)):
+        raise ConfigError(f"[learner] module {source!r} is not a subclass of TorchRLModule")
+    return found
+
+
 def _config_class(algorithm: str) -> Callable[[], AlgorithmConfig]:
     # Imported by name: RLlib's own registry loads every algorithm with all its dependencies.
     try:
@@ -82,6 +132,13 @@ def _config_class(algorithm: str) -> Callable[[], AlgorithmConfig]:
 
 def _set_environment(config: AlgorithmConfig, run: LearnerRun, newest_epoch: int) -> None:
     environment = run.environment
+    spaces = (environment.observation_space, environment.action_space)
+    is_by_agent = bool(run.learner.modules) and all(isinstance(s, DictSpace) for s in spaces)
+    if run.learner.modules and environment.multi_agent is None and not is_by_agent:
+        raise ConfigError(
+            "[learner] modules is for several agents: name their environment with [environment] "
+            "multi_agent, or give observation_space and action_space of type dict, by agent id"
+        )
     runner = RunnerConfig(
         address=run.address,
         join=run.join,
@@ -92,13 +149,15 @@ def _set_environment(config: AlgorithmConfig, run: LearnerRun, newest_epoch: int
         policy=run.learner.policy,
         infos=run.learner.infos,
         compression=run.learner.compression,
-        takeover=run.resume,
+        takeover=run.takeover,
         newest_epoch=newest_epoch,
     )
     env_config = {**environment.config, CONFIG_KEY: msgspec.to_builtins(runner)}
     if environment.multi_agent is not None:
         _set_agents(config, run, env_config)
         return
+    if is_by_agent:
+        _set_mapping(config, run)
     given = (environment.observation_space, environment.action_space)
     if environment.id is None and None in given:
         raise ConfigError(
@@ -116,8 +175,12 @@ def _set_agents(config: AlgorithmConfig, run: LearnerRun, env_config: dict[str, 
     environment = run.environment
     if environment.id is not None:
         raise ConfigError("[environment] names both an id and multi_agent; leave one of them out")
-    make = load_function(str(environment.multi_agent), "[environment] multi_agent")
-    env = make(**environment.config)
+    source = str(environment.multi_agent)
+    make = load_function(source, "[environment] multi_agent")
+    try:
+        env = make(**environment.config)
+    except Exception as error:  # environments may raise anything
+        raise cannot_make(source, error) from error
     observation_space, action_space = agent_spaces(env)
     env.close()
     config.environment(
@@ -126,7 +189,16 @@ def _set_agents(config: AlgorithmConfig, run: LearnerRun, env_config: dict[str, 
         action_space=action_space,
         env_config=env_config,
     )
-    modules = run.learner.modules or {DEFAULT_MODULE: ("*",)}
+    _set_mapping(config, run)
+
+
+def _set_mapping(config: AlgorithmConfig, run: LearnerRun) -> None:
+    modules = run.learner.modules or {_SHARED_MODULE: ("*",)}
+    if modules.keys() == {DEFAULT_MODULE}:
+        raise ConfigError(
+            f"[learner.modules] {DEFAULT_MODULE} alone is how RLlib names the module of a single "
+            "agent; choose another id"
+        )
     config.multi_agent(policies=set(modules), policy_mapping_fn=ModuleMapping(modules))
 
 
@@ -136,8 +208,11 @@ def _apply(method: Callable[..., Any], settings: Mapping[str, Any], section: str
         if key in _ELSEWHERE:
             raise ConfigError(f"{key!r} has no effect in [learner.{section}]: {_ELSEWHERE[key]}")
         if key not in known:
-            raise ConfigError(f"unknown key {key!r} in [learner.{section}]; {nearest(key, known)}")
-    method(**settings)
+            hint = nearest(key, known, _SYNONYMS)
+            raise ConfigError(f"unknown key {key!r} in [learner.{section}]; {hint}")
+    require_kinds(settings, cast("Any", method).__self__, f"[learner.{section}]")
+    with refused_by_rllib(f"[learner.{section}]"):
+        method(**settings)
 
 
 def _keywords(method: Callable[..., Any]) -> set[str]:
@@ -159,5 +234,8 @@ def _model_config(settings: Mapping[str, Any]) -> DefaultModelConfig:
     known = inspect.signature(DefaultModelConfig).parameters
     for key in settings:
         if key not in known:
-            raise ConfigError(f"unknown key {key!r} in [learner.model]; {nearest(key, known)}")
-    return DefaultModelConfig(**settings)
+            hint = nearest(key, known, _SYNONYMS)
+            raise ConfigError(f"unknown key {key!r} in [learner.model]; {hint}")
+    require_kinds(settings, DefaultModelConfig(), "[learner.model]")
+    with refused_by_rllib("[learner.model]"):
+        return DefaultModelConfig(**settings)

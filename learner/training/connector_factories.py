@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
+from ray.rllib.connectors import env_to_module as rllib
 from ray.rllib.connectors.connector_v2 import ConnectorV2
 from ray.rllib.connectors.env_to_module import FlattenObservations, MeanStdFilter
 from ray.rllib.connectors.env_to_module.frame_stacking import FrameStackingEnvToModule
 from ray.rllib.connectors.learner.frame_stacking import FrameStackingLearner
 
+from headrace.learner.training.importing import load_function
 from headrace.learner.training.run_sections import LearnerSection
+from headrace.protocol.errors import ConfigError
+from headrace.protocol.spelling import nearest
 
 
 @dataclass(frozen=True)
@@ -25,7 +30,7 @@ class EnvToModule:
     ) -> list[ConnectorV2]:
         """Returns the connectors in the order that the policy graph supports."""
         section = self.section
-        made: list[ConnectorV2] = []
+        made: list[ConnectorV2] = [_connector(name)() for name in section.connectors]
         if section.flatten_observations:
             made.append(FlattenObservations(multi_agent=self.is_multi_agent))
         if section.observation_filter == "MeanStdFilter":
@@ -33,6 +38,27 @@ class EnvToModule:
         if section.frame_stack > 1:
             made.append(FrameStackingEnvToModule(num_frames=section.frame_stack))
         return made
+
+
+def require_connectors(names: Sequence[str]) -> None:
+    """Raises ConfigError if one does not exist."""
+    for name in names:
+        _connector(name)
+
+
+def _connector(name: str) -> type[ConnectorV2]:
+    where = "[learner] connectors"
+    found: object = load_function(name, where) if ":" in name else getattr(rllib, name, None)
+    if found is None:
+        known = [each for each in dir(rllib) if _is_connector(getattr(rllib, each))]
+        raise ConfigError(f"{where}: RLlib has no {name!r}; {nearest(name, known)}")
+    if not _is_connector(found):
+        raise ConfigError(f"{where}: {name!r} is not a subclass of RLlib's ConnectorV2")
+    return cast("type[ConnectorV2]", found)
+
+
+def _is_connector(found: object) -> bool:
+    return isinstance(found, type) and issubclass(found, ConnectorV2)
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import importlib
 from collections.abc import Callable
 from typing import Any
 
-from headrace.protocol.errors import ConfigError
+from headrace.protocol.errors import ConfigError, first_line
 
 
 def load_function(source: str, where: str) -> Callable[..., Any]:
@@ -23,6 +23,6 @@ def load_function(source: str, where: str) -> Callable[..., Any]:
         raise ConfigError(f"{where} {source!r} is not of the form module:function")
     try:
         function: Callable[..., Any] = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError) as error:
-        raise ConfigError(f"{where} {source}: {error}") from error
+    except Exception as error:  # a module may raise anything while it is imported
+        raise ConfigError(f"{where} {source}: {first_line(error)}") from error
     return function

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import msgspec
 
@@ -16,7 +16,7 @@ class StopSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     Attributes:
         episode_return_mean: mean return of RLlib's window of episodes.
         env_steps: env steps trained on.
-        wall_s: seconds since the learner started.
+        wall_s: seconds since the first data arrived.
     """
 
     episode_return_mean: float | None = None
@@ -54,9 +54,35 @@ class BoxSpace(
 class DiscreteSpace(
     msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="discrete", tag_field="type"
 ):
-    """A Gymnasium Discrete."""
+    """A Gymnasium Discrete: indices from `start` on."""
 
     n: Annotated[int, msgspec.Meta(ge=1)]
+    start: int = 0
+
+
+class MultiDiscreteSpace(
+    msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="multi_discrete", tag_field="type"
+):
+    """A Gymnasium MultiDiscrete; `start` has one number per element of `nvec`."""
+
+    nvec: Annotated[list[Annotated[int, msgspec.Meta(ge=1)]], msgspec.Meta(min_length=1)]
+    start: list[int] = []
+
+
+class MultiBinarySpace(
+    msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="multi_binary", tag_field="type"
+):
+    """A Gymnasium MultiBinary of n flags."""
+
+    n: Annotated[int, msgspec.Meta(ge=1)]
+
+
+class TupleSpace(
+    msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="tuple", tag_field="type"
+):
+    """A Gymnasium Tuple."""
+
+    spaces: list[SpaceSection]
 
 
 class DictSpace(
@@ -67,14 +93,21 @@ class DictSpace(
     spaces: dict[str, SpaceSection]
 
 
-SpaceSection = BoxSpace | DiscreteSpace | DictSpace
+SpaceSection = (
+    BoxSpace | DiscreteSpace | MultiDiscreteSpace | MultiBinarySpace | TupleSpace | DictSpace
+)
+
+
+SPACE_TYPES = tuple(str(kind.__struct_config__.tag) for kind in get_args(SpaceSection))
+"""The values of `type`."""
 
 
 class EnvironmentSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`[environment]`: a Gymnasium id, or the spaces of a simulator that has none.
 
     Attributes:
-        id: the environment that actors make, and whose spaces the learner reads.
+        id: the environment that actors make, and whose spaces the learner reads: Gymnasium's id,
+            `package:Name-v0` to import a package first, or `package:function`.
         multi_agent: used instead of `id` for several agents: `module:function`, which returns a
             PettingZoo environment or an RLlib MultiAgentEnv.
         config: keyword arguments for the environment.
@@ -84,7 +117,7 @@ class EnvironmentSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True
 
     id: str | None = None
     multi_agent: str | None = None
-    config: dict[str, str | int | float | bool | None] = {}
+    config: dict[str, Any] = {}
     observation_space: SpaceSection | None = None
     action_space: SpaceSection | None = None
 
@@ -104,10 +137,14 @@ class LearnerSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         modules: with several agents, agent ids or patterns such as `red_*` by module id; the first
             match counts. If empty, one module acts for all agents.
         callbacks: a subclass of RLlib's RLlibCallback, as `module:Class`.
+        connectors: RLlib's env-to-module connectors by name, such as PrevActionsPrevRewards, or
+            your own as `package:Class`; they come before those of the next three keys.
         flatten_observations: put RLlib's FlattenObservations before the module.
         observation_filter: RLlib's MeanStdFilter, after that; the learner keeps its statistics.
         frame_stack: number of the newest images (height x width x 1) to stack; each is sent once.
-        model: keyword arguments of RLlib's DefaultModelConfig, such as fcnet_hiddens.
+        module: a TorchRLModule of your own, as `package:Class`; RLlib's default without it.
+        model: keyword arguments of RLlib's DefaultModelConfig, such as fcnet_hiddens; with a module
+            of your own, its `model_config`.
 
     The other keys are those of `RunnerConfig`.
     """
@@ -119,9 +156,11 @@ class LearnerSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     evaluation: dict[str, Any] = {}
     reporting: dict[str, Any] = {}
     fault_tolerance: dict[str, Any] = {}
+    module: str | None = None
     model: dict[str, Any] = {}
     modules: dict[Name, tuple[str, ...]] = {}
     callbacks: str | None = None
+    connectors: tuple[str, ...] = ()
     flatten_observations: bool = False
     observation_filter: Literal["NoFilter", "MeanStdFilter"] = "NoFilter"
     frame_stack: Annotated[int, msgspec.Meta(ge=1, le=256)] = 1
@@ -140,8 +179,8 @@ class LearnerRun(msgspec.Struct, frozen=True):
         address: the broker's address; empty for the invitation's.
         join: the invitation file, as an absolute path; empty for none.
         folder: where checkpoints, metrics and curves are written.
-        resume: continue from the newest checkpoint in `folder`, and take over from a learner that
-            may still be connected.
+        resume: continue from the newest checkpoint in `folder`.
+        takeover: end another learner of the broker instead of being refused.
     """
 
     run: RunSection
@@ -150,4 +189,5 @@ class LearnerRun(msgspec.Struct, frozen=True):
     address: str
     folder: str
     resume: bool = False
+    takeover: bool = False
     join: str = ""

@@ -7,7 +7,15 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 
-from headrace.learner.training.run_sections import BoxSpace, DictSpace, DiscreteSpace, SpaceSection
+from headrace.learner.training.run_sections import (
+    BoxSpace,
+    DictSpace,
+    DiscreteSpace,
+    MultiBinarySpace,
+    MultiDiscreteSpace,
+    SpaceSection,
+    TupleSpace,
+)
 from headrace.protocol.errors import ConfigError
 
 
@@ -29,7 +37,16 @@ def space_of(section: SpaceSection) -> gym.Space[Any]:
                     dtype,
                 )
             case DiscreteSpace():
-                return gym.spaces.Discrete(section.n)
+                return gym.spaces.Discrete(section.n, start=section.start)
+            case MultiDiscreteSpace():
+                start = section.start or [0] * len(section.nvec)
+                if len(start) != len(section.nvec):
+                    raise ValueError("start and nvec differ in length")
+                return gym.spaces.MultiDiscrete(section.nvec, start=start)
+            case MultiBinarySpace():
+                return gym.spaces.MultiBinary(section.n)
+            case TupleSpace():
+                return gym.spaces.Tuple([space_of(member) for member in section.spaces])
             case DictSpace():
                 return gym.spaces.Dict(
                     {name: space_of(member) for name, member in section.spaces.items()}

@@ -17,12 +17,14 @@ from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
 from ray.rllib.algorithms.impala import IMPALAConfig
 
 from headrace.learner.connection.link import BrokerLink, LearnerStopping
-from headrace.learner.connection.open_link import open_link
+from headrace.learner.connection.open_link import open_link, require_broker
 from headrace.learner.runner.env_runner import BrokerEnvRunner
 from headrace.learner.runner.runner_config import runner_config_of
 from headrace.learner.training.algorithm_config import build_config
-from headrace.learner.training.learning_curve import draw_curve
+from headrace.learner.training.records import RunRecords
 from headrace.learner.training.remote_runners import end_remote_runners
+from headrace.learner.training.result_values import numbers_of
+from headrace.learner.training.resuming import other_network, require_same_network
 from headrace.learner.training.run_folder import (
     CheckpointState,
     IterationMetrics,
@@ -30,10 +32,13 @@ from headrace.learner.training.run_folder import (
     Summary,
 )
 from headrace.learner.training.run_sections import LearnerRun, StopSection
-from headrace.protocol.messages import LearnerProgress, Ledger
+from headrace.learner.training.settings_check import check_config, refused_by_rllib
+from headrace.protocol.errors import HeadraceError
+from headrace.protocol.messages import FleetReport, LearnerProgress, Ledger
 
 _LOG = logging.getLogger("headrace.learner")
 _REPORT_TIMEOUT_S = 2.0
+_WATCH_EVERY_S = 0.5
 _RUNNERS_END_TIMEOUT_S = 5.0
 
 Clock = Callable[[], float]
@@ -54,24 +59,18 @@ class ProgressView(Protocol):
 
 
 class Training:
-    """One run of one learner process; call `run` once, and `stop` from any thread.
-
-    `started_s` is when the process began, on the same clock: a run's time includes loading torch
-    and Ray.
-    """
+    """One run of one learner process; call `prepare`, then `run`, and `stop` from any thread."""
 
     def __init__(
         self,
         plan: LearnerRun,
         view: ProgressView,
         *,
-        started_s: float,
         clock: Clock = time.monotonic,
     ) -> None:
         self._plan = plan
         self._view = view
         self._clock = clock
-        self._started_s = started_s
         self._folder = RunFolder(Path(plan.folder), resume=plan.resume)
         self._stop_reason: str | None = None
         self._stopping = threading.Event()
@@ -80,39 +79,63 @@ class Training:
         self._iteration = 0
         self._waited_s = 0.0
         self._steps_by_lag: Counter[int] = Counter()
+        self._checkpoint_path: Path | None = None
         self._own_link: BrokerLink | None = None
         self._first_data_s: float | None = None
-        self._checkpointed_s = self._started_s
+        self._first_iteration_s: float | None = None
+        self._records = RunRecords(self._folder, plan.run.name, clock)
+        self._checkpointed_s = clock()
 
     def stop(self, reason: str = "request") -> None:
         """Ends the run after a checkpoint, even while `train()` waits for data."""
         self._stop_reason = self._stop_reason or reason
         self._stopping.set()
 
-    def run(self) -> Summary:
-        """Trains until a criterion of the run file is met, or until `stop`.
+    def prepare(self) -> AlgorithmConfig:
+        """Returns the algorithm's config, after all checks that need no Ray.
 
         Raises:
-            ConfigError: the run file is invalid.
+            ConfigError: the run file or the run's folder is invalid.
             RefusedError: the broker serves another learner.
         """
-        watchdog = threading.Thread(target=self._watch, name="headrace-watchdog", daemon=True)
-        restored = self._folder.newest_checkpoint() if self._plan.resume else None
-        if restored is not None:
-            self._before = restored[1]
-            self._iteration = restored[1].iteration
-        elif self._plan.resume:
+        self._checkpoint_path = self._find_checkpoint() if self._plan.resume else None
+        config = build_config(self._plan, newest_epoch=self._before.epoch)
+        check_config(config)
+        self._folder.require_writable()
+        require_broker(runner_config_of(config), resumes=self._plan.resume)
+        return config
+
+    def _find_checkpoint(self) -> Path | None:
+        found = self._folder.newest_checkpoint()
+        if found is None:
             _LOG.warning(
                 "no checkpoint in %s: the run starts from the beginning", self._folder.path
             )
-        config = build_config(self._plan, newest_epoch=self._before.epoch)
-        self._folder.write_config(msgspec.to_builtins(self._plan))
+            return None
+        checkpoint, self._before = found
+        self._iteration = self._before.iteration
+        require_same_network(self._folder.path, self._plan)
+        return checkpoint
+
+    def run(self, config: AlgorithmConfig) -> Summary:
+        """Trains until a criterion of the run file is met, or until `stop`.
+
+        Args:
+            config: from `prepare`.
+
+        Raises:
+            ConfigError: RLlib cannot make the algorithm.
+            RefusedError: the broker serves another learner.
+        """
+        watchdog = threading.Thread(target=self._watch, name="headrace-watchdog", daemon=True)
         start_ray()
         try:
-            self._algorithm = config.build_algo()
-            if restored is not None:
-                _LOG.info("resuming from %s", restored[0])
-                self._algorithm.restore_from_path(restored[0].absolute())
+            with refused_by_rllib("this run"):
+                self._algorithm = config.build_algo()
+            if self._checkpoint_path is not None:
+                self._restore(self._algorithm, self._checkpoint_path)
+            self._folder.open()
+            self._folder.write_config(msgspec.to_builtins(self._plan))
             watchdog.start()
             metrics = self._train(self._algorithm)
             return self._finish(self._algorithm, metrics)
@@ -126,6 +149,18 @@ class Training:
                 self._own_link.close()
             ray.shutdown()
             self._folder.close()
+
+    def _restore(self, algorithm: Algorithm, checkpoint: Path) -> None:
+        """Loads a checkpoint.
+
+        Raises:
+            ConfigError: it is that of another network.
+        """
+        _LOG.info("resuming from %s", checkpoint)
+        try:
+            algorithm.restore_from_path(checkpoint.absolute())
+        except (RuntimeError, ValueError, KeyError) as error:
+            raise other_network(error) from error
 
     # ---------------------------------------------------------------- the loop
 
@@ -141,7 +176,7 @@ class Training:
                 continue  # RLlib stopped waiting for data; try again
             self._iteration = metrics.iteration
             newest = metrics
-            self._record(algorithm, metrics)
+            self._record(algorithm, metrics, result)
             reason = met_criterion(self._plan.run.stop, metrics)
             if reason is not None:
                 self.stop(reason)
@@ -149,12 +184,17 @@ class Training:
                 self._checkpoint(algorithm, metrics)
         return newest
 
-    def _record(self, algorithm: Algorithm, metrics: IterationMetrics) -> None:
-        if self._first_data_s is None:
-            self._first_data_s = self._clock()  # waiting for the fleet to start does not count
+    def _record(
+        self, algorithm: Algorithm, metrics: IterationMetrics, result: dict[str, Any]
+    ) -> None:
+        if self._first_iteration_s is None:
+            self._first_iteration_s = self._clock()  # waiting for the fleet does not count
         else:
             self._waited_s += metrics.wait_s
-        self._folder.add_metrics(metrics)
+        report = self._link_of(algorithm).report
+        self._records.add(
+            metrics, numbers_of(result), lambda: self._summary(metrics, report, "running")
+        )
         self._view.show(metrics)
         self._link_of(algorithm).report_progress(
             LearnerProgress(metrics.env_steps, metrics.iteration, metrics.episode_return_mean)
@@ -163,19 +203,28 @@ class Training:
     def _watch(self) -> None:
         """Interrupts a `train()` that waits for data when the run should stop."""
         limit_s = self._plan.run.stop.wall_s
-        left_s = None if limit_s is None else limit_s - self._wall_s
-        if not self._stopping.wait(left_s):
-            self.stop("wall_s")
+        while not self._stopping.wait(_WATCH_EVERY_S):
+            self._note_first_data()
+            if limit_s is not None and self._wall_s >= limit_s:
+                self.stop("wall_s")
         if self._algorithm is not None and self._stop_reason in ("request", "wall_s"):
             link = self._link_of(self._algorithm)
             if not isinstance(self._algorithm.config, IMPALAConfig):
                 link.announce_stop()  # remote runners of IMPALA and APPO do not block it
             link.interrupt()
 
+    def _note_first_data(self) -> None:
+        if self._first_data_s is None and self._algorithm is not None:
+            report = self._link_of(self._algorithm).report
+            if report is not None and report.ledger.produced:
+                self._first_data_s = self._clock()
+
     @property
     def _wall_s(self) -> float:
-        """Seconds that the run took, including those before a resume."""
-        return self._before.wall_s + self._clock() - self._started_s
+        """Seconds since the first data, including those before a resume."""
+        if self._first_data_s is None:
+            return self._before.wall_s
+        return self._before.wall_s + self._clock() - self._first_data_s
 
     # ---------------------------------------------------------------- records
 
@@ -210,29 +259,39 @@ class Training:
             self._own_link = open_link(config, str(algorithm.logdir))
         return self._own_link
 
-    def _checkpoint(self, algorithm: Algorithm, metrics: IterationMetrics) -> None:
+    def _checkpoint(self, algorithm: Algorithm, metrics: IterationMetrics) -> bool:
+        """Writes a checkpoint; returns whether it was written."""
         state = CheckpointState(
             iteration=metrics.iteration,
             env_steps=metrics.env_steps,
             wall_s=metrics.wall_s,
             epoch=self._link_of(algorithm).epoch,
+            episode_return_mean=metrics.episode_return_mean,
         )
-        temporary, final = self._folder.new_checkpoint(state)
-        algorithm.save_to_path(temporary.absolute())
-        self._folder.keep_checkpoint(temporary, final)
         self._checkpointed_s = self._clock()
-        _LOG.info("checkpoint %s", final)
+        return self._records.checkpoint(state, lambda path: algorithm.save_to_path(path))
 
     def _finish(self, algorithm: Algorithm, newest: IterationMetrics | None) -> Summary:
-        if newest is not None:
-            self._checkpoint(algorithm, newest)
+        is_saved = newest is None or self._checkpoint(algorithm, newest)
         if isinstance(algorithm.env_runner, BrokerEnvRunner):
             algorithm.env_runner.confirm()
         report = self._link_of(algorithm).fresh_report(_REPORT_TIMEOUT_S)
+        summary = self._summary(newest, report, self._stop_reason or "request")
+        self._records.refresh(summary)
+        if not is_saved:
+            raise HeadraceError(
+                f"the run ended ({summary.stopped_by}), but its last checkpoint could not be "
+                f"written to {self._folder.path}"
+            )
+        return summary
+
+    def _summary(
+        self, newest: IterationMetrics | None, report: FleetReport | None, stopped_by: str
+    ) -> Summary:
         lags = self._steps_by_lag
         now_s = self._clock()
-        trained_s = now_s - (self._first_data_s or now_s)
-        summary = Summary(
+        trained_s = now_s - (self._first_iteration_s or now_s)
+        return Summary(
             name=self._plan.run.name,
             episode_return_mean=newest.episode_return_mean if newest else None,
             env_steps=newest.env_steps if newest else self._before.env_steps,
@@ -241,13 +300,8 @@ class Training:
             policy_lag_p99=_percentile(lags, 0.99),
             waiting_share=self._waited_s / trained_s if trained_s > 0 else 0.0,
             batches=report.ledger if report else Ledger(),
-            stopped_by=self._stop_reason or "request",
+            stopped_by=stopped_by,
         )
-        self._folder.write_summary(summary)
-        draw_curve(
-            self._plan.run.name, self._folder.read_metrics(), self._folder.path / "curve.png"
-        )
-        return summary
 
 
 def met_criterion(stop: StopSection, metrics: IterationMetrics) -> str | None:

@@ -133,13 +133,21 @@ class Reject(Message, frozen=True, tag="reject"):
 
 
 class Beacon(Message, frozen=True, tag="beacon"):
-    """Announces the running broker and the newest version to all actors once a second."""
+    """Announces the running broker and the newest version to all actors once a second.
+
+    Attributes:
+        learner: whether a learner is connected; unset by brokers that do not say.
+        max_payload_bytes: the largest payload that the broker takes; unset by brokers that do not
+            say.
+    """
 
     broker: Count
     wire_min: int = WIRE_VERSION
     wire_max: int = WIRE_VERSION
     run: Name | None = None
     version: PolicyVersion | None = None
+    learner: bool | msgspec.UnsetType = msgspec.UNSET
+    max_payload_bytes: Count | msgspec.UnsetType = msgspec.UNSET
 
 
 class Weights(Message, frozen=True, tag="weights"):

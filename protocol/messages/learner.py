@@ -55,6 +55,8 @@ class LearnerHello(LearnerMessage, frozen=True, tag="learner_hello"):
         sessions: the learner's, as in the last report; a restarted broker waits for that many
             before it leases batches that one of them may hold already.
         purpose: of the batches that it will be leased.
+        probe: only ask: the answer is a welcome or a refusal, and no session opens. A broker that
+            does not know this key opens one.
     """
 
     learner_run: Name
@@ -71,6 +73,7 @@ class LearnerHello(LearnerMessage, frozen=True, tag="learner_hello"):
     wire_min: int = WIRE_VERSION
     wire_max: int = WIRE_VERSION
     host: Text = ""
+    probe: bool | msgspec.UnsetType = msgspec.UNSET
 
 
 class Pull(LearnerMessage, frozen=True, tag="pull"):
@@ -121,11 +124,17 @@ class LearnerGoodbye(LearnerMessage, frozen=True, tag="learner_goodbye"):
 
 
 class Welcome(Message, frozen=True, tag="welcome"):
-    """Answers a learner's hello."""
+    """Answers a learner's hello.
+
+    Attributes:
+        max_payload_bytes: the largest payload that the broker takes; unset by brokers that do not
+            say.
+    """
 
     broker: Count
     session: Count
     epoch: Epoch
+    max_payload_bytes: Count | msgspec.UnsetType = msgspec.UNSET
 
 
 class Refusal(Message, frozen=True, tag="refusal"):

@@ -88,17 +88,22 @@ class HeldBatch(msgspec.Struct, frozen=True, array_like=True):
     seq: BatchCount
 
 
+EnvStepLimit = Annotated[int, msgspec.Meta(ge=1, le=2**31)]
+
+
 class EvaluationRequest(msgspec.Struct, frozen=True):
     """A learner session's request for whole evaluation episodes with greedy actions.
 
     Attributes:
         task: a name that no other request has.
         min_version: the weights to act with, or newer ones.
+        max_env_steps: an episode that has this many is truncated; unset for no limit.
     """
 
     task: Name
     episodes: Annotated[int, msgspec.Meta(ge=1, le=2**31)]
     min_version: PolicyVersion
+    max_env_steps: EnvStepLimit | msgspec.UnsetType = msgspec.UNSET
 
 
 class EvaluationTask(msgspec.Struct, frozen=True):
@@ -106,11 +111,13 @@ class EvaluationTask(msgspec.Struct, frozen=True):
 
     Attributes:
         episodes: whole episodes for this task, in all; each is pushed as one batch.
+        max_env_steps: that of the request.
     """
 
     task: Name
     episodes: Annotated[int, msgspec.Meta(ge=1, le=2**31)]
     min_version: PolicyVersion
+    max_env_steps: EnvStepLimit | msgspec.UnsetType = msgspec.UNSET
 
 
 OptionValue = bool | int | float | str | None

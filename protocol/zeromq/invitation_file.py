@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 from pathlib import Path
 
@@ -20,7 +21,7 @@ def load_invitation(path: Path, role: Role) -> Invitation:
         line = path.read_text()
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"cannot read the invitation {path}: {error}") from error
-    if mode & (stat.S_IRWXG | stat.S_IRWXO):
+    if os.name == "posix" and mode & (stat.S_IRWXG | stat.S_IRWXO):
         raise ConfigError(f"{path} holds a secret key, and others can read it: chmod 600 {path}")
     invitation = Invitation.parse(line)
     if invitation.role != role:

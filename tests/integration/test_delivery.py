@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections.abc import Callable
 
@@ -23,6 +24,8 @@ from support.running import (
 
 from headrace.actors.connection.client import Client
 from headrace.learner.connection.link import LearnerStopping
+from headrace.learner.connection.probe import require_welcome
+from headrace.learner.connection.session import LearnerIdentity
 from headrace.protocol.errors import ConfigError, LocalProtocolError, RefusedError, RejectCode
 from headrace.protocol.identity import PolicyVersion
 from headrace.protocol.messages import Ledger
@@ -177,6 +180,24 @@ def test_a_second_learner_is_refused(broker: BrokerThread, context: Context) -> 
             with pytest.raises(RefusedError) as caught:
                 second.take(5)
             assert caught.value.code is RejectCode.LEARNER_EXISTS
+
+
+def test_a_learner_that_would_be_refused_is_told_so_before_it_joins(
+    broker: BrokerThread, context: Context
+) -> None:
+    asking = LearnerIdentity("run-2", 0, "cart-pole", "host")
+    require_welcome(broker.address, asking, context)
+    assert broker.status.learners == []
+    with Learner(context, broker.address) as first:
+        first.publish(1)
+        wait_until(lambda: broker.status.version is not None)
+        with pytest.raises(RefusedError, match="already trains run") as caught:
+            require_welcome(broker.address, asking, context)
+        assert caught.value.code is RejectCode.LEARNER_EXISTS
+        closing = threading.Timer(1.5, first.link.close)
+        closing.start()
+        require_welcome(broker.address, asking, context, attempts=60)
+        closing.join()
 
 
 def test_a_rejected_batch_is_logged_with_its_reason_and_blocks_nothing(

@@ -71,6 +71,26 @@ def test_short_episodes_share_a_batch(client: PolicyClient, learner: Learner) ->
     assert len(batches) < 10
 
 
+@pytest.mark.parametrize("where", ["observation", "reward", "last observation"])
+def test_a_thin_client_breaks_an_episode_off_at_a_value_that_is_not_finite(
+    broker: BrokerThread, learner: Learner, where: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    publish(learner, one_module())
+    with ServerThread(broker.address) as server, PolicyClient(server.endpoint, "remote") as thin:
+        episode = thin.start_episode()
+        for t in range(4):
+            seen = point(np.nan) if (t, where) == (2, "observation") else point(t)
+            assert thin.get_action(episode, seen) in (0, 1)
+            thin.log_returns(episode, np.inf if (t, where) == (2, "reward") else 1.0)
+        thin.end_episode(episode, point(np.nan if where == "last observation" else 4.0))
+        play(thin, 30)
+    lines = [r.getMessage() for r in caplog.records if "the episode is dropped" in r.getMessage()]
+    assert len(lines) == 1, lines
+    chunks = chunks_of(learner, 30)
+    assert all(np.isfinite(chunk.columns["rewards"]).all() for chunk in chunks)
+    assert broker.status.rejects == {}
+
+
 def test_a_client_can_wait_for_a_policy_with_a_timeout(
     client: PolicyClient, learner: Learner, broker: BrokerThread
 ) -> None:

@@ -81,6 +81,41 @@ def test_an_actor_reports_an_unknown_environment(commands: Commands) -> None:
     assert "NoSuchThing-v0" in commands.text("actor")
 
 
+SLOW_RESET = """
+import pathlib, time
+import gymnasium
+from gymnasium.envs.classic_control import CartPoleEnv
+
+class Slow(CartPoleEnv):
+    def reset(self, **given):
+        pathlib.Path("resetting").touch()
+        {wait}
+
+gymnasium.register("Slow-v0", Slow)
+"""
+WAITS = {
+    "asleep": "time.sleep(300)",
+    "in-c": "import threading; lock = threading.Lock(); lock.acquire(); [x for x in iter(int, 1)]",
+    "deaf": """
+        while True:
+            try:
+                time.sleep(300)
+            except BaseException:
+                pass
+""",
+}
+
+
+@pytest.mark.parametrize("wait", WAITS.values(), ids=WAITS)
+def test_an_actor_is_stopped_in_the_middle_of_a_slow_reset(commands: Commands, wait: str) -> None:
+    (commands.folder / "slow.py").write_text(SLOW_RESET.replace("{wait}", wait))
+    actor = commands.start("actor", "actor", "--env", "slow:Slow-v0")
+    wait_until(lambda: (commands.folder / "resetting").exists(), 60)
+    actor.terminate()
+    assert actor.wait(15) == ExitCode.OK, commands.text("actor")
+    assert "Traceback" not in commands.text("actor")
+
+
 def test_parts_started_by_hand_in_any_order_train(commands: Commands) -> None:
     commands.write_run("env_steps = 12_000")
     first, address, _ = commands.start_broker()
@@ -105,7 +140,7 @@ def test_parts_started_by_hand_in_any_order_train(commands: Commands) -> None:
 def test_a_run_continues_after_restarts_of_broker_and_learner(commands: Commands) -> None:
     commands.write_run("env_steps = 25_000")
     broker, address, url = commands.start_broker()
-    actor = commands.start("actor", "actor", "--broker", address, "--env", "CartPole-v1")
+    actor = commands.start("actor", "actor", "-v", "--broker", address, "--env", "CartPole-v1")
     learner = commands.start("learner-1", "learner", "run.toml", "--broker", address)
     wait_until(lambda: fetch_status(url).ledger.consumed > 20, 60)
     broker.terminate()
@@ -177,7 +212,7 @@ def test_a_learner_with_remote_runners_trains_stops_while_it_waits_and_resumes(
     assert first.wait(60) == ExitCode.OK
     assert commands.summary["stopped_by"] == "request"
     second = commands.start("learner-2", "learner", "run.toml", "--broker", address, "--resume")
-    again = commands.start("actor-2", "actor", "--broker", address)
+    again = commands.start("actor-2", "actor", "-v", "--broker", address)
     assert second.wait(TRAINED_S) == ExitCode.OK
     assert commands.summary["env_steps"] >= 12_000
     assert again.poll() is None
@@ -267,16 +302,23 @@ def test_up_stops_cleanly_when_interrupted(commands: Commands) -> None:
     assert commands.summary["stopped_by"] == "request"
 
 
-def test_up_fails_with_the_last_lines_of_a_child_that_died(commands: Commands) -> None:
+def test_up_restarts_an_actor_and_fails_with_the_last_lines_of_a_broker_that_died(
+    commands: Commands,
+) -> None:
     commands.write_run("env_steps = 100_000_000")
     up = commands.start("up", "up", "run.toml")
     log = commands.folder / "runs" / "try" / "logs" / "actor-1.log"
     wait_until(lambda: log.exists() and "acting with" in log.read_text(), 60)
-    children = children_of(up)
-    [actor] = [child for child in children if "try-1" in child.cmdline()]
+    [actor] = [child for child in children_of(up) if "try-1" in child.cmdline()]
+    before = len(log.read_text())
     actor.kill()
+    wait_until(lambda: "acting with" in log.read_text()[before:], 60)
+    assert "actor-1 ended with status -9: restarting it" in commands.text("up")
+    children = children_of(up)
+    [broker] = [child for child in children if "broker" in child.cmdline()]
+    broker.kill()
     assert up.wait(60) == ExitCode.CHILD_DIED
-    assert "actor-1 ended with status -9" in commands.text("up")
+    assert "broker ended with status -9" in commands.text("up")
     wait_for_end(children)
 
 

@@ -50,7 +50,9 @@ class MemoryClient:
     credits: int = 1000
     fragment_steps: int = 10
     fragment_s: float = 1000.0
+    max_payload_bytes: int = 10**6
     evaluations: int = 0
+    max_evaluation_steps: int | None = None
     outdated_below: PolicyVersion = OLDEST
     assignment: Assignment | None = None
     is_closed: bool = False
@@ -98,7 +100,7 @@ class MemoryClient:
             self.waits += 1
             return None
         credit = Credit(10**6, self.fragment_steps, self.fragment_s, OLDEST)
-        return BatchPermit(update, credit)
+        return BatchPermit(update, credit, self.max_payload_bytes)
 
     def may_begin(self) -> bool:
         return self.credits > 0 and self._version is not None
@@ -111,6 +113,9 @@ class MemoryClient:
     ) -> PolicyUpdate | None:
         return None if self._version == version else self._update()
 
+    def claim(self, owner: object) -> None:
+        """Allows several owners: they share what the test sees."""
+
     def offer_evaluation(self) -> None:
         self.offers_evaluation = True
 
@@ -119,7 +124,7 @@ class MemoryClient:
         if not self.evaluation_is_wanted or update is None:
             return None
         self.evaluations -= 1
-        return EvaluationPermit(update, "evaluation")
+        return EvaluationPermit(update, "evaluation", self.max_evaluation_steps)
 
     def give_back_evaluation(self, task: str) -> None:
         assert task == "evaluation"

@@ -53,7 +53,7 @@ def _run(plan: Plan, commands: Commands, seed: int) -> Report:
     rng, pause = random.Random(seed), threading.Event()
     commands.write_run(plan.stop, _LEARNER)
     _, address, _ = commands.start_broker()
-    actors = [commands.start(name, "actor", "--broker", address) for name in _ACTORS]
+    actors = [commands.start(name, "actor", "-v", "--broker", address) for name in _ACTORS]
     driver = _start_driver(commands, address, 0)
     violations: list[str] = []
     for kill in range(1, plan.kills + 1):

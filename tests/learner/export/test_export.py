@@ -11,6 +11,7 @@ import pytest
 import torch
 from gymnasium.spaces import Box, Dict, Discrete, MultiDiscrete
 from ray.rllib.algorithms.dqn import DQNConfig
+from ray.rllib.algorithms.ppo import PPOConfig
 from ray.rllib.algorithms.ppo.torch.default_ppo_torch_rl_module import DefaultPPOTorchRLModule
 from ray.rllib.algorithms.sac import SACConfig
 from ray.rllib.connectors.env_to_module import FlattenObservations, MeanStdFilter
@@ -181,7 +182,7 @@ def test_the_critic_is_not_sent_to_actors() -> None:
     ("observation", "message"),
     [
         ({"obs": np.zeros((1, 3), np.float32)}, r"shape \(3,\)"),
-        ({"obs": np.zeros((1, 4))}, "float64"),
+        ({"obs": np.zeros((1, 4), complex)}, "complex128"),
         ({"obs/a": np.zeros((1, 4))}, r"obs/a"),
     ],
 )
@@ -189,7 +190,7 @@ def test_a_simulator_with_other_observations_gets_a_clear_error(
     observation: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(ConfigError, match=message):
-        shared_export(CARTPOLE, Discrete(2)).policy.check_observations(observation)
+        shared_export(CARTPOLE, Discrete(2)).policy.fit(observation)
 
 
 def test_a_connector_without_a_counterpart_is_named_with_a_workaround() -> None:
@@ -223,6 +224,38 @@ def test_every_part_of_a_multi_discrete_action_follows_its_own_distribution() ->
         expected = np.exp(logits[start : start + size])
         found = np.bincount(acted.env_actions[:, part], minlength=size) / len(rows)
         np.testing.assert_allclose(found, expected / expected.sum(), atol=0.015)
+
+
+@pytest.mark.parametrize(
+    ("space", "start", "algorithm"),
+    [
+        (Discrete(3, start=5), [5], PPOConfig),
+        (Discrete(3, start=-1), [-1], PPOConfig),
+        (Discrete(4, start=5), [5], DQNConfig),
+        (MultiDiscrete([2, 3], start=[10, -1]), [10, -1], PPOConfig),
+    ],
+)
+def test_simulators_get_indices_from_start_and_the_learner_from_zero(
+    space: Any, start: list[int], algorithm: Any
+) -> None:
+    made = Exported(CARTPOLE, space, algorithm=algorithm())
+    acted = made.policy.act({OBSERVATIONS: sample_rows(CARTPOLE)})
+    recorded = acted.recorded["actions"].reshape(ROWS, -1)
+    assert (recorded >= 0).all()
+    np.testing.assert_array_equal(acted.env_actions.reshape(ROWS, -1), recorded + start)
+    assert all(space.contains(action) for action in acted.env_actions)
+    given = made.policy.recorded_action(acted.env_actions[0])
+    np.testing.assert_array_equal(given.reshape(-1), recorded[0])
+
+
+@pytest.mark.parametrize(
+    "space", [Discrete(5, start=3), MultiDiscrete([2, 3], start=[4, 1]), Discrete(2, start=-2)]
+)
+def test_indices_in_observations_that_rllib_would_flatten_wrongly_are_refused(space: Any) -> None:
+    with pytest.raises(ConfigError, match="ignores its start: count from 0 in the simulator"):
+        Exported(space, Discrete(2), connector=flatten)
+    with pytest.raises(ConfigError, match="'obs/b' is"):
+        Exported(Dict({"a": CARTPOLE, "b": space}), Discrete(2), connector=flatten)
 
 
 def test_a_squashed_action_is_inside_the_simulators_bounds() -> None:

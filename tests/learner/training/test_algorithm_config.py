@@ -2,13 +2,16 @@ from __future__ import annotations
 
 from typing import Any, cast
 
+import msgspec
+import numpy as np
 import pytest
-from gymnasium.spaces import Box, Dict, Discrete
+from gymnasium.spaces import Box, Dict, Discrete, MultiBinary, MultiDiscrete, Tuple
 from ray.rllib.algorithms.appo import APPOConfig
 from ray.rllib.algorithms.dqn import DQNConfig
 from ray.rllib.algorithms.marwil import MARWILConfig
 from ray.rllib.algorithms.ppo import PPOConfig
 from ray.rllib.callbacks.callbacks import RLlibCallback
+from ray.rllib.core.rl_module.torch import TorchRLModule
 
 from headrace.learner.config import RunnerConfig
 from headrace.learner.export.connectors import build_pipelines, module_spaces
@@ -24,6 +27,7 @@ from headrace.learner.training.run_sections import (
     LearnerRun,
     LearnerSection,
     RunSection,
+    SpaceSection,
 )
 from headrace.learner.training.space_sections import space_of
 from headrace.protocol.errors import ConfigError
@@ -50,7 +54,7 @@ def test_a_run_becomes_an_rllib_config() -> None:
     config = build_config(run, newest_epoch=4)
     assert config.env_runner_cls is BrokerEnvRunner
     assert (config.lr, config.num_env_runners, config.seed) == (1e-3, 0, 3)
-    assert config.env_config["headrace"]["takeover"]
+    assert not config.env_config["headrace"]["takeover"]
     assert config.env_config["headrace"]["newest_epoch"] == 4
     assert config.model_config["fcnet_hiddens"] == [16]
 
@@ -134,6 +138,70 @@ def test_described_spaces_are_made() -> None:
     assert made["b"] == Discrete(4)
     with pytest.raises(ConfigError):
         space_of(BoxSpace(shape=(2,), low=[1.0, 2.0, 3.0]))
+
+
+@pytest.mark.parametrize(
+    ("section", "space"),
+    [
+        ({"type": "discrete", "n": 3, "start": 1}, Discrete(3, start=1)),
+        ({"type": "multi_discrete", "nvec": [2, 3]}, MultiDiscrete([2, 3])),
+        (
+            {"type": "multi_discrete", "nvec": [2, 3], "start": [1, -1]},
+            MultiDiscrete([2, 3], start=[1, -1]),
+        ),
+        ({"type": "multi_binary", "n": 4}, MultiBinary(4)),
+        (
+            {
+                "type": "tuple",
+                "spaces": [{"type": "discrete", "n": 2}, {"type": "box", "shape": []}],
+            },
+            Tuple([Discrete(2), Box(-np.inf, np.inf, ())]),
+        ),
+    ],
+)
+def test_every_space_that_a_simulator_may_have_can_be_written(section: Any, space: Any) -> None:
+    described: Any = msgspec.convert(section, SpaceSection)
+    assert space_of(described) == space
+
+
+def test_a_start_of_another_length_is_an_error() -> None:
+    described: Any = msgspec.convert(
+        {"type": "multi_discrete", "nvec": [2, 3], "start": [1]}, SpaceSection
+    )
+    with pytest.raises(ConfigError, match="differ in length"):
+        space_of(described)
+
+
+class OwnModule(TorchRLModule):
+    """A module of the user's."""
+
+
+def test_a_module_of_the_users_is_found_by_name_with_its_config() -> None:
+    run = make_run(module=f"{__name__}:OwnModule", model={"depth": 3})
+    spec: Any = build_config(run).rl_module_spec
+    assert spec.module_class is OwnModule
+    assert spec.model_config == {"depth": 3}
+    for source, named in (
+        (f"{__name__}:make_run", "is not a subclass of TorchRLModule"),
+        (f"{__name__}:Missing", "Missing"),
+        ("OwnModule", "not of the form module:function"),
+    ):
+        with pytest.raises(ConfigError, match=named):
+            build_config(make_run(module=source))
+
+
+def test_modules_of_one_agent_are_refused_and_of_several_honoured() -> None:
+    modules = {"red": ("red_*",), "blue": ("*",)}
+    with pytest.raises(ConfigError, match="modules is for several agents"):
+        build_config(make_run(modules=modules))
+    box, index = BoxSpace((2,)), DiscreteSpace(2)
+    environment = EnvironmentSection(
+        observation_space=DictSpace({"red_1": box, "b": box}),
+        action_space=DictSpace({"red_1": index, "b": index}),
+    )
+    config: Any = build_config(make_run(environment, modules=modules))
+    assert config.is_multi_agent
+    assert config.policy_mapping_fn("red_1") == "red"
 
 
 def test_indices_are_bounded_and_boxes_are_not() -> None:

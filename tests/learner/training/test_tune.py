@@ -46,4 +46,5 @@ def test_a_trial_on_a_broker_that_serves_another_learner_fails_with_the_reason(
         other.publish(1)
         results = fit(make_config(broker), tmp_path)
     [error] = results.errors
-    assert "on this broker; stop it, or set takeover" in str(error)
+    assert "max_concurrent_trials=1), or give each trial a broker of its own" in str(error)
+    assert "takeover" not in str(error)

@@ -39,7 +39,7 @@ def test_a_missing_ray_is_an_error_that_names_the_requirement(
         raise importlib.metadata.PackageNotFoundError
 
     monkeypatch.setattr(ray_version, "version", is_missing)
-    with pytest.raises(ConfigError, match="needs RLlib: pip install"):
+    with pytest.raises(ConfigError, match=r"not installed: pip install 'headrace\[learner\]'"):
         ray_version.require_supported_ray()
 
 

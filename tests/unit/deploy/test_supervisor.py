@@ -10,6 +10,7 @@ import pytest
 from support.machine import scaled
 from support.running import wait_until
 
+from headrace.deploy.restarts import Restarts
 from headrace.deploy.supervisor import Child, ChildDiedError, Supervisor
 
 
@@ -29,6 +30,51 @@ def test_a_child_that_ends_is_reported_with_its_last_lines(supervisor: Superviso
     with pytest.raises(ChildDiedError, match=r"bad ended with status 3(.|\n)*nonsense"):
         supervisor.check()
     supervisor.check(may_end=child)
+
+
+def test_a_child_with_restarts_is_started_again_while_others_run(tmp_path: Path) -> None:
+    now_s = [0.0]
+    supervisor = Supervisor(tmp_path / "logs", lambda: now_s[0])
+    other = supervisor.start("other", BROKER)
+    child = supervisor.start("again", BROKER, restarts=Restarts())
+    try:
+        first = child.process
+        first.kill()
+        first.wait(scaled(20))
+        supervisor.check()
+        assert child.process is first, "it waits before the restart"
+        now_s[0] = 1.0
+        supervisor.check()
+        assert child.process is not first
+        wait_until(lambda: child.log.read_text().count("listening") == 1, 20.0)
+        assert other.process.poll() is None
+    finally:
+        supervisor.stop_all(timeout_s=scaled(10.0))
+    assert child.process.returncode == 0
+
+
+def test_a_child_that_dies_again_and_again_is_given_up(tmp_path: Path) -> None:
+    now_s = [0.0]
+    supervisor = Supervisor(tmp_path / "logs", lambda: now_s[0])
+    child = supervisor.start("again", BROKER, restarts=Restarts())
+
+    def kill_again_and_again() -> None:
+        for _ in range(20):
+            child.process.kill()
+            child.process.wait(scaled(20))
+            supervisor.check()
+            now_s[0] += 30.0
+
+    with pytest.raises(ChildDiedError, match=r"again ended with status -9"):
+        kill_again_and_again()
+
+
+def test_a_child_with_a_mistake_is_not_started_again(tmp_path: Path) -> None:
+    supervisor = Supervisor(tmp_path / "logs")
+    child = supervisor.start("bad", ["broker", "--address", "nonsense"], restarts=Restarts())
+    child.process.wait(scaled(20))
+    with pytest.raises(ChildDiedError, match="bad ended with status 3"):
+        supervisor.check()
 
 
 class WatchedSupervisor(Supervisor):
@@ -76,6 +122,7 @@ def test_a_child_that_does_not_stop_is_killed(supervisor: Supervisor) -> None:
 PARENT = """
 import sys
 from pathlib import Path
+from headrace.deploy.restarts import Restarts
 from headrace.deploy.supervisor import Supervisor
 child = Supervisor(Path(sys.argv[1])).start("broker", sys.argv[2:])
 print(child.process.pid, flush=True)

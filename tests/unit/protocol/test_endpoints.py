@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from headrace.protocol.endpoints import BrokerAddress
+from headrace.protocol.endpoints import BrokerAddress, require_endpoint
 from headrace.protocol.errors import ConfigError
 
 
@@ -29,11 +29,36 @@ def test_the_printed_form_parses_back() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "localhost:5555", "tcp://h", "tcp://h:65533", "tcp://h:x", "ingest=a", "ingest=a,x=b"],
+    ["", "tcp://h", "tcp://h:65533", "tcp://h:x", "ingest=a", "ingest=a,x=b"],
 )
 def test_any_other_text_raises_an_error_that_shows_both_forms(text: str) -> None:
     with pytest.raises(ConfigError, match=r"four consecutive ports.*ingest="):
         BrokerAddress.parse(text)
+
+
+def test_a_missing_transport_is_named() -> None:
+    with pytest.raises(ConfigError, match="did you mean tcp://localhost:5555"):
+        BrokerAddress.parse("localhost:5555")
+
+
+@pytest.mark.parametrize("text", ["tcp://h:5570", "tcp://[::1]:0", "ipc:///tmp/x", "inproc://x"])
+def test_an_endpoint_is_returned_as_it_is(text: str) -> None:
+    assert require_endpoint(text, "--listen") == text
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("h:5570", "--listen 'h:5570' names no transport: did you mean tcp://h:5570?"),
+        ("nonsense", "--listen 'nonsense' names no transport"),
+        ("tcp://h", "--listen 'tcp://h' is not of the form tcp://host:port"),
+        ("tcp://h:99999", "--listen 'tcp://h:99999' is not of the form tcp://host:port"),
+    ],
+)
+def test_what_is_no_endpoint_is_corrected(text: str, message: str) -> None:
+    with pytest.raises(ConfigError) as raised:
+        require_endpoint(text, "--listen")
+    assert str(raised.value) == message
 
 
 def test_naming_an_endpoint_twice_is_an_error() -> None:

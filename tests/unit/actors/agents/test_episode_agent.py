@@ -11,7 +11,7 @@ from support.memory_client import MemoryClient
 from headrace.actors.agents.episode_agent import EpisodeAgent
 from headrace.actors.recording.step_result import Ending
 from headrace.actors.recording.tracks import Episode
-from headrace.protocol.errors import LocalProtocolError
+from headrace.protocol.errors import ConfigError, LocalProtocolError
 from headrace.protocol.flow_control import OffPolicyFlow
 from headrace.protocol.identity import PolicyVersion
 from headrace.protocol.messages import Assignment
@@ -163,9 +163,9 @@ class TestEvaluation:
         client.publish(1, OffPolicyFlow(sample_env_steps=10))
         agent = make_agent(client)
         agent.manifest()
-        rows = {DEFAULT_AGENT: agent.rows_of(DEFAULT_AGENT, [1.0] * 4)}
+        rows = {DEFAULT_AGENT: agent.policies.rows_of(DEFAULT_AGENT, [1.0] * 4)}
         shown, taken_over = agent.start(), agent.start()
-        given = {(shown, DEFAULT_AGENT): agent.given_action(DEFAULT_AGENT, 1)}
+        given = {(shown, DEFAULT_AGENT): agent.policies.given_action(DEFAULT_AGENT, 1)}
         assert agent.act_upon({shown: rows}, 0.0, given) == {shown: {DEFAULT_AGENT: 1}}
         assert client.evaluations == 1
         agent.act_upon({taken_over: rows}, 0.0)
@@ -192,3 +192,96 @@ class TestEvaluation:
         agent.end_agent(episode, DEFAULT_AGENT, None, OVER)
         agent.end(episode, {}, OVER)
         assert [pushed.env_steps for pushed in client.of("evaluate")] == [1]
+
+
+def test_an_evaluation_is_truncated_at_the_steps_that_were_asked_for() -> None:
+    client = MemoryClient(fragment_steps=1000, evaluations=1, max_evaluation_steps=4)
+    agent = make_agent(client)
+    episode = agent.start()
+    for _ in range(10):
+        step(agent, episode)
+    agent.end(episode, SEEN, OVER)
+    agent.batches.deliver()
+    [evaluated] = client.of("evaluate")
+    [chunk] = evaluated.chunks
+    assert (chunk.length, chunk.truncated, chunk.episode_return) == (4, True, 4.0)
+    [pushed] = client.of("train")
+    [trained] = pushed.chunks
+    assert (trained.t_started, trained.length, trained.episode_return) == (0, 6, 6.0)
+    assert trained.episode_id != chunk.episode_id
+
+
+class TestNonFinite:
+    @pytest.mark.parametrize("where", ["observation", "reward", "last observation"])
+    def test_only_the_episode_in_which_it_happened_is_dropped(
+        self, where: str, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        client = MemoryClient(fragment_steps=1000)
+        agent = make_agent(client)
+        sound, broken = agent.start(), agent.start()
+        bad = {DEFAULT_AGENT: np.full(4, np.nan, np.float32)}
+        step(agent, sound, broken)
+        step(agent, sound, broken)
+        if where == "observation":
+            assert agent.act({broken: bad}, 0.0) is not None
+        elif where == "reward":
+            agent.episodes.reward(broken, {DEFAULT_AGENT: float("inf")})
+            step(agent, broken)
+        agent.end(broken, bad if where == "last observation" else SEEN, OVER)
+        agent.end(sound, SEEN, OVER)
+        agent.batches.deliver()
+        [chunk] = client.pushed[0].chunks
+        assert (chunk.length, chunk.episode_return) == (2, 2.0)
+        assert client.broken == (1, 1)
+        [said] = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+        assert said.endswith("after step 2 of an episode: the episode is dropped")
+
+    def test_it_is_an_error_if_that_was_asked_for(self) -> None:
+        agent = make_agent(MemoryClient(), on_non_finite="error")
+        episode = agent.start()
+        step(agent, episode)
+        agent.episodes.reward(episode, {DEFAULT_AGENT: float("nan")})
+        with pytest.raises(ConfigError, match="reward is nan after step 1 of an episode"):
+            agent.act({episode: SEEN}, 0.0)
+
+    def test_a_broken_evaluation_is_given_back(self) -> None:
+        client = MemoryClient(evaluations=1)
+        agent = make_agent(client)
+        episode = agent.start()
+        step(agent, episode)
+        assert client.evaluations == 0
+        agent.episodes.reward(episode, {DEFAULT_AGENT: float("nan")})
+        step(agent, episode)
+        assert client.evaluations == 1
+        agent.end(episode, SEEN, OVER)
+        assert client.pushed == []
+
+    def test_a_dropped_episode_is_counted_once(self) -> None:
+        client = MemoryClient()
+        agent = make_agent(client)
+        episode = agent.start()
+        step(agent, episode, reward=float("nan"))
+        step(agent, episode)
+        agent.drop(episode)
+        assert client.broken == (1, 0)
+
+
+def test_a_reward_that_is_not_a_number_is_named() -> None:
+    agent = make_agent(MemoryClient())
+    episode = agent.start()
+    step(agent, episode)
+    with pytest.raises(ConfigError, match="agent 'default_agent': the simulator's reward is None"):
+        agent.episodes.reward(episode, {DEFAULT_AGENT: None})  # type: ignore[dict-item]
+
+
+def test_observations_are_recorded_in_the_dtype_that_the_policy_declares() -> None:
+    client = MemoryClient(fragment_steps=2)
+    agent = make_agent(client)
+    episode = agent.start()
+    for seen in ([1, 1, 1, 1], np.ones(4), np.ones(4, np.float16)):
+        assert agent.act({episode: {DEFAULT_AGENT: seen}}, 0.0) is not None
+    agent.end(episode, {DEFAULT_AGENT: (1, 1, 1, 1)}, OVER)
+    agent.batches.deliver()
+    for pushed in client.pushed:
+        for chunk in pushed.chunks:
+            assert chunk.columns["obs"].dtype == np.float32

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pytest
@@ -76,9 +77,199 @@ def test_record_needs_an_act_before_it() -> None:
         agent.record(np.ones(4, np.float32), 1.0)
 
 
-def test_an_error_about_observations_names_both_dtypes() -> None:
-    with pytest.raises(ConfigError, match=r"float64.*expects float32"):
-        Agent(MemoryClient()).act(np.ones(4), 0.0)
+def test_an_error_about_observations_names_what_came_and_what_is_expected() -> None:
+    with pytest.raises(ConfigError, match=r"'obs' is float64 of shape \(3,\).*expects float32"):
+        Agent(MemoryClient()).act(np.ones(3), 0.0)
+
+
+@pytest.mark.parametrize("dress", [np.float64, np.float16, np.int32, list])
+def test_observations_are_recorded_in_the_dtype_that_the_policy_declares(dress: Any) -> None:
+    client = MemoryClient(fragment_steps=2)
+    agent = Agent(client, seed=0)
+    observation = [1, 1, 1, 1] if dress is list else np.ones(4, dress)
+    for t in range(4):
+        assert agent.act(observation, 0.0) is not None
+        agent.record(observation, 1.0, terminated=t == 2)
+    assert [pushed.env_steps for pushed in client.pushed] == [2, 2]
+    for chunk in (chunk for pushed in client.pushed for chunk in pushed.chunks):
+        assert chunk.columns["obs"].dtype == np.float32
+        assert chunk.columns["obs"].tolist() == [[1.0] * 4] * (chunk.lookback + chunk.length + 1)
+
+
+def test_an_observation_that_changes_its_dtype_later_is_converted_or_refused() -> None:
+    agent = Agent(MemoryClient(), seed=0)
+    agent.act(np.ones(4, np.float32), 0.0)
+    agent.record(np.ones(4), 1.0)
+    agent.act(np.ones(4), 0.0)
+    with pytest.raises(ConfigError, match=r"'obs' is <U1 of shape \(4,\)"):
+        agent.record(["1"] * 4, 1.0)
+    agent.record(np.ones(4), 1.0)
+
+
+@pytest.mark.parametrize("dress", [np.bool_, np.array, lambda flag: np.array([flag])])
+def test_flags_in_any_dress_end_one_episode(dress: Any) -> None:
+    client = MemoryClient(fragment_steps=20)
+    agent = Agent(client, seed=0)
+    for t in range(20):
+        agent.act(np.ones(4, np.float32), 0.0)
+        agent.record(np.ones(4, np.float32), 1.0, terminated=dress(t == 19), truncated=dress(False))
+    [chunk] = client.pushed[0].chunks
+    assert (chunk.length, chunk.episode_return, chunk.terminated) == (20, 20.0, True)
+
+
+def test_terminated_wins_over_truncated() -> None:
+    client = MemoryClient(fragment_steps=1)
+    agent = Agent(client, seed=0)
+    agent.act(np.ones(4, np.float32), 0.0)
+    agent.record(np.ones(4, np.float32), 1.0, terminated=True, truncated=True)
+    [chunk] = client.pushed[0].chunks
+    assert (chunk.terminated, chunk.truncated) == (True, False)
+
+
+def test_acting_twice_without_a_record_between_is_an_error() -> None:
+    agent = Agent(MemoryClient(), seed=0)
+    agent.act(np.ones(4, np.float32), 0.0)
+    with pytest.raises(LocalProtocolError, match=r"act\(\) again before record\(\)"):
+        agent.act(np.ones(4, np.float32), 0.0)
+    agent.record(np.ones(4, np.float32), 1.0)
+    assert agent.act(np.ones(4, np.float32), 0.0) is not None
+
+
+def test_a_dropped_episode_is_not_delivered_and_the_next_one_begins() -> None:
+    client = MemoryClient(fragment_steps=3)
+    agent = Agent(client, seed=0)
+    for _ in range(2):
+        agent.act(np.ones(4, np.float32), 0.0)
+        agent.record(np.ones(4, np.float32), 7.0)
+    agent.act(np.ones(4, np.float32), 0.0)
+    agent.drop_episode()
+    for t in range(3):
+        agent.act(np.ones(4, np.float32), 0.0)
+        agent.record(np.ones(4, np.float32), 1.0, terminated=t == 2)
+    [chunk] = client.pushed[0].chunks
+    assert (chunk.t_started, chunk.length, chunk.episode_return) == (0, 3, 3.0)
+    assert client.broken == (1, 2)
+
+
+def test_an_agent_that_does_not_wait_acts_without_recording() -> None:
+    client = MemoryClient(credits=0)
+    agent = Agent(client, seed=0, without_credit="act")
+    for _ in range(3):
+        assert agent.act(np.ones(4, np.float32), 0.0) is not None
+        agent.record(np.ones(4, np.float32), 1.0)
+    assert (client.pushed, client.unrecorded) == ([], 3)
+    with pytest.raises(ConfigError, match="'wait' or 'act', not 'go'"):
+        Agent(client, without_credit="go")  # type: ignore[arg-type]
+
+
+def bad(values: Array, row: int) -> Array:
+    values = values.copy()
+    values[row] = np.nan
+    return values
+
+
+@pytest.mark.parametrize("environments", [1, 2])
+def test_an_evaluation_is_truncated_at_the_steps_that_were_asked_for(environments: int) -> None:
+    client = MemoryClient(fragment_steps=46 * environments, evaluations=1, max_evaluation_steps=4)
+    simulators = Simulators((50,) * environments, client)
+    simulators.step(10)
+    [evaluated] = client.of("evaluate")
+    [chunk] = evaluated.chunks
+    assert (chunk.length, chunk.truncated, chunk.terminated) == (4, True, False)
+    assert (chunk.episode_length, len(chunk.columns["obs"])) == (4, chunk.lookback + 5)
+    simulators.step(40)
+    ends = [c for pushed in client.of("train") for c in pushed.chunks if c.is_done]
+    assert sorted(c.episode_length for c in ends) == [46, 50][:environments]
+
+
+class TestNonFinite:
+    def play(self, agent: VectorAgent, broken_at: int, *, in_reward: bool) -> None:
+        """Plays two episodes of four steps in two environments; the second one breaks once."""
+        observations = seen(2)["obs"]
+        for t in range(8):
+            assert agent.act({"obs": observations}, 0.0) is not None
+            observations, rewards, is_over = seen(2)["obs"], np.array([1.0, 2.0]), t % 4 == 3
+            if t == broken_at and in_reward:
+                rewards = bad(rewards, 1)
+            elif t == broken_at:
+                observations = bad(observations, 1)
+            finals = {i: {"obs": np.ones(4, np.float32)} for i in (0, 1)} if is_over else {}
+            ended = np.full(2, is_over)
+            agent.record(
+                StepResult({"obs": observations}, rewards, ended, np.zeros(2, bool), finals)
+            )
+
+    @pytest.mark.parametrize("in_reward", [False, True])
+    def test_only_the_episode_in_which_it_happened_is_dropped(
+        self, in_reward: bool, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        client = MemoryClient(fragment_steps=12)
+        agent = VectorAgent(client, 2, seed=0)
+        self.play(agent, 1, in_reward=in_reward)
+        [pushed] = client.pushed
+        played = sorted((c.length, c.episode_return) for c in pushed.chunks if c.is_done)
+        assert played == [(4, 4.0), (4, 4.0), (4, 8.0)]
+        assert all(np.isfinite(c.columns["obs"]).all() for c in pushed.chunks)
+        assert all(np.isfinite(c.columns["rewards"]).all() for c in pushed.chunks)
+        assert client.broken == (1, 1), "its first step had been recorded"
+        [said] = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+        what = "reward is nan" if in_reward else "'obs' contains nan"
+        assert said == f"the simulator's {what} after step 2 of an episode: the episode is dropped"
+
+    def test_it_is_an_error_if_that_was_asked_for(self) -> None:
+        agent = Agent(MemoryClient(), seed=0, on_non_finite="error")
+        agent.act(np.ones(4, np.float32), 0.0)
+        with pytest.raises(ConfigError, match="reward is inf after step 1 of an episode"):
+            agent.record(np.ones(4, np.float32), float("inf"))
+        with pytest.raises(ConfigError, match="'obs' contains nan after step 1"):
+            agent.record(np.full(4, np.nan, np.float32), 1.0)
+        agent.record(np.ones(4, np.float32), 1.0)
+        with pytest.raises(ConfigError, match="'drop_episode' or 'error', not 'ignore'"):
+            Agent(MemoryClient(), on_non_finite="ignore")  # type: ignore[arg-type]
+
+    def test_the_first_observation_of_an_episode_counts_too(self) -> None:
+        client = MemoryClient(fragment_steps=3)
+        agent = Agent(client, seed=0)
+        observation = np.full(4, -np.inf, np.float32)
+        for t in range(6):
+            assert agent.act(observation, 0.0) in (0, 1), "the policy sees zeros"
+            observation = np.ones(4, np.float32)
+            agent.record(observation, 1.0, terminated=t % 3 == 2)
+        [chunk] = client.pushed[0].chunks
+        assert (chunk.length, chunk.episode_return) == (3, 3.0)
+        assert client.broken == (1, 0)
+
+    def test_a_final_observation_counts_for_the_episode_that_it_ends(self) -> None:
+        client = MemoryClient(fragment_steps=2)
+        agent = Agent(client, seed=0)
+        for t in range(4):
+            agent.act(np.ones(4, np.float32), 0.0)
+            is_over = t % 2 == 1
+            last = np.full(4, np.nan, np.float32) if t == 1 else np.ones(4, np.float32)
+            agent.record(last, 1.0, truncated=is_over)
+        assert client.broken == (1, 1)
+        [chunk] = client.pushed[0].chunks
+        assert (chunk.length, chunk.truncated, chunk.episode_return) == (2, True, 2.0)
+
+    def test_a_broken_evaluation_is_given_back(self) -> None:
+        client = MemoryClient(evaluations=1)
+        agent = Agent(client, seed=0)
+        agent.act(np.ones(4, np.float32), 0.0)
+        assert client.evaluations == 0
+        agent.record(np.ones(4, np.float32), np.nan)
+        assert client.evaluations == 1
+        agent.act(np.ones(4, np.float32), 0.0)
+        assert client.evaluations == 1, "it begins with an episode, not amid the broken one"
+
+    def test_later_ones_are_reported_ever_more_rarely(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        agent = Agent(MemoryClient(fragment_steps=1000), seed=0)
+        for _ in range(100):
+            agent.act(np.ones(4, np.float32), 0.0)
+            agent.record(np.ones(4, np.float32), np.nan, terminated=True)
+        warned = [record for record in caplog.records if record.levelname == "WARNING"]
+        assert len(warned) == 7, "1, 2, 4, 8, 16, 32 and 64 episodes"
 
 
 class TestEvaluation:

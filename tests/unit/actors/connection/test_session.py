@@ -48,6 +48,12 @@ def session() -> ActorSession:
     return ActorSession("a", 5, "host", ClientConfig(), random.Random(0))
 
 
+def test_the_brokers_limit_of_payloads_counts(session: ActorSession) -> None:
+    assert session.limits.max_payload_bytes == ClientConfig().limits.max_payload_bytes
+    control(session, Beacon(broker=1, max_payload_bytes=5000))
+    assert session.limits.max_payload_bytes == 5000
+
+
 def control(session: ActorSession, message: Message) -> None:
     session.on_control([encode_header(message)], 0.0)
 
@@ -200,8 +206,8 @@ def test_an_evaluation_needs_a_task_and_its_weights_but_no_credit(session: Actor
     assert session.task_to_begin() is None
     snapshot(session, V2)
     for _ in range(2):
-        assert session.task_to_begin() == "task"
-        session.begin_evaluation("task")
+        assert session.task_to_begin() == task
+        session.evaluations.begin("task")
     assert session.task_to_begin() is None
     session.push(PushedBatch(V2, RUN, 5, make_payload(), "evaluate", "task"))
     sent = session.next_batch(0.0)

@@ -83,6 +83,17 @@ def test_a_batch_is_full_at_its_steps_or_after_its_time(made: Fixture) -> None:
     assert [made.batches.is_full(steps) for steps in (0, 1)] == [False, True]
 
 
+def test_a_batch_ends_before_its_payload_is_larger_than_the_broker_takes(made: Fixture) -> None:
+    made.client.max_payload_bytes = 200
+    assert made.begin()
+    steps = next(steps for steps in range(1, 20) if made.batches.is_full(steps))
+    assert 1 < steps < made.client.fragment_steps
+    made.client.max_payload_bytes = 10
+    made.batches.deliver(made.recorder, None)
+    assert made.begin()
+    assert made.batches.is_full(1), "a batch has at least one step"
+
+
 def test_new_weights_end_only_an_on_policy_batch(made: Fixture) -> None:
     made.client.publish(1, OffPolicyFlow(sample_env_steps=10))
     made.begin()

@@ -79,7 +79,7 @@ def test_a_failed_reset_is_retried_with_the_newest_options() -> None:
 
 def test_an_error_of_the_first_reset_is_raised() -> None:
     environment = RestartingEnvironment(lambda: SingleEnvironment(Picky()), no_pause)
-    with pytest.raises(KeyError):
+    with pytest.raises(ConfigError, match=r"first reset failed: KeyError\('level'\)"):
         environment.reset(1, {"level": 2})
 
 

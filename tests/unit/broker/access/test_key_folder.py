@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 import zmq
 from click.testing import CliRunner, Result
@@ -149,9 +151,22 @@ def nobody(name: str) -> bool:
     return False
 
 
+def ignore(*_: str) -> None:
+    """Takes the report of a refusal."""
+
+
+def answered(
+    frames: list[bytes],
+    folder: KeyFolder,
+    is_quarantined: Callable[[str], bool] = nobody,
+    report: Callable[[str, str, str], None] = ignore,
+) -> list[bytes]:
+    return answer(frames, folder.permissions(), is_quarantined, report)
+
+
 def test_zap_answers_with_the_name_of_an_invited_key(folder: KeyFolder) -> None:
     key = public_key_of(folder.invite("actor", "walker", ADDRESS))
-    assert answer(request(key), folder.permissions(), nobody)[:5] == [
+    assert answered(request(key), folder)[:5] == [
         b"1.0",
         b"42",
         b"200",
@@ -162,8 +177,8 @@ def test_zap_answers_with_the_name_of_an_invited_key(folder: KeyFolder) -> None:
 
 def test_zap_gives_a_quarantined_peer_a_temporary_error(folder: KeyFolder) -> None:
     key = public_key_of(folder.invite("actor", "walker", ADDRESS))
-    assert answer(request(key), folder.permissions(), {"walker"}.__contains__)[2] == b"300"
-    assert answer(request(key), folder.permissions(), {"other"}.__contains__)[2] == b"200"
+    assert answered(request(key), folder, {"walker"}.__contains__)[2] == b"300"
+    assert answered(request(key), folder, {"other"}.__contains__)[2] == b"200"
 
 
 @pytest.mark.parametrize(
@@ -179,19 +194,27 @@ def test_zap_refuses_the_wrong_endpoint_and_other_mechanisms(
     folder: KeyFolder, changed: dict[str, bytes]
 ) -> None:
     key = public_key_of(folder.invite("actor", "walker", ADDRESS))
-    assert answer(request(key, **changed), folder.permissions(), nobody)[2] == b"400"
+    assert answered(request(key, **changed), folder)[2] == b"400"
+
+
+def test_zap_reports_which_key_it_refuses_where(folder: KeyFolder) -> None:
+    key = public_key_of(folder.invite("actor", "walker", ADDRESS))
+    reports: list[tuple[str, ...]] = []
+    answered(request(key, domain=b"learner"), folder, report=lambda *of: reports.append(of))
+    answered(request(key), folder, report=lambda *of: reports.append(of))
+    assert reports == [(z85.encode(key).decode(), "learner", "10.0.0.9")]
 
 
 @pytest.mark.parametrize("key", [b"", b"x" * 31, b"x" * 32, b"x" * 33])
 def test_zap_refuses_keys_without_an_invitation(folder: KeyFolder, key: bytes) -> None:
-    assert answer(request(key), folder.permissions(), nobody)[2] == b"400"
+    assert answered(request(key), folder)[2] == b"400"
 
 
 @pytest.mark.parametrize("frames", [[], [b"1.0"], [b"2.0", b"1", b"", b"", b"", b"CURVE", b""]])
 def test_zap_answers_malformed_requests_with_an_error(
     folder: KeyFolder, frames: list[bytes]
 ) -> None:
-    assert answer(frames, folder.permissions(), nobody)[2] == b"500"
+    assert answered(frames, folder)[2] == b"500"
 
 
 def run(*arguments: str) -> Result:
@@ -214,3 +237,30 @@ def test_the_commands_create_keys_invite_and_revoke(tmp_path: Path) -> None:
     second = tmp_path / "second.join"
     run(*invite, "-o", str(second))
     assert not second.exists(), "a refused invitation leaves no file"
+
+
+@pytest.mark.parametrize("name", ["left leg", "", "walker\n", "läufer", "x" * 129, "a\tb"])
+def test_a_name_that_is_none_is_refused_before_anything_is_written(
+    folder: KeyFolder, name: str
+) -> None:
+    before = (folder.path / "peers.json").read_bytes()
+    with pytest.raises(ConfigError, match="is not a peer's name: use 1 to 128 printable ASCII"):
+        folder.invite("actor", name, ADDRESS)
+    assert (folder.path / "peers.json").read_bytes() == before
+
+
+def test_a_damaged_entry_does_not_lock_the_folder(
+    folder: KeyFolder, caplog: pytest.LogCaptureFixture
+) -> None:
+    walker = folder.invite("actor", "walker", ADDRESS)
+    peers = msgspec.json.decode((folder.path / "peers.json").read_bytes())
+    damaged = {"public_key": "x", "role": "actor", "name": "left leg"}
+    (folder.path / "peers.json").write_bytes(msgspec.json.encode([damaged, 7, *peers]))
+    assert [peer.name for peer in folder.peers()] == ["walker"]
+    assert "entry 1 is damaged and admits nobody" in caplog.text
+    assert [peer.name for peer in folder.permissions().peers] == [walker.name]
+    folder.invite("actor", "runner", ADDRESS)
+    folder.revoke("left leg")
+    folder.revoke("walker")
+    left = msgspec.json.decode((folder.path / "peers.json").read_bytes())
+    assert [entry if entry == 7 else entry["name"] for entry in left] == ["runner", 7]

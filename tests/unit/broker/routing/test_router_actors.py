@@ -12,7 +12,7 @@ from headrace.broker.config import RouterConfig
 from headrace.broker.routing.router import Router
 from headrace.protocol.errors import RejectCode
 from headrace.protocol.identity import PolicyVersion
-from headrace.protocol.limits import DecodeLimits
+from headrace.protocol.limits import MIB, DecodeLimits
 from headrace.protocol.messages import Beacon, Ledger, Totals
 from headrace.protocol.topics import BEACON, delivery_topic, snapshot_topic
 
@@ -176,7 +176,13 @@ def test_the_beacon_contains_run_and_version(running: FakeFleet) -> None:
     running.pass_time(2.5)
     beacons = [m for m in running.control[BEACON] if isinstance(m, Beacon)]
     assert len(beacons) == 3
-    assert beacons[-1] == Beacon(broker=77, run="test-run", version=running.version)
+    assert beacons[-1] == Beacon(
+        broker=77,
+        run="test-run",
+        version=running.version,
+        learner=True,
+        max_payload_bytes=256 * MIB,
+    )
 
 
 def test_a_full_queue_accepts_no_batch_and_requests_it_once_there_is_room() -> None:
@@ -254,6 +260,24 @@ def test_an_actor_that_stays_silent_is_forgotten(running: FakeFleet) -> None:
     assert running.rejects("a") == []
     running.push("a", 1)
     assert running.delivery("a").accepted == 1
+    assert ledger(running) == Ledger(produced=2, held=2)
+
+
+def test_an_actor_that_was_forgotten_returns_to_its_batches(running: FakeFleet) -> None:
+    for seq in (1, 2):
+        running.push("a", seq)
+    running.pass_time(601.0, step_s=1.0)
+    assert running.router.status(running.now_s).actors == []
+    running.alive("a", last_seq=2)
+    assert running.rejects("a") == []
+    assert ledger(running) == Ledger(produced=2, held=2)
+    running.open(session=2)
+    [leased] = running.pull(5, session=2)
+    running.pull(0, session=2, confirmed=1)
+    assert leased.seq == 1
+    assert ledger(running) == Ledger(produced=2, consumed=1, held=1)
+    running.goodbye("a", last_seq=2)
+    assert ledger(running) == Ledger(produced=2, consumed=1, held=1)
 
 
 def test_a_payload_above_the_limit_is_rejected_and_blocks_nothing() -> None:

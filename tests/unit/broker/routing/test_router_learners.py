@@ -104,6 +104,15 @@ def test_a_second_learner_is_refused_while_the_first_lives(running: FakeFleet) -
     assert "takeover" in refusal.reason
 
 
+def test_a_probe_is_answered_and_opens_no_session(fleet: FakeFleet) -> None:
+    fleet.open(session=2, probe=True)
+    assert fleet.last(Welcome).session == 2
+    assert fleet.router.status(0.0).learners == []
+    fleet.open(session=3)
+    fleet.open(session=4, learner_run="run-2", probe=True)
+    assert fleet.last(Refusal).code is RejectCode.LEARNER_EXISTS
+
+
 def test_a_takeover_ends_the_first_learner(running: FakeFleet) -> None:
     running.open(session=2, learner_run="run-2", takeover=True)
     assert running.last(Welcome).epoch == 2

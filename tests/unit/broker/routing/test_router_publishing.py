@@ -19,6 +19,7 @@ from headrace.broker.config import RouterConfig
 from headrace.broker.routing.router import Router
 from headrace.protocol.errors import RejectCode
 from headrace.protocol.identity import PolicyVersion
+from headrace.protocol.limits import MIB
 from headrace.protocol.messages import (
     Ledger,
     Offer,
@@ -31,7 +32,9 @@ from headrace.protocol.topics import weights_topic
 
 
 def test_a_learner_is_welcomed_with_its_epoch(running: FakeFleet) -> None:
-    assert running.last(Welcome) == Welcome(broker=77, session=1, epoch=1)
+    assert running.last(Welcome) == Welcome(
+        broker=77, session=1, epoch=1, max_payload_bytes=256 * MIB
+    )
 
 
 def test_weights_are_broadcast_and_a_new_policy_is_sent_as_snapshots(running: FakeFleet) -> None:

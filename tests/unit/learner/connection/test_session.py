@@ -360,6 +360,26 @@ def test_a_refusal_ends_the_session(joined: Talk) -> None:
     assert joined.session.next_event_at_s() == float("inf")
 
 
+@pytest.mark.parametrize("joins_first", [True, False])
+def test_weights_that_the_broker_would_reject_are_not_published(
+    talk: Talk, joins_first: bool
+) -> None:
+    welcome = Welcome(broker=1, session=1, epoch=5, max_payload_bytes=6)
+    talk.flush()
+    if joins_first:
+        talk.receive(welcome)
+    talk.session.offer(WEIGHTS)
+    if not joins_first:
+        assert talk.session.refusal is None
+        talk.receive(welcome)
+    refusal = talk.session.refusal
+    assert refusal is not None
+    assert "take 7 bytes, and this broker takes 6" in refusal.reason
+    assert "--max-payload-bytes 7" in refusal.reason
+    talk.flush()
+    assert talk.all(Publish) == []
+
+
 def test_messages_of_an_older_session_are_ignored(joined: Talk) -> None:
     joined.lease(1, session=9)
     assert joined.session.take() is None

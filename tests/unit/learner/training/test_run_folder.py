@@ -36,12 +36,14 @@ def make_metrics(iteration: int = 1, returned: float | None = 20.0) -> Iteration
 
 @pytest.fixture
 def folder(tmp_path: Path) -> RunFolder:
-    return RunFolder(tmp_path / "run", resume=False)
+    folder = RunFolder(tmp_path / "run", resume=False)
+    folder.open()
+    return folder
 
 
 def test_metrics_are_read_back_and_drawn(folder: RunFolder) -> None:
     for iteration in (1, 2, 3):
-        folder.add_metrics(make_metrics(iteration, None if iteration == 1 else 20.0))
+        folder.add_metrics(make_metrics(iteration, None if iteration == 1 else 20.0), {})
     folder.close()
     assert [line.iteration for line in folder.read_metrics()] == [1, 2, 3]
     assert list((folder.path / "tensorboard").glob("events.*"))
@@ -51,7 +53,7 @@ def test_metrics_are_read_back_and_drawn(folder: RunFolder) -> None:
 
 def test_a_run_is_not_overwritten_by_accident(folder: RunFolder) -> None:
     assert folder.read_metrics() == []
-    folder.add_metrics(make_metrics())
+    folder.add_metrics(make_metrics(), {})
     with pytest.raises(ConfigError, match="--resume"):
         RunFolder(folder.path, resume=False)
 
@@ -66,6 +68,44 @@ def test_the_newest_checkpoints_are_kept(folder: RunFolder) -> None:
     newest = folder.newest_checkpoint()
     assert newest is not None
     assert newest[1] == CheckpointState(5, 50, 1.0, 2)
+
+
+def test_the_best_checkpoint_is_kept_beside_the_newest(folder: RunFolder) -> None:
+    for iteration, returned in enumerate([None, 5.0, 9.0, 9.0, None, 2.0, 1.0, 3.0], 1):
+        state = CheckpointState(iteration, 10 * iteration, 1.0, 2, returned)
+        folder.keep_checkpoint(*folder.new_checkpoint(state))
+    names = sorted(path.name for path in (folder.path / "checkpoints").iterdir())
+    assert names == ["000004", "000006", "000007", "000008"]
+    best = folder.best_checkpoint()
+    assert best is not None
+    assert best[1].episode_return_mean == 9.0
+
+
+@pytest.mark.parametrize("content", [None, b"{", b'{"iteration": 1}'])
+def test_a_folder_that_is_no_checkpoint_is_named(folder: RunFolder, content: bytes | None) -> None:
+    checkpoint = folder.path / "checkpoints" / "000001"
+    checkpoint.mkdir(parents=True)
+    if content is not None:
+        (checkpoint / "headrace.json").write_bytes(content)
+    with pytest.raises(ConfigError, match="000001 is not a checkpoint of `headrace learner`"):
+        folder.newest_checkpoint()
+
+
+def test_a_folder_is_not_written_before_it_is_opened(folder: RunFolder) -> None:
+    folder.add_metrics(make_metrics(), {})
+    before = {path: path.read_bytes() for path in folder.path.rglob("*") if path.is_file()}
+    resumed = RunFolder(folder.path, resume=True)
+    resumed.require_writable()
+    assert {p: p.read_bytes() for p in folder.path.rglob("*") if p.is_file()} == before
+    folder.add_metrics(make_metrics(2), {})
+
+
+def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    folder = RunFolder(tmp_path / "file" / "run", resume=False)
+    for write in (folder.require_writable, folder.open):
+        with pytest.raises(ConfigError, match="cannot write the run folder"):
+            write()
 
 
 def test_an_unfinished_checkpoint_is_not_found(folder: RunFolder) -> None:
@@ -121,19 +161,21 @@ def test_an_unknown_return_meets_no_criterion() -> None:
 
 def test_a_resume_drops_metrics_after_the_checkpoint(folder: RunFolder) -> None:
     for iteration in (1, 2, 3):
-        folder.add_metrics(make_metrics(iteration))
+        folder.add_metrics(make_metrics(iteration), {})
     with (folder.path / "metrics.jsonl").open("ab") as file:
         file.write(b'{"iteration":4,"env_')
     folder.keep_checkpoint(*folder.new_checkpoint(CheckpointState(2, 2000, 2.0, 1)))
     resumed = RunFolder(folder.path, resume=True)
+    resumed.open()
     assert [line.iteration for line in resumed.read_metrics()] == [1, 2]
 
 
 def test_a_superseded_process_cannot_write(folder: RunFolder) -> None:
     checkpoint = folder.new_checkpoint(CheckpointState(2, 2000, 2.0, 1))
     successor = RunFolder(folder.path, resume=True)
+    successor.open()
     writes: list[Callable[[], None]] = [
-        lambda: folder.add_metrics(make_metrics(1)),
+        lambda: folder.add_metrics(make_metrics(1), {}),
         lambda: folder.keep_checkpoint(*checkpoint),
         lambda: folder.write_config({}),
     ]

@@ -1,0 +1,99 @@
+"""Reads the rewards and flags that simulators return, in whatever dress Python gives scalars."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from headrace.protocol.arrays import Array
+from headrace.protocol.errors import ConfigError
+
+_LONGEST_SHOWN = 60
+
+
+def reward_of(value: Any) -> float:
+    """Returns a reward as a number.
+
+    Raises:
+        ConfigError: it is not one number, such as None, a text, or a vector of objectives.
+    """
+    array = _array_of(value)
+    if array is None or array.ndim or array.dtype.kind not in "biuf":
+        raise ConfigError(
+            f"the simulator's reward is {_shown(value)}; a reward is one number, such as 1.0"
+        )
+    return float(array)
+
+
+def flag_of(name: str, value: Any) -> bool:
+    """Returns a flag; an array with one element is its element.
+
+    Args:
+        name: `terminated` or `truncated`.
+
+    Raises:
+        ConfigError: it is neither true nor false.
+    """
+    if value is True or value is False:
+        return value
+    array = _array_of(value)
+    if array is None or array.size != 1 or array.dtype.kind not in "biu":
+        raise ConfigError(f"the simulator's {name!r} is {_shown(value)}; write True or False")
+    return bool(array.item())
+
+
+def rewards_of(values: Any, count: int) -> Array:
+    """Returns the rewards of n environments as float64.
+
+    Raises:
+        ConfigError: they are not n numbers.
+    """
+    array = _array_of(values)
+    if array is None or array.shape != (count,) or array.dtype.kind not in "biuf":
+        raise ConfigError(
+            f"the simulators' rewards are {_shown(values)}; they are {count} numbers, one per "
+            "environment"
+        )
+    return array.astype(np.float64)
+
+
+def flags_of(name: str, values: Any, count: int) -> Array:
+    """Returns a flag of each of n environments as bool; copied.
+
+    Raises:
+        ConfigError: they are not n flags.
+    """
+    array = _array_of(values)
+    if array is None or array.shape != (count,) or array.dtype.kind not in "biu":
+        raise ConfigError(
+            f"the simulators' {name!r} is {_shown(values)}; it is {count} flags, one per "
+            "environment"
+        )
+    return array.astype(bool)
+
+
+def rewards_by_agent(values: Mapping[str, Any]) -> dict[str, float]:
+    """Returns rewards by agent as numbers; raises as `reward_of` does, with the agent's name."""
+    rewards: dict[str, float] = {}
+    for agent, value in values.items():
+        try:
+            rewards[agent] = reward_of(value)
+        except ConfigError as error:
+            raise ConfigError(f"agent {agent!r}: {error}") from error
+    return rewards
+
+
+def _array_of(value: Any) -> Array | None:
+    try:
+        return np.asarray(value)
+    except (TypeError, ValueError, OverflowError):  # for instance rows of different lengths
+        return None
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, np.ndarray):
+        return f"{value.dtype} of shape {value.shape}"
+    text = repr(value)
+    return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}…"

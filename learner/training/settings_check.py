@@ -1,0 +1,80 @@
+"""Finds mistakes in a run's settings before Ray starts, and says them in one sentence."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Generator, Mapping
+from typing import Any
+
+from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
+
+from headrace.learner.runner.environment_values import plain_config
+from headrace.learner.runner.multi_agent_setup import MultiAgentSetup
+from headrace.learner.runner.runner_config import runner_config_of
+from headrace.learner.runner.settings_without_effect import refuse_settings_without_effect
+from headrace.learner.runner.single_agent_setup import SingleAgentSetup
+from headrace.protocol.errors import ConfigError, HeadraceError, first_line
+
+_KINDS: Mapping[type, tuple[str, tuple[type, ...]]] = {
+    bool: ("true or false", (bool,)),
+    # RLlib takes schedules as lists in place of many numbers.
+    int: ("a number", (int, float, list)),
+    float: ("a number", (int, float, list)),
+    str: ("a text", (str,)),
+    list: ("a list", (list,)),
+    tuple: ("a list", (list,)),
+    dict: ("a table", (dict,)),
+}
+_POSITIVE = frozenset({"lr", "minibatch_size", "num_epochs", "train_batch_size_per_learner"})
+
+
+@contextlib.contextmanager
+def refused_by_rllib(where: str) -> Generator[None]:
+    """Turns an exception of RLlib into a ConfigError.
+
+    Args:
+        where: the settings that RLlib was given.
+    """
+    try:
+        yield
+    except HeadraceError:
+        raise
+    except Exception as error:  # RLlib raises errors of many kinds
+        raise ConfigError(f"RLlib does not accept {where}: {first_line(error)}") from error
+
+
+def require_kinds(settings: Mapping[str, Any], defaults: Any, where: str) -> None:
+    """Compares settings with the kinds of their defaults, which RLlib rarely checks.
+
+    Args:
+        defaults: has an attribute for each setting that is checked.
+
+    Raises:
+        ConfigError: one is of another kind, such as a text in place of a number.
+    """
+    for key, value in settings.items():
+        default = getattr(defaults, key, None)
+        name, accepted = _KINDS.get(type(default), ("", (object,)))
+        is_flag = isinstance(value, bool) and bool not in accepted and object not in accepted
+        if is_flag or not isinstance(value, accepted):
+            raise ConfigError(f"{where} {key} = {value!r} is not {name}")
+        if not isinstance(value, int | float) or isinstance(value, bool):
+            continue
+        if key in _POSITIVE and value <= 0:
+            raise ConfigError(f"{where} {key} = {value!r} is not above 0")
+        if isinstance(default, int) and value < 0 <= default:
+            raise ConfigError(f"{where} {key} = {value!r} is negative")
+
+
+def check_config(config: AlgorithmConfig) -> None:
+    """Makes what a runner makes of a config: environment, connectors and modules. Needs no Ray.
+
+    Raises:
+        ConfigError: it cannot work; the message says what to write.
+    """
+    with refused_by_rllib("[learner.training]"):
+        config.validate()
+    refuse_settings_without_effect(config)
+    plain_config(config.env_config)
+    setup = MultiAgentSetup if config.is_multi_agent else SingleAgentSetup
+    setup(config, runner_config_of(config).policy)
