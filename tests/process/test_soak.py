@@ -56,6 +56,7 @@ def env_steps_in(metrics: Path) -> int:
     return int(json.loads(complete[-1])["env_steps"]) if complete else 0
 
 
+@pytest.mark.slow
 @pytest.mark.nightly
 @pytest.mark.rllib
 @pytest.mark.timeout(2400)

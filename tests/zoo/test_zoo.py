@@ -32,6 +32,7 @@ def test_every_run_file_names_its_package() -> None:
     assert {path.stem for path in HERE.glob("*.toml")} == PACKAGES.keys()
 
 
+@pytest.mark.slow
 @pytest.mark.nightly
 @pytest.mark.rllib
 @pytest.mark.timeout(1200)
