@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -50,6 +51,8 @@ def draw_curve(name: str, metrics: Sequence[IterationMetrics], path: Path) -> No
     temporary = path.with_name(f".{path.name}")
     figure.savefig(temporary, dpi=120, format="png")
     os.replace(temporary, path)
+    del figure, returns, lags
+    gc.collect()  # figures are cycles of some MiB, which would wait for a full collection
 
 
 def _or_nan(values: Sequence[float | None]) -> list[float]:
