@@ -117,7 +117,7 @@ def test_an_agent_without_credit_finishes_its_episode_to_evaluate(
         # One endless episode, until batches that the learner does not take fill the window.
         observation = np.zeros(4, np.float32)
         for _ in range(100_000):
-            if agent.act(observation, timeout_s=0.0) is None or client.evaluation_is_wanted:
+            if client.evaluation_is_wanted or agent.act(observation, timeout_s=0.0) is None:
                 break
             agent.record(observation, 1.0)
         is_over = False

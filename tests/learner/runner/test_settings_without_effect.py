@@ -53,6 +53,12 @@ def test_a_setting_without_effect_is_refused_with_what_to_do_instead(name: str) 
     assert WITHOUT_EFFECT[name] in str(raised.value)
 
 
+def test_what_rllib_derives_for_evaluation_is_not_refused() -> None:
+    config = PPOConfig().env_runners(batch_mode="complete_episodes")
+    config.in_evaluation = True
+    refuse_settings_without_effect(config)
+
+
 def test_callbacks_that_are_never_called_are_named(caplog: pytest.LogCaptureFixture) -> None:
     class Steps(RLlibCallback):
         def on_episode_step(self, **_: Any) -> None:
