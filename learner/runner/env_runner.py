@@ -65,7 +65,7 @@ class BrokerEnvRunner(EnvRunner, Checkpointable):
         )
         self.num_env_steps_sampled_lifetime = 0
         self._log_dir: str = kwargs.get("log_dir") or ""
-        self._is_trial = kwargs.get("tune_trial_id") not in (None, "default")
+        self._is_trial = self.worker_index == 0 and _runs_in_an_actor()
         self._runner_config = runner_config_of(config)
         refuse_settings_without_effect(config)
         setup_class = MultiAgentSetup if config.is_multi_agent else SingleAgentSetup
@@ -290,3 +290,8 @@ class BrokerEnvRunner(EnvRunner, Checkpointable):
         if self._link is None:
             self._link = open_link(self._runner_config, self._log_dir, self.worker_index)
         return self._link
+
+
+def _runs_in_an_actor() -> bool:
+    """Returns whether this process is an actor of Ray, as a trial of Tune is; a script is none."""
+    return ray.is_initialized() and ray.get_runtime_context().get_actor_id() is not None

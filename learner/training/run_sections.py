@@ -156,11 +156,9 @@ class LearnerSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     evaluation: dict[str, Any] = {}
     reporting: dict[str, Any] = {}
     fault_tolerance: dict[str, Any] = {}
-    module: str | None = None
     model: dict[str, Any] = {}
     modules: dict[Name, tuple[str, ...]] = {}
     callbacks: str | None = None
-    connectors: tuple[str, ...] = ()
     flatten_observations: bool = False
     observation_filter: Literal["NoFilter", "MeanStdFilter"] = "NoFilter"
     frame_stack: Annotated[int, msgspec.Meta(ge=1, le=256)] = 1
@@ -170,6 +168,9 @@ class LearnerSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     policy: PolicyKind = "graph"
     infos: tuple[Name, ...] = ()
     compression: Literal["lz4", "none"] | None = None
+    # Checkpoints hold the fields by position: new ones come last.
+    module: str | None = None
+    connectors: tuple[str, ...] = ()
 
 
 class LearnerRun(msgspec.Struct, frozen=True):

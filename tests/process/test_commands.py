@@ -286,7 +286,7 @@ def test_up_trains_and_leaves_a_complete_folder_and_no_process(commands: Command
     assert json.loads((folder / "config.json").read_text())["run"]["seed"] == 2
     assert "try: stopped by env_steps after" in commands.text("up")
     again = commands.start("again", "up", "run.toml")
-    assert again.wait(60) == ExitCode.CHILD_DIED
+    assert again.wait(60) == ExitCode.CONFIG
     assert "--resume" in commands.text("again")
 
 
