@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator
 
 import numpy as np
@@ -53,9 +52,4 @@ class BrokenEpisodes:
 
     def left_out_of(self, step: StepResult) -> StepResult:
         """Returns a step in which the broken episodes' environments count as being reset."""
-        if not self._is_broken.any():
-            return step
-        skipped = self._is_broken.copy()
-        if step.is_reset_step is not None:
-            skipped |= step.is_reset_step
-        return dataclasses.replace(step, is_reset_step=skipped)
+        return step.leaving_out(self._is_broken) if self._is_broken.any() else step

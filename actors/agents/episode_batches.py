@@ -117,25 +117,27 @@ class EpisodeBatches:
         """Records the end of an episode that all of its agents have left."""
         self._recorder_of(episode).end_episode(episode, truncated=truncated)
         if episode in self.evaluations:
-            self.deliver()  # before the evaluation, which takes the next number
-            self.evaluations.deliver(episode)
+            self._deliver_evaluation(episode)
         self.deliver_if_due()
 
     def cut_off(self, episode: Episode, tracks: Collection[Track]) -> None:
         """Truncates an episode, and its agents' tracks, at their last observations."""
-        recorder = self._recorder_of(episode)
-        for track in tracks:
-            recorder.cut_off(track)
-        recorder.end_episode(episode, truncated=True)
+        self._truncate(episode, tracks)
         self.evaluations.give_back(episode)
 
     def cut_evaluation(self, episode: Episode, tracks: Collection[Track]) -> None:
         """Delivers an evaluation that is complete, truncated at its agents' last observations."""
+        self._truncate(episode, tracks)
+        self._deliver_evaluation(episode)
+
+    def _truncate(self, episode: Episode, tracks: Collection[Track]) -> None:
         recorder = self._recorder_of(episode)
         for track in tracks:
             recorder.cut_off(track)
         recorder.end_episode(episode, truncated=True)
-        self.deliver()
+
+    def _deliver_evaluation(self, episode: Episode) -> None:
+        self.deliver()  # before the evaluation, which takes the next number
         self.evaluations.deliver(episode)
 
     def stop_recording(self, episode: Episode, tracks: Collection[Track]) -> None:

@@ -92,13 +92,15 @@ class VectorAgent:
                 "act() again before record(): record the result of the last action, or drop the "
                 "episode"
             )
-        if not self._prepare(self._see(observations), timeout_s):
+        former, seen = self._policy, self._see(observations)
+        if not self._prepare(seen, timeout_s):
             return None
         policy = self._policy
         if policy is None or self._client.is_closed or self._is_reset_due:
             return None
-        observations = self._see(observations)  # for a policy that has just arrived
-        self._acted = self._evaluations.act(self._state, policy, observations)
+        if policy is not former:
+            seen = self._see(observations)
+        self._acted = self._evaluations.act(self._state, policy, seen)
         return self._acted.env_actions
 
     def record(self, step: StepResult) -> None:

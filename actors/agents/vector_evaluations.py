@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
 
 import numpy as np
@@ -73,11 +72,7 @@ class VectorEvaluations:
         """Returns a step in which the evaluated environment counts as being reset."""
         if self._open is None:
             return step
-        skipped = np.zeros(self._environments, bool)
-        skipped[self._open.index] = True
-        if step.is_reset_step is not None:
-            skipped |= step.is_reset_step
-        return dataclasses.replace(step, is_reset_step=skipped)
+        return step.leaving_out(np.arange(self._environments) == self._open.index)
 
     def deliver(self, last_observations: Columns) -> None:
         """Pushes the evaluation, which has ended.

@@ -8,6 +8,7 @@ import numpy as np
 
 from headrace.actors.policy.onnx_policy import OnnxPolicy
 from headrace.actors.recording.non_finite import (
+    array_with_zeros,
     fault_of_leaves,
     fault_of_reward,
     faults_by_row,
@@ -73,7 +74,7 @@ def finite_step(step: StepResult) -> StepResult:
     return dataclasses.replace(
         step,
         observations=with_zeros(step.observations),
-        rewards=np.nan_to_num(step.rewards, nan=0.0, posinf=0.0, neginf=0.0),
+        rewards=array_with_zeros(step.rewards),
         final_observations={
             index: with_zeros(final) for index, final in step.final_observations.items()
         },

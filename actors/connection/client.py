@@ -32,7 +32,6 @@ from headrace.protocol.zeromq.client_socket import Context
 from headrace.protocol.zeromq.wake_pair import WakePair
 
 Clock = Callable[[], float]
-_LONGEST_WAIT_S = 1.0
 
 
 class Client:

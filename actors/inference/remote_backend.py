@@ -93,7 +93,6 @@ class _Remote:
     def break_off(self) -> None:
         """Continues as an episode that is not recorded; the server truncates the former one."""
         self.is_broken, self.is_recorded = True, False
-        self.rewards, self.infos, self.left = {}, {}, set()
         self.start_over()
 
     def start_over(self) -> None:

@@ -86,15 +86,16 @@ def tree_with_zeros(tree: Any) -> Any:
         return {key: tree_with_zeros(member) for key, member in tree.items()}
     if isinstance(tree, list):
         return [tree_with_zeros(member) for member in tree]
-    leaf = np.asarray(tree)
-    return leaf if leaf.dtype.kind != "f" else np.nan_to_num(leaf, nan=0.0, posinf=0.0, neginf=0.0)
+    return array_with_zeros(np.asarray(tree))
 
 
 def with_zeros(columns: Columns) -> dict[str, Array]:
     """Returns columns with zeros in place of values that are not finite."""
-    return {
-        path: np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0)
-        if values.dtype.kind == "f"
-        else values
-        for path, values in columns.items()
-    }
+    return {path: array_with_zeros(values) for path, values in columns.items()}
+
+
+def array_with_zeros(values: Array) -> Array:
+    """Returns an array with zeros in place of values that are not finite."""
+    if values.dtype.kind != "f":
+        return values
+    return np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0)

@@ -50,8 +50,8 @@ def rewards_of(values: Any, count: int) -> Array:
     Raises:
         ConfigError: they are not n numbers.
     """
-    array = _array_of(values)
-    if array is None or array.shape != (count,) or array.dtype.kind not in "biuf":
+    array = _array_of_each(values, count, "biuf")
+    if array is None:
         raise ConfigError(
             f"the simulators' rewards are {_shown(values)}; they are {count} numbers, one per "
             "environment"
@@ -65,8 +65,8 @@ def flags_of(name: str, values: Any, count: int) -> Array:
     Raises:
         ConfigError: they are not n flags.
     """
-    array = _array_of(values)
-    if array is None or array.shape != (count,) or array.dtype.kind not in "biu":
+    array = _array_of_each(values, count, "biu")
+    if array is None:
         raise ConfigError(
             f"the simulators' {name!r} is {_shown(values)}; it is {count} flags, one per "
             "environment"
@@ -83,6 +83,13 @@ def rewards_by_agent(values: Mapping[str, Any]) -> dict[str, float]:
         except ConfigError as error:
             raise ConfigError(f"agent {agent!r}: {error}") from error
     return rewards
+
+
+def _array_of_each(values: Any, count: int, kinds: str) -> Array | None:
+    """Returns the values of n environments, None if they are not n of these kinds."""
+    array = _array_of(values)
+    fits = array is not None and array.shape == (count,) and array.dtype.kind in kinds
+    return array if fits else None
 
 
 def _array_of(value: Any) -> Array | None:

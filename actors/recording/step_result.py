@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -35,6 +36,12 @@ class StepResult:
     final_observations: Mapping[int, Columns]
     is_reset_step: Array | None = None
     infos: Mapping[str, Any] = field(default_factory=dict)
+
+    def leaving_out(self, environments: Array) -> StepResult:
+        """Returns the step as if some environments, [n] whether each, had been reset in it."""
+        reset = self.is_reset_step
+        left_out = environments.copy() if reset is None else environments | reset
+        return dataclasses.replace(self, is_reset_step=left_out)
 
 
 @dataclass(frozen=True)

@@ -102,11 +102,9 @@ def expected_outputs(
     graph: PolicyGraphModule, module: TorchRLModule, arguments: Arguments
 ) -> dict[str, Tensor]:
     """Returns the outputs that the graph should give, from RLlib's own methods where possible."""
-    observations, state, weights, others = arguments
     with torch.no_grad():
         expected = graph.compute(*arguments)
-        seen = graph.see(observations, state, weights, others.get(REWARD, torch.zeros(0)))[-1]
-        batch = graph.module_batch(seen, state)
+        batch = _module_batch(graph, arguments)
         if is_value_based(module):
             actions = module.forward_inference(batch)[Columns.ACTIONS]
             expected[ACTION] = actions.reshape(expected[ACTION].shape)
@@ -129,11 +127,9 @@ def expected_greedy(
     graph: PolicyGraphModule, module: TorchRLModule, arguments: Arguments
 ) -> dict[str, Tensor]:
     """Returns the outputs without exploration: the actions of RLlib's inference."""
-    observations, state, weights, others = arguments
     with torch.no_grad():
         expected = graph.compute(*arguments)
-        seen = graph.see(observations, state, weights, others.get(REWARD, torch.zeros(0)))[-1]
-        outputs = module.forward_inference(graph.module_batch(seen, state))
+        outputs = module.forward_inference(_module_batch(graph, arguments))
         if Columns.ACTIONS in outputs:
             actions = outputs[Columns.ACTIONS]
         elif isinstance(graph.head, BoxHead) and graph.head.squashes:
@@ -147,6 +143,13 @@ def expected_greedy(
         expected[ACTION] = cast("Tensor", actions).reshape(shape).to(expected[ACTION].dtype)
         expected[ENV_ACTION] = graph.head.to_env(expected[ACTION])
     return expected
+
+
+def _module_batch(graph: PolicyGraphModule, arguments: Arguments) -> dict[str, Any]:
+    """Returns the graph's inputs as the module's public methods take them."""
+    observations, state, weights, others = arguments
+    seen = graph.see(observations, state, weights, others.get(REWARD, torch.zeros(0)))[-1]
+    return graph.module_batch(seen, state)
 
 
 def compare(

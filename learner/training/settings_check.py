@@ -53,17 +53,27 @@ def require_kinds(settings: Mapping[str, Any], defaults: Any, where: str) -> Non
         ConfigError: one is of another kind, such as a text in place of a number.
     """
     for key, value in settings.items():
-        default = getattr(defaults, key, None)
-        name, accepted = _KINDS.get(type(default), ("", (object,)))
-        is_flag = isinstance(value, bool) and bool not in accepted and object not in accepted
-        if is_flag or not isinstance(value, accepted):
-            raise ConfigError(f"{where} {key} = {value!r} is not {name}")
-        if not isinstance(value, int | float) or isinstance(value, bool):
-            continue
-        if key in _POSITIVE and value <= 0:
-            raise ConfigError(f"{where} {key} = {value!r} is not above 0")
-        if isinstance(default, int) and value < 0 <= default:
-            raise ConfigError(f"{where} {key} = {value!r} is negative")
+        fault = _fault(key, value, getattr(defaults, key, None))
+        if fault is not None:
+            raise ConfigError(f"{where} {key} = {value!r} {fault}")
+
+
+def _fault(key: str, value: Any, default: Any) -> str | None:
+    """Returns what is wrong with a setting, None if it is of its default's kind."""
+    is_flag = isinstance(value, bool)
+    kind = _KINDS.get(type(default))
+    if kind is not None:
+        name, accepted = kind
+        # Python's flags are numbers, too.
+        if not isinstance(value, accepted) or (is_flag and bool not in accepted):
+            return f"is not {name}"
+    if is_flag or not isinstance(value, int | float):
+        return None
+    if key in _POSITIVE and value <= 0:
+        return "is not above 0"
+    if isinstance(default, int) and value < 0 <= default:
+        return "is negative"
+    return None
 
 
 def check_config(config: AlgorithmConfig) -> None:
