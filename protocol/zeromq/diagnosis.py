@@ -39,6 +39,7 @@ _GREETING_BYTES = 64
 _MECHANISM = slice(12, 32)
 _READY_BYTES = 512
 _TYPE = re.compile(rb"Socket-Type\x00\x00\x00[\x01-\x20]([A-Z]+)")
+_NOT_ZEROMQ = "it accepts connections, but does not speak ZeroMQ"
 _FOUND = {
     "PULL": "a broker's ingest port",
     "XPUB": "a broker's control or weights port",
@@ -62,6 +63,8 @@ def diagnose(endpoint: str, expected: Expected, *, has_keys: bool, timeout_s: fl
         return f"the name {host!r} does not resolve"
     except ConnectionRefusedError:
         return "nothing listens there: is it running, and is the address right?"
+    except ConnectionError:  # reset or aborted before this side knew that it was connected
+        return _NOT_ZEROMQ
     except OSError:
         return "nothing answers there: the address may be wrong, or a firewall may be between"
     with connection:
@@ -74,14 +77,14 @@ def diagnose(endpoint: str, expected: Expected, *, has_keys: bool, timeout_s: fl
             connection.sendall(own[_MECHANISM.start :])
             return _judge(greeting, connection, expected, has_keys=has_keys)
         except OSError:
-            return "it accepts connections, but does not speak ZeroMQ"
+            return _NOT_ZEROMQ
 
 
 def _judge(
     greeting: bytes, connection: socket.socket, expected: Expected, *, has_keys: bool
 ) -> str:
     if len(greeting) < _GREETING_BYTES or greeting[0] != _SIGNATURE[0]:
-        return "it accepts connections, but does not speak ZeroMQ: is this an HTTP port?"
+        return f"{_NOT_ZEROMQ}: is this an HTTP port?"
     mechanism = greeting[_MECHANISM].rstrip(b"\x00").decode("ascii", "replace")
     if mechanism == "CURVE" and not has_keys:
         return "it requires keys: join with an invitation, which `headrace invite` makes"

@@ -51,6 +51,17 @@ def test_a_peer_that_hangs_up_is_explained(treat: Callable[[socket.socket], None
     assert "it accepts connections, but does not speak ZeroMQ" in cause
 
 
+def test_a_peer_that_resets_before_the_connection_is_known_is_explained(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def reset_at_once(*_arguments: object) -> socket.socket:
+        raise ConnectionResetError
+
+    monkeypatch.setattr(socket, "create_connection", reset_at_once)
+    cause = diagnose("tcp://127.0.0.1:5555", INGEST, has_keys=False)
+    assert "it accepts connections, but does not speak ZeroMQ" in cause
+
+
 def test_an_address_without_a_route_is_explained() -> None:
     cause = diagnose("tcp://255.255.255.255:5555", INGEST, has_keys=False)
     assert "nothing answers there: the address may be wrong" in cause
