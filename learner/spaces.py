@@ -27,6 +27,23 @@ def leaf_spaces(space: gym.Space[Any], root: str) -> dict[str, gym.Space[Any]]:
     return leaves
 
 
+def is_nested(space: gym.Space[Any]) -> bool:
+    """Returns whether a space has members."""
+    return isinstance(space, gym.spaces.Dict | gym.spaces.Tuple)
+
+
+def tuple_paths(space: gym.Space[Any], root: str) -> list[str]:
+    """Returns the paths of a nested space's members, and of itself, that are Tuples."""
+    if isinstance(space, gym.spaces.Dict):
+        members = {str(key): member for key, member in space.spaces.items()}
+    elif isinstance(space, gym.spaces.Tuple):
+        members = {str(index): member for index, member in enumerate(space.spaces)}
+    else:
+        return []
+    own = [root] if isinstance(space, gym.spaces.Tuple) else []
+    return own + [p for name, part in members.items() for p in tuple_paths(part, f"{root}/{name}")]
+
+
 def has_start(space: gym.Space[Any]) -> bool:
     """Returns whether a space is one of indices that do not count from 0."""
     if not isinstance(space, gym.spaces.Discrete | gym.spaces.MultiDiscrete):
@@ -63,9 +80,11 @@ def column_of(name: str, space: gym.Space[Any]) -> ColumnSpec:
     return ColumnSpec(tensor.name, tensor.dtype, tensor.shape, low, high)
 
 
-def nest_columns(space: gym.Space[Any], columns: Mapping[str, Any]) -> Any:
+def nest_columns(
+    space: gym.Space[Any], columns: Mapping[str, Any], root: str = OBSERVATIONS
+) -> Any:
     """Returns columns by path as the nested structure that RLlib keeps for a space."""
-    return _nest(space, columns, OBSERVATIONS)
+    return _nest(space, columns, root)
 
 
 def _nest(space: gym.Space[Any], columns: Mapping[str, Any], path: str) -> Any:

@@ -70,7 +70,11 @@ class PolicyGraph(msgspec.Struct, frozen=True):
         weights: inputs with the module's parameters, in full shape.
         scalars: further inputs of shape [1], float32, with their default values.
         recorded: outputs to record, each under the column name it maps to.
-        env_action: output with the action as the simulator expects it.
+        env_action: output with the action as the simulator expects it; none of the graph's outputs
+            if actions are nested.
+        env_actions: with nested actions, the outputs with their leaves: `env_action/<path>`.
+        action_tuples: with nested actions, the paths above leaves, `env_action` among them, at
+            which there is a Tuple; at the others there is a Dict.
         action_range: bounds that a recorded action in [-1, 1] is scaled to for the simulator;
             absent if both are the same, up to clipping.
         action_start: the simulator's number for each recorded index 0, element by element in C
@@ -90,6 +94,8 @@ class PolicyGraph(msgspec.Struct, frozen=True):
     takes_reward: bool = False
     action_range: ActionRange | msgspec.UnsetType = msgspec.UNSET
     action_start: tuple[int, ...] | msgspec.UnsetType = msgspec.UNSET
+    env_actions: tuple[TensorSpec, ...] | msgspec.UnsetType = msgspec.UNSET
+    action_tuples: tuple[str, ...] | msgspec.UnsetType = msgspec.UNSET
 
 
 class ModuleManifest(msgspec.Struct, frozen=True):

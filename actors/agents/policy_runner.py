@@ -17,6 +17,7 @@ from headrace.actors.recording.tracks import Episode, Track
 from headrace.protocol.errors import ConfigError
 from headrace.protocol.flow_control import OffPolicyFlow
 from headrace.protocol.identity import PolicyVersion
+from headrace.protocol.nested_actions import rows_of
 from headrace.protocol.policy_graph import ACTION_LOGP
 from headrace.protocol.trajectory import ACTIONS
 
@@ -147,9 +148,7 @@ def _decide(
     policy: OnnxPolicy, own: Sequence[tuple[Track, Columns]], *, explore: bool | None
 ) -> Iterator[Decision]:
     acted = _act(policy, own, explore=explore)
-    is_scalar = acted.env_actions.ndim == 1
-    # All converted to Python numbers at once: one by one, each takes as long as its decision.
-    actions: Sequence[Any] = acted.env_actions.tolist() if is_scalar else list(acted.env_actions)
+    actions = rows_of(acted.env_actions)
     for index, (track, rows) in enumerate(own):
         one = slice(index, index + 1)
         track.state = {name: value[one] for name, value in acted.state.items()}

@@ -22,9 +22,9 @@ from headrace.actors.recording.infos import info_columns
 from headrace.actors.recording.non_finite import OnNonFinite, faults_by_row, with_zeros
 from headrace.actors.recording.step_result import Columns, StepResult
 from headrace.actors.recording.vector_recorder import VectorRecorder
-from headrace.protocol.arrays import Array
 from headrace.protocol.errors import ConfigError, LocalProtocolError
 from headrace.protocol.manifest import DEFAULT_MODULE, ModuleManifest
+from headrace.protocol.nested_actions import Actions
 
 Clock = Callable[[], float]
 
@@ -76,7 +76,7 @@ class VectorAgent:
         self._acted: Acted | None = None
         client.offer_evaluation()
 
-    def act(self, observations: Columns, timeout_s: float | None = None) -> Array | None:
+    def act(self, observations: Columns, timeout_s: float | None = None) -> Actions | None:
         """Returns actions [n, …] as the simulator expects them.
 
         Waits for the broker, the learner and credit, for at most `timeout_s`. Returns None on

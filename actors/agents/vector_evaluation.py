@@ -10,6 +10,7 @@ from headrace.actors.recording.evaluation import Evaluation
 from headrace.actors.recording.step_result import Columns, StepResult
 from headrace.actors.recording.vector_recorder import VectorRecorder
 from headrace.protocol.arrays import Array
+from headrace.protocol.nested_actions import map_actions
 
 Clock = Callable[[], float]
 
@@ -31,7 +32,11 @@ class VectorEvaluation:
     def merge(self, all_acted: Acted, acted: Acted) -> Acted:
         """Returns the actions of all environments, with this one's replaced."""
         return Acted(
-            _with_row(all_acted.env_actions, self.index, acted.env_actions),
+            map_actions(
+                lambda all_rows, own: _with_row(all_rows, self.index, own),
+                all_acted.env_actions,
+                acted.env_actions,
+            ),
             all_acted.recorded,
             all_acted.observations,
             {

@@ -322,6 +322,10 @@ class RequestHandler:
 
 def _plain(action: Any) -> Any:
     """Returns an action as a number or a list of numbers, which every language has."""
+    if isinstance(action, Mapping):
+        return {key: _plain(member) for key, member in action.items()}
+    if isinstance(action, tuple):
+        return [_plain(member) for member in action]
     return action.tolist() if isinstance(action, np.ndarray) else action
 
 

@@ -14,6 +14,7 @@ from headrace.actors.policy.onnx_session import open_session
 from headrace.protocol.arrays import Array
 from headrace.protocol.errors import ConfigError, RejectCode, RemoteProtocolError
 from headrace.protocol.manifest import PolicyGraph
+from headrace.protocol.nested_actions import Actions, nest
 from headrace.protocol.paths import flatten_paths
 from headrace.protocol.policy_graph import (
     CONNECTOR_STATE,
@@ -33,13 +34,13 @@ class Acted:
     """A policy's outputs for n observations.
 
     Attributes:
-        env_actions: [n, …], as the simulator expects them.
+        env_actions: [n, …], as the simulator expects them; nested if its actions are.
         recorded: columns to record besides observations and rewards, [n, …] each.
         observations: observations to record, [n, …] each.
         state: input of the next `act`, [n, …] by input name; empty for most policies.
     """
 
-    env_actions: Array
+    env_actions: Actions
     recorded: dict[str, Array]
     observations: dict[str, Array]
     state: dict[str, Array]
@@ -75,7 +76,10 @@ class OnnxPolicy:
         }
         self._leaves = {spec.name: spec for spec in spec.observations}
         self._states = {state_output(state.name): state.name for state in spec.states}
-        outputs = (spec.env_action.name, *self._recorded, *self._observation_outputs)
+        env_actions = spec.env_actions or (spec.env_action,)
+        self._env_actions = [leaf.name for leaf in env_actions]
+        self._action_tuples = spec.action_tuples or ()
+        outputs = (*self._env_actions, *self._recorded, *self._observation_outputs)
         self._outputs = list(dict.fromkeys((*outputs, *self._states)))
         self._initial_state: dict[str, Array] = {}
 
@@ -135,7 +139,7 @@ class OnnxPolicy:
         values = self._session.run(self._outputs, feed)
         by_output = dict(zip(self._outputs, values, strict=True))
         return Acted(
-            by_output[self._spec.env_action.name],
+            nest({name: by_output[name] for name in self._env_actions}, self._action_tuples),
             {column: by_output[output] for output, column in self._recorded.items()},
             {column: by_output[output] for output, column in self._observation_outputs.items()}
             or dict(observations),
@@ -176,8 +180,10 @@ class OnnxPolicy:
 
         Raises:
             ConfigError: the action does not match the graph, or the policy takes its own last
-                action as input.
+                action as input, or actions are nested.
         """
+        if self._spec.env_actions:
+            raise ConfigError("nested actions that were chosen elsewhere cannot be recorded")
         if any(state.name.startswith(CONNECTOR_STATE) for state in self._spec.states):
             raise ConfigError("this policy needs its own last action: no other can be recorded")
         row = row_of("action", action, self._spec.env_action)

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from headrace.protocol.arrays import Array
+from headrace.protocol.nested_actions import Actions, row_of
 from headrace.protocol.paths import flatten_paths
 from headrace.protocol.trajectory import OBSERVATIONS
 
@@ -25,7 +26,6 @@ def rows_of_one(observation: Any) -> dict[str, Array]:
     return {path: leaf[None] for path, leaf in observation_leaves(observation).items()}
 
 
-def action_of_one(actions: Array) -> Any:
-    """Returns the only row of actions, as a Python number if actions are scalars."""
-    action = actions[0]
-    return action if action.ndim else action.item()
+def action_of_one(actions: Actions) -> Any:
+    """Returns the only row of actions, as a Python number where they are scalars."""
+    return row_of(actions, 0)

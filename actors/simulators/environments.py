@@ -18,6 +18,7 @@ from headrace.actors.simulators.resets import OptionsKept, ResetOptions
 from headrace.protocol.arrays import Array
 from headrace.protocol.environment_ids import is_function
 from headrace.protocol.errors import ConfigError
+from headrace.protocol.nested_actions import Actions
 from headrace.protocol.simulator_errors import cannot_make
 
 _FUNCTION_ID = "Function-v0"
@@ -38,7 +39,7 @@ class Environment(Protocol):
         """
         ...
 
-    def step(self, actions: Array) -> StepResult:
+    def step(self, actions: Actions) -> StepResult:
         """Steps all environments; one that ends is reset, now or in the next step."""
         ...
 
@@ -61,7 +62,7 @@ class SingleEnvironment:
         observation, _ = self._env.reset(seed=seed, options=given)
         return rows_of_one(observation)
 
-    def step(self, actions: Array) -> StepResult:
+    def step(self, actions: Actions) -> StepResult:
         """Steps the environment with the only row of `actions`."""
         observation, reward, terminated, truncated, info = self._env.step(action_of_one(actions))
         final: dict[int, dict[str, Array]] = {}
@@ -106,7 +107,7 @@ class VectorEnvironment:
         self._ended = np.zeros(self.count, bool)
         return observation_leaves(observations)
 
-    def step(self, actions: Array) -> StepResult:
+    def step(self, actions: Actions) -> StepResult:
         """Steps all environments."""
         observations, rewards, terminated, truncated, infos = self._step(actions)
         resets_now = self._mode is AutoresetMode.SAME_STEP
@@ -131,7 +132,7 @@ class VectorEnvironment:
     ) -> tuple[Any, dict[str, Any]]:
         return self._env.reset(seed=seed, options=options)
 
-    def _step(self, actions: Array) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
+    def _step(self, actions: Actions) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
         return self._env.step(actions)
 
     def _final_observations(self, infos: Mapping[str, Any]) -> dict[int, dict[str, Array]]:
@@ -162,7 +163,7 @@ class ProcessEnvironment(VectorEnvironment):
         self._processes.reset_async(seed=seed, options=options)
         return self._processes.reset_wait(self._timeout_s)
 
-    def _step(self, actions: Array) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
+    def _step(self, actions: Actions) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
         self._processes.step_async(actions)
         return self._processes.step_wait(self._timeout_s)
 

@@ -16,6 +16,7 @@ from headrace.actors.simulators.multi_agent_simulators import (
 from headrace.actors.simulators.resets import ResetOptions
 from headrace.protocol.arrays import Array
 from headrace.protocol.errors import ConfigError, first_line
+from headrace.protocol.nested_actions import Actions
 from headrace.protocol.repeats import is_worth_a_line
 
 _LOG = logging.getLogger("headrace.actor")
@@ -159,7 +160,7 @@ class RestartingEnvironment:
         observations: dict[str, Array] = self._restarts.reset(seed, options)
         return observations
 
-    def step(self, actions: Array) -> StepResult:
+    def step(self, actions: Actions) -> StepResult:
         """Steps the environments.
 
         Raises:

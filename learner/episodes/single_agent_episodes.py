@@ -57,6 +57,7 @@ class EpisodeMaker:
 
     def __init__(self, observation_space: gym.Space[Any], action_space: gym.Space[Any]) -> None:
         self._observation_space = observation_space
+        self._action_space = action_space
         self._plain = InfiniteLookbackBuffer(data=np.zeros(0))
         self._observations = InfiniteLookbackBuffer(data=np.zeros(0), space=observation_space)
         self._actions = InfiniteLookbackBuffer(data=np.zeros(0), space=action_space)
@@ -102,12 +103,13 @@ class EpisodeMaker:
             extras[Columns.STATE_OUT] = buffer(state, plain)
         extras[WEIGHTS_SEQ_NO] = buffer(np.full(rows, number, np.int64), plain)
         observations = nest_columns(self._observation_space, columns)
+        actions = nest_columns(self._action_space, columns, ACTIONS)
         episode = SingleAgentEpisode.__new__(SingleAgentEpisode)
         for slot, value in self._fixed:
             setattr(episode, slot, value)
         episode.id_ = name or chunk.episode_id
         episode.observations = buffer(observations, self._observations)
-        episode.actions = buffer(columns[ACTIONS], self._actions)
+        episode.actions = buffer(actions, self._actions)
         episode.rewards = buffer(columns[REWARDS], plain)
         episode.infos = buffer(_infos(columns, names.infos, rows), plain)
         episode.infos.finalized = False

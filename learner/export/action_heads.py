@@ -33,6 +33,7 @@ class ActionHead(nn.Module, abc.ABC):
     """Turns a module's outputs and uniform noise into actions."""
 
     noise_size: int
+    input_size: int
     action_range: ActionRange | UnsetType = UNSET
     """See `PolicyGraph.action_range`."""
     action_start: tuple[int, ...] | UnsetType = UNSET
@@ -77,7 +78,7 @@ class CategoricalHead(IndexHead):
 
     def __init__(self, space: gym.spaces.Discrete[Any]) -> None:
         super().__init__(space.start)
-        self.noise_size = int(space.n)
+        self.noise_size = self.input_size = inputs_of(space)
 
     def sample(
         self, inputs: Tensor, noise: Tensor, explore: Tensor, epsilon: Tensor
@@ -96,8 +97,8 @@ class MultiCategoricalHead(IndexHead):
 
     def __init__(self, space: gym.spaces.MultiDiscrete) -> None:
         super().__init__(space.start)
-        self._sizes = [int(n) for n in space.nvec]
-        self.noise_size = sum(self._sizes)
+        self._sizes = [int(n) for n in np.ravel(space.nvec)]
+        self.noise_size = self.input_size = inputs_of(space)
 
     def sample(
         self, inputs: Tensor, noise: Tensor, explore: Tensor, epsilon: Tensor
@@ -128,7 +129,7 @@ class BoxHead(ActionHead):
     def __init__(self, space: gym.spaces.Box, *, normalizes: bool, clips: bool) -> None:
         super().__init__()
         self._shape = tuple(space.shape)
-        self.noise_size = 2 * math.prod(space.shape)
+        self.noise_size = self.input_size = inputs_of(space)
         is_bounded = bool(space.bounded_below.all() and space.bounded_above.all())
         self._unsquashes = normalizes and is_bounded
         if self._unsquashes:
@@ -196,7 +197,8 @@ class EpsilonGreedyHead(IndexHead):
 
     def __init__(self, space: gym.spaces.Discrete[Any]) -> None:
         super().__init__(space.start)
-        self.noise_size = int(space.n) + 1
+        self.input_size = inputs_of(space)
+        self.noise_size = self.input_size + 1
 
     def sample(
         self, inputs: Tensor, noise: Tensor, explore: Tensor, epsilon: Tensor
@@ -224,6 +226,30 @@ def make_head(
     if is_value_based(module) and isinstance(space, gym.spaces.Discrete):
         return EpsilonGreedyHead(space)
     distribution = plain_distribution(module.get_exploration_action_dist_cls())
+    return leaf_head(distribution, space, normalizes=normalizes, clips=clips)
+
+
+def inputs_of(space: gym.Space[Any]) -> int:
+    """Returns how many numbers describe a distribution over a space that is not nested."""
+    match space:
+        case gym.spaces.Discrete():
+            return int(space.n)
+        case gym.spaces.MultiDiscrete():
+            return int(np.sum(space.nvec))
+        case gym.spaces.Box():
+            return 2 * math.prod(space.shape)
+        case _:
+            return 0
+
+
+def leaf_head(
+    distribution: type[Any], space: gym.Space[Any], *, normalizes: bool, clips: bool
+) -> ActionHead:
+    """Returns the head that samples from a distribution over a space that is not nested.
+
+    Raises:
+        ConfigError: there is none.
+    """
     if distribution is TorchCategorical and isinstance(space, gym.spaces.Discrete):
         return CategoricalHead(space)
     if distribution is TorchMultiCategorical and isinstance(space, gym.spaces.MultiDiscrete):
@@ -234,8 +260,9 @@ def make_head(
         return SquashedGaussianHead(space, normalizes=normalizes, clips=clips)
     raise ConfigError(
         f"actions of {space} drawn from {distribution.__name__} cannot be exported to a policy "
-        "graph; supported are Discrete and MultiDiscrete (categorical, or epsilon-greedy for DQN) "
-        "and Box (diagonal or squashed Gaussian). RLlib itself can act instead: "
+        "graph; supported are Discrete and MultiDiscrete (categorical, or epsilon-greedy for DQN), "
+        "Box (diagonal or squashed Gaussian), and Tuple and Dict of these. RLlib itself can act "
+        "instead: "
         'policy = "rllib" here, --policy rllib for the actors'
     )
 

@@ -14,14 +14,15 @@ from ray.rllib.core.columns import Columns
 from ray.rllib.core.rl_module.torch import TorchRLModule
 from torch import Tensor
 
-from headrace.learner.export.action_heads import BoxHead, is_value_based
+from headrace.learner.export.action_heads import is_value_based
 from headrace.learner.export.connectors import ModuleSpaces
 from headrace.learner.export.graph_module import PolicyGraphModule
 from headrace.learner.export.observation_stages import tensors_of
 from headrace.learner.export.onnx_export import Arguments
-from headrace.learner.spaces import leaf_spaces
+from headrace.learner.spaces import leaf_spaces, nest_columns
 from headrace.protocol.arrays import Array
 from headrace.protocol.errors import ConfigError
+from headrace.protocol.paths import flatten_paths
 from headrace.protocol.policy_graph import (
     ACTION,
     ACTION_DIST_INPUTS,
@@ -32,7 +33,7 @@ from headrace.protocol.policy_graph import (
     NOISE,
     REWARD,
 )
-from headrace.protocol.trajectory import OBSERVATIONS
+from headrace.protocol.trajectory import OBSERVATIONS, is_column
 
 _CHECKED_ROWS = 16
 _DRAWN_ROWS = 128
@@ -107,15 +108,14 @@ def expected_outputs(
         batch = _module_batch(graph, arguments)
         if is_value_based(module):
             actions = module.forward_inference(batch)[Columns.ACTIONS]
-            expected[ACTION] = actions.reshape(expected[ACTION].shape)
-            expected[ENV_ACTION] = graph.head.to_env(expected[ACTION])
-            return expected
+            return {**expected, **_action_outputs(graph, {"": actions}, expected)}
         inputs = module.forward_exploration(batch)[Columns.ACTION_DIST_INPUTS]
         inputs = inputs.reshape(expected[ACTION_DIST_INPUTS].shape)
         expected[ACTION_DIST_INPUTS] = inputs
         distribution = module.get_exploration_action_dist_cls().from_logits(inputs)
-        logp = cast("Tensor", distribution.logp(expected[ACTION]))
-        if isinstance(graph.head, BoxHead) and graph.head.squashes:
+        taken = {n.removeprefix(ACTION): v for n, v in expected.items() if is_column(ACTION, n)}
+        logp = cast("Tensor", distribution.logp(nest_columns(graph.action_space, taken, "")))
+        if graph.head.squashes:
             # RLlib inverts the tanh of a given action, which loses precision near the bounds.
             is_inside = (expected[ACTION].abs() < _SATURATED).flatten(1).all(-1)
             logp = torch.where(is_inside, logp, expected[ACTION_LOGP])
@@ -132,17 +132,29 @@ def expected_greedy(
         outputs = module.forward_inference(_module_batch(graph, arguments))
         if Columns.ACTIONS in outputs:
             actions = outputs[Columns.ACTIONS]
-        elif isinstance(graph.head, BoxHead) and graph.head.squashes:
+        elif graph.head.squashes:
             # RLlib's deterministic distribution forgets to squash the mean.
             actions = expected[ACTION]
         else:
             inputs = outputs[Columns.ACTION_DIST_INPUTS]
             distribution: Any = module.get_inference_action_dist_cls().from_logits(inputs)
             actions = distribution.to_deterministic().sample()
-        shape = expected[ACTION].shape
-        expected[ACTION] = cast("Tensor", actions).reshape(shape).to(expected[ACTION].dtype)
-        expected[ENV_ACTION] = graph.head.to_env(expected[ACTION])
-    return expected
+        return {**expected, **_action_outputs(graph, flatten_paths(actions, ""), expected)}
+
+
+def _action_outputs(
+    graph: PolicyGraphModule, actions: Mapping[str, Tensor], like: Mapping[str, Tensor]
+) -> dict[str, Tensor]:
+    """Returns the outputs for actions by path, in the shapes and dtypes of others."""
+    shaped = {
+        path: action.reshape(like[f"{ACTION}{path}"].shape).to(like[f"{ACTION}{path}"].dtype)
+        for path, action in actions.items()
+    }
+    in_env = graph.head.to_env(shaped)
+    return {
+        **{f"{ACTION}{path}": action for path, action in shaped.items()},
+        **{f"{ENV_ACTION}{path}": action for path, action in in_env.items()},
+    }
 
 
 def _module_batch(graph: PolicyGraphModule, arguments: Arguments) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from headrace.learner.export.connectors import ModuleSpaces
 from headrace.learner.export.graph_module import PolicyGraphModule
-from headrace.learner.spaces import column_of, leaf_spaces, tensor_of
+from headrace.learner.spaces import column_of, is_nested, leaf_spaces, tensor_of, tuple_paths
 from headrace.protocol.arrays import Array
 from headrace.protocol.manifest import ColumnSpec, PolicyGraph, TensorSpec
 from headrace.protocol.policy_graph import (
@@ -24,7 +24,7 @@ from headrace.protocol.policy_graph import (
 )
 from headrace.protocol.trajectory import ACTIONS, OBSERVATIONS, REWARDS, is_column
 
-_RECORDED = {ACTION: ACTIONS, ACTION_LOGP: ACTION_LOGP, ACTION_DIST_INPUTS: ACTION_DIST_INPUTS}
+_RECORDED = {ACTION_LOGP: ACTION_LOGP, ACTION_DIST_INPUTS: ACTION_DIST_INPUTS}
 
 
 def recorded_columns(
@@ -37,7 +37,11 @@ def recorded_columns(
     else:
         leaves = leaf_spaces(spaces.observation, OBSERVATIONS)
         columns = [column_of(path, leaf) for path, leaf in leaves.items()]
-    columns += [_action_column(outputs[ACTION], spaces.action), ColumnSpec(REWARDS, "float32", ())]
+    columns += [
+        _action_column(f"{ACTIONS}{path}", outputs[f"{ACTION}{path}"], leaf)
+        for path, leaf in leaf_spaces(spaces.action, "").items()
+    ]
+    columns.append(ColumnSpec(REWARDS, "float32", ()))
     names = [ACTION_LOGP, ACTION_DIST_INPUTS, *graph.recorded_state]
     columns += [_output_column(name, outputs[name]) for name in names if name in outputs]
     return tuple(columns)
@@ -51,14 +55,29 @@ def _recorded_observations(outputs: Mapping[str, Tensor]) -> dict[str, str]:
     }
 
 
-def _action_column(rows: Tensor, space: gym.Space[Any]) -> ColumnSpec:
-    column = _output_column(ACTIONS, rows)
+def _action_column(name: str, rows: Tensor, space: gym.Space[Any]) -> ColumnSpec:
+    column = _output_column(name, rows)
     if isinstance(space, gym.spaces.Discrete):
-        return ColumnSpec(ACTIONS, column.dtype, column.shape, 0.0, float(int(space.n) - 1))
+        return ColumnSpec(name, column.dtype, column.shape, 0.0, float(int(space.n) - 1))
     if isinstance(space, gym.spaces.MultiDiscrete):
         highest = float(space.nvec.max() - 1)
-        return ColumnSpec(ACTIONS, column.dtype, column.shape, 0.0, highest)
+        return ColumnSpec(name, column.dtype, column.shape, 0.0, highest)
     return column
+
+
+def nested_env_actions(space: gym.Space[Any], leaves: Mapping[str, TensorSpec]) -> dict[str, Any]:
+    """Returns the fields of a `PolicyGraph` for actions that are nested, or not.
+
+    Args:
+        leaves: the outputs for the simulator, by path.
+    """
+    if not is_nested(space):
+        return {"env_action": leaves[""]}
+    return {
+        "env_action": TensorSpec(ENV_ACTION, "float32", (0,)),
+        "env_actions": tuple(leaves.values()),
+        "action_tuples": tuple(tuple_paths(space, ENV_ACTION)),
+    }
 
 
 def graph_contract(
@@ -80,6 +99,12 @@ def graph_contract(
         largest_error: difference from the module on random inputs.
     """
     recorded = {name: column for name, column in _RECORDED.items() if name in outputs}
+    paths = list(leaf_spaces(spaces.action, ""))
+    recorded |= {f"{ACTION}{path}": f"{ACTIONS}{path}" for path in paths}
+    env_actions = {
+        path: _output_tensor(name, outputs[name])
+        for path, name in ((path, f"{ENV_ACTION}{path}") for path in paths)
+    }
     recorded |= {name: name for name in graph.recorded_state}
     tensors = {name: (_dtype_name(t), tuple(t.shape)) for name, t in weights.items()}
     tensors |= {name: (array.dtype.name, array.shape) for name, array in initial.items()}
@@ -96,7 +121,7 @@ def graph_contract(
         weights=tuple(TensorSpec(name, *tensor) for name, tensor in tensors.items()),
         scalars={EXPLORE: float(explores)},
         recorded={**recorded, **_recorded_observations(outputs)},
-        env_action=_output_tensor(ENV_ACTION, outputs[ENV_ACTION]),
+        **nested_env_actions(spaces.action, env_actions),
         max_error=largest_error,
         action_range=graph.head.action_range,
         action_start=graph.head.action_start,

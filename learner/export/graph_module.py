@@ -8,8 +8,8 @@ import torch
 from ray.rllib.core.rl_module.torch import TorchRLModule
 from torch import Tensor, nn
 
-from headrace.learner.export.action_heads import ActionHead
 from headrace.learner.export.connectors import ModuleSpaces
+from headrace.learner.export.nested_head import NestedHead
 from headrace.learner.export.observation_stages import ObservationStage, Tensors
 from headrace.learner.export.passes import (
     ExplorationPass,
@@ -47,14 +47,16 @@ class PolicyGraphModule(nn.Module):
     Attributes:
         state_shapes: shapes of the state between steps, by input name, without the rows.
         initial_state: the initial state where it is not zero.
+        action_space: the simulator's.
         recorded_state: outputs with the module's own state, which are recorded.
     """
 
-    def __init__(self, module: TorchRLModule, spaces: ModuleSpaces, head: ActionHead) -> None:
+    def __init__(self, module: TorchRLModule, spaces: ModuleSpaces, head: NestedHead) -> None:
         super().__init__()
         self._module = ExplorationPass(module)
         self._inference = InferencePass(module, head) if has_own_passes(module) else None
         self._spaces = spaces
+        self.action_space = spaces.action
         self.head = head
         self.stages = nn.ModuleList(spaces.stages)
         module_state = {
@@ -97,21 +99,23 @@ class PolicyGraphModule(nn.Module):
         values = self.see(observations, state, weights, reward)
         inputs, state_out = self._run_module(values[-1], state, weights)
         explore = others[EXPLORE]
-        action, logp = self.head.sample(inputs, noise, explore, weights.get(EPSILON, explore))
+        actions, logp = self.head.sample(inputs, noise, explore, weights.get(EPSILON, explore))
         if self._inference is not None:
             greedy, greedy_state = self._call(
                 self._inference, weights, values[-1], self._module_state(state), noise
             )
-            action = _either(explore, action, greedy)
+            actions = {path: _either(explore, a, greedy[path]) for path, a in actions.items()}
             state_out = {p: _either(explore, v, greedy_state[p]) for p, v in state_out.items()}
-        outputs = {ACTION: action, ENV_ACTION: self.head.to_env(action)}
+        outputs = {f"{ACTION}{path}": action for path, action in actions.items()}
+        for path, action in self.head.to_env(actions).items():
+            outputs[f"{ENV_ACTION}{path}"] = action
         if logp is not None:
             # RLlib assigns probability 1 to an action that was not sampled.
             outputs |= {ACTION_LOGP: logp * explore, ACTION_DIST_INPUTS: inputs}
         outputs |= self._recorded_observation(values)
         outputs |= {f"{STATE_OUT}/{path}": value for path, value in state_out.items()}
         for stage, value in zip(self._spaces.stages, values, strict=False):
-            kept = stage.remember(value, _own(stage, state), reward, action)
+            kept = stage.remember(value, _own(stage, state), reward, actions)
             outputs |= {state_output(f"{CONNECTOR_STATE}/{name}"): kept[name] for name in kept}
         return outputs
 
@@ -148,14 +152,14 @@ class PolicyGraphModule(nn.Module):
     def _run_module(self, seen: Any, state: Tensors, weights: Tensors) -> tuple[Tensor, Tensors]:
         return self._call(self._module, weights, seen, self._module_state(state))
 
-    def _call(self, forward: ForwardPass, weights: Tensors, *inputs: Any) -> tuple[Tensor, Tensors]:
+    def _call(self, forward: ForwardPass, weights: Tensors, *inputs: Any) -> tuple[Any, Tensors]:
         parameters = {
             f"module.{name}": value
             for name, value in weights.items()
             if name in forward.parameter_names
         }
         outputs = torch.func.functional_call(forward, parameters, inputs)
-        return cast("tuple[Tensor, Tensors]", outputs)
+        return cast("tuple[Any, Tensors]", outputs)
 
     def _recorded_observation(self, values: list[Any]) -> dict[str, Tensor]:
         """Returns the last recorded stage's output, if there is such a stage."""

@@ -8,7 +8,6 @@ import torch
 from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
 from ray.rllib.core.rl_module.torch import TorchRLModule
 
-from headrace.learner.export.action_heads import make_head
 from headrace.learner.export.connectors import ModuleSpaces
 from headrace.learner.export.exported_module import ExportedModule
 from headrace.learner.export.graph_check import (
@@ -20,6 +19,7 @@ from headrace.learner.export.graph_check import (
 )
 from headrace.learner.export.graph_contract import graph_contract, lookback_of, recorded_columns
 from headrace.learner.export.graph_module import PolicyGraphModule
+from headrace.learner.export.nested_head import make_heads
 from headrace.learner.export.onnx_export import Arguments, to_onnx
 from headrace.learner.spaces import leaf_spaces
 from headrace.protocol.errors import ConfigError, HeadraceError, first_line
@@ -44,7 +44,7 @@ def require_exportable(
 def _graph_of(
     module: TorchRLModule, spaces: ModuleSpaces, config: AlgorithmConfig, random: torch.Generator
 ) -> tuple[PolicyGraphModule, Arguments]:
-    head = make_head(
+    head = make_heads(
         module,
         spaces.action,
         normalizes=bool(config.normalize_actions),

@@ -17,6 +17,7 @@ from ray.rllib.env.single_agent_episode import SingleAgentEpisode
 
 from headrace.learner.export.connectors import ModuleSpaces, Pipelines, module_spaces
 from headrace.learner.export.exported_module import ExportedModule
+from headrace.learner.export.graph_contract import nested_env_actions
 from headrace.learner.export.module_building import build_module
 from headrace.learner.export.module_export import export_module, require_exportable
 from headrace.learner.spaces import column_of, has_start, leaf_spaces, tensor_of
@@ -115,7 +116,13 @@ class RLlibExporter(ModuleExporter):
             weights=(*weights, TensorSpec(ENV_STEPS, "int64", (1,))),
             scalars={EXPLORE: float(bool(self._config.explore))},
             recorded={},
-            env_action=tensor_of(ENV_ACTION, spaces.action),
+            **nested_env_actions(
+                spaces.action,
+                {
+                    path: tensor_of(f"{ENV_ACTION}{path}", leaf)
+                    for path, leaf in leaf_spaces(spaces.action, "").items()
+                },
+            ),
             max_error=0.0,
         )
         lookback = int(self._config.episode_lookback_horizon or 0)
@@ -125,14 +132,14 @@ class RLlibExporter(ModuleExporter):
 
     def _columns(self) -> tuple[ColumnSpec, ...]:
         observations = leaf_spaces(self.spaces.episode_observation, OBSERVATIONS)
-        action = column_of(ACTIONS, self.spaces.action)
+        actions = leaf_spaces(self.spaces.action, ACTIONS)
         outputs = [
             ColumnSpec(name, np.asarray(value).dtype.name, np.shape(value))
             for name, value in self._outputs.items()
         ]
         return (
             *(column_of(path, leaf) for path, leaf in observations.items()),
-            action,
+            *(column_of(path, leaf) for path, leaf in actions.items()),
             ColumnSpec(REWARDS, "float32", ()),
             *outputs,
         )

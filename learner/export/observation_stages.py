@@ -59,7 +59,7 @@ class ObservationStage(nn.Module, abc.ABC):
             reward: [n] of the last step, 0 at the start of an episode.
         """
 
-    def remember(self, value: Any, state: Tensors, reward: Tensor, action: Tensor) -> Tensors:
+    def remember(self, value: Any, state: Tensors, reward: Tensor, actions: Tensors) -> Tensors:
         """Returns the state for the next step; `value` is the input of `forward`."""
         return {}
 
@@ -109,11 +109,11 @@ class PreviousStage(ObservationStage):
             augmented[PrevActionsPrevRewards.PREV_REWARDS_KEY] = self._window(state, reward)
         return augmented
 
-    def remember(self, value: Any, state: Tensors, reward: Tensor, action: Tensor) -> Tensors:
+    def remember(self, value: Any, state: Tensors, reward: Tensor, actions: Tensors) -> Tensors:
         """Shifts the newest action and reward in."""
         kept: dict[str, Tensor] = {}
         if self._actions:
-            newest = _one_hot(action, self._size).unsqueeze(1)
+            newest = _one_hot(actions[""], self._size).unsqueeze(1)
             kept["prev_actions"] = torch.cat([state["prev_actions"][:, 1:], newest], dim=1)
         if self._rewards > 1:
             kept["prev_rewards"] = self._window(state, reward)[:, 1:]
@@ -182,7 +182,7 @@ class FrameStackStage(ObservationStage):
             return value
         return torch.cat([state["frames"].to(value.dtype), value], dim=-1)
 
-    def remember(self, value: Any, state: Tensors, reward: Tensor, action: Tensor) -> Tensors:
+    def remember(self, value: Any, state: Tensors, reward: Tensor, actions: Tensors) -> Tensors:
         """Drops the oldest frame."""
         if self.frames == 1:
             return {}

@@ -9,7 +9,8 @@ from ray.rllib.core.columns import Columns
 from ray.rllib.core.rl_module.torch import TorchRLModule
 from torch import Tensor, nn
 
-from headrace.learner.export.action_heads import ActionHead, is_value_based, plain_distribution
+from headrace.learner.export.action_heads import is_value_based, plain_distribution
+from headrace.learner.export.nested_head import Leaves, NestedHead
 from headrace.learner.export.observation_stages import Tensors
 from headrace.learner.spaces import nest_state
 from headrace.protocol.errors import ConfigError
@@ -75,12 +76,12 @@ class ExplorationPass(ForwardPass):
 class InferencePass(ForwardPass):
     """The pass that RLlib acts with where it does not explore."""
 
-    def __init__(self, module: TorchRLModule, head: ActionHead) -> None:
+    def __init__(self, module: TorchRLModule, head: NestedHead) -> None:
         super().__init__(module)
         self._head = head
 
-    def forward(self, observations: Any, state: Tensors, noise: Tensor) -> tuple[Tensor, Tensors]:
-        """Returns actions [n, …], and the state after the step.
+    def forward(self, observations: Any, state: Tensors, noise: Tensor) -> tuple[Leaves, Tensors]:
+        """Returns actions [n, …] by path, and the state after the step.
 
         Raises:
             ConfigError: the module returns neither actions nor the head's distribution inputs.
@@ -88,7 +89,9 @@ class InferencePass(ForwardPass):
         module: Any = self.module
         outputs = module._forward_inference(self.batch(observations, state))
         if Columns.ACTIONS in outputs:
-            return _untimed(outputs[Columns.ACTIONS], outputs, state)
+            actions = flatten_paths(outputs[Columns.ACTIONS], "")
+            untimed = {path: _untimed(a, outputs, state)[0] for path, a in actions.items()}
+            return untimed, _state_after(outputs, state)
         ours, explores = (
             plain_distribution(cls)
             for cls in (
@@ -124,9 +127,11 @@ def _is_rllibs(kind: type, name: str) -> bool:
 
 def _untimed(values: Tensor, outputs: Mapping[str, Any], state: Tensors) -> tuple[Tensor, Tensors]:
     """Returns values without a recurrent module's time axis, and its state after the step."""
-    if not state:
-        return values, {}
-    return values.squeeze(1), flatten_state(outputs[Columns.STATE_OUT])
+    return values.squeeze(1) if state else values, _state_after(outputs, state)
+
+
+def _state_after(outputs: Mapping[str, Any], state: Tensors) -> Tensors:
+    return flatten_state(outputs[Columns.STATE_OUT]) if state else {}
 
 
 def flatten_state(state: Any) -> dict[str, Any]:

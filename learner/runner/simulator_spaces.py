@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, cast
 
 import gymnasium as gym
@@ -64,6 +66,18 @@ def agent_spaces(env: Any) -> tuple[gym.spaces.Dict, gym.spaces.Dict]:
     )
 
 
+@dataclass(frozen=True)
+class FunctionEnvironment:
+    """Makes what `package:function` makes, from an `env_config` as RLlib passes it."""
+
+    source: str
+
+    def __call__(self, env_config: Mapping[str, Any]) -> Any:
+        """Returns an environment."""
+        kwargs = {key: value for key, value in env_config.items() if key != CONFIG_KEY}
+        return load_env_creator(self.source)(**kwargs)
+
+
 def environment_kwargs(config: AlgorithmConfig) -> dict[str, Any]:
     """Returns the part of `env_config` meant for the environment."""
     return {key: value for key, value in config.env_config.items() if key != CONFIG_KEY}
@@ -97,7 +111,7 @@ def _make_unchecked(config: AlgorithmConfig) -> Any:
     if isinstance(config.env, str) and _global_registry.contains(ENV_CREATOR, config.env):
         return _global_registry.get(ENV_CREATOR, config.env)(kwargs)
     if isinstance(config.env, str) and is_function(config.env):
-        return load_env_creator(config.env)(**kwargs)
+        return FunctionEnvironment(config.env)(kwargs)
     if isinstance(config.env, str):
         return gym.make(config.env, **kwargs)
     return cast("Any", config.env)(kwargs)

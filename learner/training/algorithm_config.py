@@ -13,10 +13,11 @@ from ray.rllib.callbacks.callbacks import RLlibCallback
 from ray.rllib.core.rl_module.default_model_config import DefaultModelConfig
 from ray.rllib.core.rl_module.rl_module import RLModuleSpec
 from ray.rllib.core.rl_module.torch import TorchRLModule
+from ray.tune.registry import register_env
 
 from headrace.learner.config import CONFIG_KEY, RunnerConfig
 from headrace.learner.runner.env_runner import BrokerEnvRunner
-from headrace.learner.runner.simulator_spaces import agent_spaces
+from headrace.learner.runner.simulator_spaces import FunctionEnvironment, agent_spaces
 from headrace.learner.training.connector_factories import (
     EnvToModule,
     LearnerStacking,
@@ -27,6 +28,7 @@ from headrace.learner.training.module_mapping import ModuleMapping
 from headrace.learner.training.run_sections import DictSpace, LearnerRun
 from headrace.learner.training.settings_check import refused_by_rllib, require_kinds
 from headrace.learner.training.space_sections import space_of
+from headrace.protocol.environment_ids import is_function
 from headrace.protocol.errors import ConfigError
 from headrace.protocol.manifest import DEFAULT_MODULE
 from headrace.protocol.simulator_errors import cannot_make
@@ -163,6 +165,8 @@ def _set_environment(config: AlgorithmConfig, run: LearnerRun, newest_epoch: int
         raise ConfigError(
             "[environment] names neither an id nor both observation_space and action_space"
         )
+    if environment.id is not None and is_function(environment.id):
+        register_env(environment.id, FunctionEnvironment(environment.id))
     config.environment(environment.id, env_config=env_config)
     if environment.observation_space is not None:
         config.environment(observation_space=space_of(environment.observation_space))

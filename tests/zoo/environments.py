@@ -6,7 +6,7 @@ from typing import Any
 
 import gymnasium as gym
 import numpy as np
-from gymnasium.spaces import Box
+from gymnasium.spaces import Box, Discrete, Tuple
 
 
 def minigrid(env_id: str = "MiniGrid-Empty-5x5-v0") -> Any:
@@ -79,3 +79,28 @@ class Flight(gym.Env[Any, Any]):
             ],
             np.float32,
         )
+
+
+class Turret(gym.Env[Any, Any]):
+    """Turns to a target and fires: its action is a Tuple of a direction and a trigger."""
+
+    observation_space = Box(-1.0, 1.0, (2,), np.float32)
+    action_space = Tuple([Box(-1.0, 1.0, (1,), np.float32), Discrete(2)])
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
+        super().reset(seed=seed)
+        self._t, self._angle = 0, 0.0
+        self._target = float(self.np_random.uniform(-1.0, 1.0))
+        return self._seen(), {}
+
+    def step(self, action: Any) -> Any:
+        assert self.action_space.contains(action), action
+        turn, fires = action
+        self._t += 1
+        self._angle = float(np.clip(self._angle + 0.2 * float(turn[0]), -1.0, 1.0))
+        hits = abs(self._angle - self._target) < 0.1
+        reward = (1.0 if hits else -0.2) if fires else 0.0
+        return self._seen(), reward, False, self._t >= 50, {}
+
+    def _seen(self) -> Any:
+        return np.array([self._angle, self._target], np.float32)

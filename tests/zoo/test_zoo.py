@@ -25,6 +25,7 @@ PACKAGES = {
     "panda": "panda_gym",
     "simple_spread": "mpe2",
     "tictactoe": "pettingzoo",
+    "turret": "ray",
 }
 
 
