@@ -57,7 +57,8 @@ export class Agent {
   }
 
   /**
-   * Returns an action: a number where actions are scalars, else a typed array. Waits for the
+   * Returns an action: a number where actions are scalars, else a typed array; of a Tuple an array
+   * and of a Dict an object of these. Waits for the
    * broker, the learner and credit; null means that time is up or that the client was closed.
    * @param {unknown} observation a typed array, lists of numbers, or an object of these by name
    * @param {number} [timeoutS]
@@ -70,7 +71,7 @@ export class Agent {
     if (this.#batch === null || this.#policy === null || this.#client.isClosed) return null;
     const state = this.#state ?? this.#policy.initialState;
     this.#acted = await this.#policy.act(observation, state, this.#reward);
-    return actionOf(this.#acted.envAction, this.#module);
+    return this.#acted.envAction;
   }
 
   /**
@@ -211,13 +212,4 @@ function recordsAlike(one, other) {
   const parts = (/** @type {ModuleManifest} */ { columns, lookback, graph }) =>
     JSON.stringify([columns, lookback, graph.states]);
   return parts(one) === parts(other);
-}
-
-/**
- * @param {any} row
- * @param {ModuleManifest | null} module
- */
-function actionOf(row, module) {
-  const isScalar = module !== null && module.graph.envAction.shape.length === 0;
-  return isScalar ? Number(row[0]) : row;
 }

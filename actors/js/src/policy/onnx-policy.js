@@ -2,6 +2,7 @@
 
 import { NdArray } from "../wire/arrays.js";
 import { ConfigError, RemoteProtocolError } from "../wire/errors.js";
+import { nestActions } from "./nested-actions.js";
 import { observationRows } from "./observation-rows.js";
 
 /** @typedef {import("../wire/manifest.js").PolicyGraph} PolicyGraph */
@@ -23,7 +24,8 @@ const RUNTIME = "onnxruntime-node";
 /**
  * The output of a policy for one observation.
  * @typedef {object} Acted
- * @property {Row} envAction for the simulator
+ * @property {any} envAction for the simulator: a number where it is a scalar, else a row; nested,
+ *   arrays and objects of these
  * @property {Rows} recorded columns to record besides observations and rewards
  * @property {Rows} observation in its recorded form
  * @property {Tensors} state for the next `act`
@@ -78,7 +80,8 @@ export class OnnxPolicy {
     // Inputs that are listed but not in the graph are unused.
     this.#inputs = new Set(session.inputNames);
     const states = spec.states.map((state) => stateOutput(state.name));
-    this.#outputs = [...new Set([spec.envAction.name, ...spec.recorded.keys(), ...states])];
+    const actions = (spec.envActions ?? [spec.envAction]).map(({ name }) => name);
+    this.#outputs = [...new Set([...actions, ...spec.recorded.keys(), ...states])];
   }
 
   /**
@@ -123,12 +126,15 @@ export class OnnxPolicy {
   async act(observation, state, reward) {
     const observed = observationRows(observation, this.#spec.observations);
     const outputs = await this.#run(observed, state, reward);
-    const { envAction, recorded, states } = this.#spec;
+    const { recorded, states } = this.#spec;
     const columns = [...recorded].map(([output, column]) => [column, rowOf(outputs[output])]);
     const isObservation = (/** @type {unknown} */ name) => /^obs(\/|$)/.test(String(name));
     const ofObservation = columns.filter(([column]) => isObservation(column));
     return {
-      envAction: rowOf(outputs[envAction.name]),
+      envAction: nestActions(this.#spec, (name, shape) => {
+        const row = rowOf(outputs[name]);
+        return shape.length === 0 ? Number(row[0]) : row;
+      }),
       recorded: Object.fromEntries(columns.filter(([column]) => !isObservation(column))),
       observation: ofObservation.length > 0 ? Object.fromEntries(ofObservation) : rowsOf(observed),
       state: Object.fromEntries(states.map(({ name }) => [name, outputs[stateOutput(name)]])),

@@ -62,6 +62,8 @@ const policyGraph = new Struct({
   states: withDefault(list(tensorSpec), []),
   takesReward: withDefault(boolean, false),
   actionRange: optional(actionRange),
+  envActions: optional(list(tensorSpec)),
+  actionTuples: optional(list(text())),
 });
 /** @typedef {ValueOf<typeof policyGraph>} PolicyGraph */
 

@@ -139,7 +139,7 @@ export function decodeActions(frame) {
   const actionsByAgent = new Map();
   for (const [agent, action] of decodePayload(frame)) {
     if (!isAction(action)) {
-      throw new RemoteProtocolError("malformed", "an action that is neither a number nor a list");
+      throw new RemoteProtocolError("malformed", "an action that does not consist of numbers");
     }
     actionsByAgent.set(agent, action);
   }
@@ -161,6 +161,7 @@ function withArrays(value) {
 
 /** @param {unknown} value */
 function isAction(value) {
-  const members = Array.isArray(value) ? value.flat(Infinity) : [value];
-  return members.every((member) => typeof member === "number");
+  if (Array.isArray(value)) return value.every(isAction);
+  if (value instanceof Map) return [...value.values()].every(isAction);
+  return typeof value === "number";
 }

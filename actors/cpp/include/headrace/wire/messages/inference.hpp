@@ -1,6 +1,7 @@
 // The messages between a thin simulator and a policy server.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <map>
@@ -160,7 +161,7 @@ struct AgentTurn {
 
 /// By agent id; a single agent is called `default_agent`.
 using AgentTurns = std::map<std::string, AgentTurn>;
-/// By agent id: an integer or a list of numbers.
+/// By agent id: an integer or a list of numbers; of a Tuple or a Dict, a list or a map of these.
 using AgentActions = std::map<std::string, Value>;
 
 /// Returns the payload frame of a request.
@@ -207,12 +208,28 @@ inline Bytes encode_actions(const AgentActions& actions) {
 /// Returns the actions in the payload of an answer.
 ///
 /// Raises RemoteProtocolError: the payload is malformed.
+namespace detail {
+
+/// Returns whether a value is a number, or lists and maps of numbers.
+inline bool is_action(const Value& value) {
+  if (value.integer() || value.number()) return true;
+  if (const auto* list = value.get_if<List>()) {
+    return std::all_of(list->begin(), list->end(), is_action);
+  }
+  const auto* map = value.get_if<Map>();
+  return map != nullptr && std::all_of(map->begin(), map->end(), [](const auto& member) {
+           return is_action(member.second);
+         });
+}
+
+}  // namespace detail
+
 inline AgentActions decode_actions(const Bytes& frame, const DecodeLimits& limits = {}) {
   AgentActions actions;
   for (auto& [agent, action] : decode_payload(frame, limits)) {
-    if (!action.integer() && !action.numbers() && !action.number()) {
+    if (!detail::is_action(action)) {
       throw RemoteProtocolError(RejectCode::malformed,
-                                "an action that is neither a number nor a list of numbers");
+                                "an action that does not consist of numbers, lists and maps");
     }
     actions[agent] = action;
   }
