@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from gymnasium.spaces import Box, Discrete
+from gymnasium.spaces import Box, Dict, Discrete, Tuple
 from support.mute_server import MuteServer
 from support.policies import shared_export
 from support.running import DEADLINE_S, BrokerThread, Context, Learner, wait_until
@@ -59,6 +59,25 @@ def test_an_episode_is_recorded_step_by_step(client: PolicyClient, learner: Lear
     assert {chunk.episode_return for chunk in ended} == {15.0}
     assert all(chunk.terminated and chunk.columns["obs"][-1, 0] == 5.0 for chunk in ended)
     assert all(chunk.columns["obs"][0, 0] == chunk.t_started for chunk in chunks)
+
+
+@pytest.mark.parametrize("mode", ["local", "remote"])
+def test_nested_actions_are_returned_and_recorded(
+    broker: BrokerThread, learner: Learner, mode: str
+) -> None:
+    space = Tuple([Box(-2.0, 2.0, (3,), np.float32), Dict({"fire": Discrete(2)})])
+    publish(learner, {DEFAULT_MODULE: shared_export(Box(-10.0, 10.0, (2,)), space)})
+    with ServerThread(broker.address) as server:
+        address = server.endpoint if mode == "remote" else broker.address
+        with PolicyClient(address, mode) as client:
+            actions = [action for _ in range(8) for action in play(client, 5)]
+        chunks = chunks_of(learner, 30)
+    for turn, others in actions:
+        assert np.shape(turn) == (3,)
+        assert others["fire"] in (0, 1)
+    recorded = np.concatenate([chunk.columns["actions/1/fire"] for chunk in chunks])
+    assert recorded.tolist() == [others["fire"] for _, others in actions][: len(recorded)]
+    assert chunks[0].columns["actions/0"].shape[1:] == (3,)
 
 
 def test_short_episodes_share_a_batch(client: PolicyClient, learner: Learner) -> None:
