@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any, cast
 
 import gymnasium as gym
@@ -39,7 +39,8 @@ from headrace.learner.runner.sampling import fragment_env_steps, sampling_of
 from headrace.learner.runner.settings_without_effect import refuse_settings_without_effect
 from headrace.learner.runner.single_agent_setup import SingleAgentSetup
 from headrace.learner.runner.trials import refusal_of_trial
-from headrace.protocol.errors import RefusedError
+from headrace.learner.runner.unknown_spaces import UnknownSpaces
+from headrace.protocol.errors import ConfigError, RefusedError
 from headrace.protocol.manifest import DEFAULT_MODULE
 from headrace.protocol.messages import FleetReport
 from headrace.protocol.trajectory import DEFAULT_AGENT
@@ -58,8 +59,18 @@ class BrokerEnvRunner(EnvRunner, Checkpointable):
     """
 
     def __init__(self, *, config: AlgorithmConfig, **kwargs: Any) -> None:
+        """Raises ConfigError, in a remote runner as soon as its spaces are asked for."""
         super().__init__(config=config, **kwargs)
         self.worker_index: int = kwargs.get("worker_index") or 0
+        self._fault: ConfigError | None = None
+        try:
+            self._prepare(config, kwargs)
+        except ConfigError as error:
+            if self.worker_index == 0:
+                raise
+            self._fault = error
+
+    def _prepare(self, config: AlgorithmConfig, kwargs: Mapping[str, Any]) -> None:
         self.metrics = MetricsLogger(
             stats_cls_lookup=cast("Any", config.stats_cls_lookup), root=False
         )
@@ -214,9 +225,11 @@ class BrokerEnvRunner(EnvRunner, Checkpointable):
     def assert_healthy(self) -> None:
         """Does nothing: a runner that was constructed is healthy, connected or not."""
 
-    def get_spaces(self) -> dict[str, tuple[gym.Space[Any], gym.Space[Any]]]:
+    def get_spaces(self) -> Mapping[str, tuple[gym.Space[Any], gym.Space[Any]]]:
         """Returns the spaces of the simulator and of the module."""
-        return self._setup.spaces
+        if self._fault is not None:
+            return UnknownSpaces(self._fault)
+        return dict(self._setup.spaces)
 
     # ---------------------------------------------------------------- state
 

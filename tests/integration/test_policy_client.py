@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -63,7 +63,7 @@ def test_an_episode_is_recorded_step_by_step(client: PolicyClient, learner: Lear
 
 @pytest.mark.parametrize("mode", ["local", "remote"])
 def test_nested_actions_are_returned_and_recorded(
-    broker: BrokerThread, learner: Learner, mode: str
+    broker: BrokerThread, learner: Learner, mode: Literal["local", "remote"]
 ) -> None:
     space = Tuple([Box(-2.0, 2.0, (3,), np.float32), Dict({"fire": Discrete(2)})])
     publish(learner, {DEFAULT_MODULE: shared_export(Box(-10.0, 10.0, (2,)), space)})
