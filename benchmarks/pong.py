@@ -67,9 +67,10 @@ class _KeepingClient(Client):
         *,
         task: str | None = None,
         purpose: Purpose = "train",
+        more: bool = False,
     ) -> int:
         self.batch, self.env_steps = batch, env_steps
-        return super().push(batch, update, env_steps, task=task, purpose=purpose)
+        return super().push(batch, update, env_steps, task=task, purpose=purpose, more=more)
 
 
 class _PausingEnvironment(SingleEnvironment):

@@ -159,9 +159,12 @@ class EpisodeBatches:
     # ---------------------------------------------------------------- batches
 
     def deliver_if_due(self) -> None:
-        """Ends the open batch if it is full."""
+        """Ends the open batch if it is full; pushes parts of evaluations that are too large."""
         if self._batches.is_full(self._recorder.env_steps):
             self.deliver()
+        if self.evaluations.is_any_part_full:
+            self.deliver()  # before an evaluation, which takes the next number
+            self.evaluations.deliver_parts()
 
     def use_newest_weights(self) -> None:
         """Ends the open batch if newer weights have arrived since it was begun."""

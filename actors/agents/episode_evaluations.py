@@ -71,6 +71,19 @@ class EpisodeEvaluations:
             if evaluated.evaluation.is_complete(episode.env_t)
         ]
 
+    @property
+    def is_any_part_full(self) -> bool:
+        """Whether a part of any evaluation has to be delivered now."""
+        return any(
+            e.evaluation.is_part_full(e.recorder.env_steps) for e in self._evaluated.values()
+        )
+
+    def deliver_parts(self) -> None:
+        """Pushes what was recorded of evaluations that are larger than a payload."""
+        for evaluated in self._evaluated.values():
+            if evaluated.evaluation.is_part_full(evaluated.recorder.env_steps):
+                evaluated.evaluation.deliver(evaluated.recorder, more=True)
+
     def deliver(self, episode: Episode) -> None:
         """Pushes an episode that has ended for all of its agents.
 

@@ -129,8 +129,8 @@ class VectorAgent:
         self._recorder.record(acted.observations, outputs, training)
         self._broken.remove_ended(step)
         self._state.begin_ended(policy, step)
-        if has_ended:
-            self._end_evaluation(policy, step)
+        if has_ended or self._evaluations.is_part_full:
+            self._deliver_evaluation(policy, step, has_ended=has_ended)
         if not self._batches.is_open:
             # Only these steps are lost: the next chunks of the episodes begin after them.
             self._client.count_unrecorded(self._recorder.discard_batch())
@@ -275,11 +275,12 @@ class VectorAgent:
             lookback = self._module.lookback if self._module is not None else 0
             self._evaluations.begin(index, begun, lookback)
 
-    def _end_evaluation(self, policy: OnnxPolicy, step: StepResult) -> None:
+    def _deliver_evaluation(self, policy: OnnxPolicy, step: StepResult, *, has_ended: bool) -> None:
         index = self._evaluations.index
         self._deliver(step.observations)  # before the evaluation, which takes the next number
-        self._evaluations.deliver(self._state.observe(policy, step.observations))
-        if index is not None:
+        observed = self._state.observe(policy, step.observations)
+        self._evaluations.deliver(observed, has_ended=has_ended)
+        if index is not None and has_ended:
             self._recorder.begin_episode(index)
 
 

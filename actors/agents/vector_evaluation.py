@@ -68,13 +68,19 @@ class VectorEvaluation:
         self._recorder.record(acted.observations, outputs, own)
         return bool(own.terminated[0] or own.truncated[0])
 
-    def deliver(self, last_observations: Columns) -> None:
-        """Pushes the episode.
+    @property
+    def is_part_full(self) -> bool:
+        """Whether to deliver a part of the episode now."""
+        return self._evaluation.is_part_full(self._recorder.env_steps)
+
+    def deliver(self, last_observations: Columns, *, more: bool) -> None:
+        """Pushes the episode or, if more of it follows, a part of it.
 
         Args:
             last_observations: those of all environments, in recorded form.
         """
-        self._evaluation.deliver(self._recorder.ending_with(self._columns(last_observations)))
+        recorded = self._recorder.ending_with(self._columns(last_observations))
+        self._evaluation.deliver(recorded, more=more)
 
     def give_back(self) -> None:
         """Reports that the episode was not finished."""

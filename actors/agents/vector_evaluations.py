@@ -74,15 +74,21 @@ class VectorEvaluations:
             return step
         return step.leaving_out(np.arange(self._environments) == self._open.index)
 
-    def deliver(self, last_observations: Columns) -> None:
-        """Pushes the evaluation, which has ended.
+    @property
+    def is_part_full(self) -> bool:
+        """Whether to deliver a part of the evaluation now."""
+        return self._open is not None and self._open.is_part_full
+
+    def deliver(self, last_observations: Columns, *, has_ended: bool) -> None:
+        """Pushes the evaluation or, if it has not ended, what was recorded of it.
 
         Args:
             last_observations: those of all environments, in recorded form.
         """
         if self._open is not None:
-            self._open.deliver(last_observations)
-        self._open = self._acted = None
+            self._open.deliver(last_observations, more=not has_ended)
+        if has_ended:
+            self._open = self._acted = None
 
     def give_back(self) -> None:
         """Reports that the evaluation, if there is one, was not finished."""

@@ -17,6 +17,7 @@ def encode_batch(
     *,
     task: str | None,
     purpose: Purpose,
+    more: bool,
     limits: DecodeLimits,
 ) -> PushedBatch:
     """Returns a batch ready for `ActorSession.push`, compressed if the learner asks for it.
@@ -33,4 +34,6 @@ def encode_batch(
         )
     manifest = update.policy.manifest
     compression, payload = compress(manifest.compression, payload)
-    return PushedBatch(update.version, manifest.run, env_steps, payload, purpose, task, compression)
+    return PushedBatch(
+        update.version, manifest.run, env_steps, payload, purpose, task, compression, more
+    )

@@ -34,11 +34,13 @@ class EvaluationPermit:
         update: at least as new as the learner asks for.
         task: the evaluation that the episode belongs to.
         max_env_steps: the episode is truncated at this many; None for no limit.
+        max_payload_bytes: the largest payload that the broker takes; larger episodes go in parts.
     """
 
     update: PolicyUpdate
     task: str
     max_env_steps: int | None = None
+    max_payload_bytes: int = DEFAULT_LIMITS.max_payload_bytes
 
 
 class BrokerClient(Protocol):
@@ -86,6 +88,7 @@ class BrokerClient(Protocol):
         *,
         task: str | None = None,
         purpose: Purpose = "train",
+        more: bool = False,
     ) -> int: ...
 
     def count_unrecorded(self, env_steps: int) -> None: ...

@@ -178,7 +178,9 @@ class Client:
             if not session.evaluates or task is None or update is None:
                 return None
             session.evaluations.begin(task.task)
-            return EvaluationPermit(update, task.task, task.max_env_steps or None)
+            return EvaluationPermit(
+                update, task.task, task.max_env_steps or None, session.max_payload_bytes
+            )
 
     def give_back_evaluation(self, task: str) -> None:
         """Reports that an evaluation episode was not finished, so that another one is wanted."""
@@ -233,6 +235,7 @@ class Client:
         *,
         task: str | None = None,
         purpose: Purpose = "train",
+        more: bool = False,
     ) -> int:
         """Queues a finished batch for delivery, and returns its sequence number.
 
@@ -244,6 +247,7 @@ class Client:
             task: the permit's task, if it has one; else that of the assignment under which all of
                 the batch's episodes began, if there was one.
             purpose: "evaluate" if the permit has a task.
+            more: of an evaluation: its episode continues in the next batch.
 
         Raises:
             LocalProtocolError: the batch cannot be encoded or was begun without credit, or the
@@ -251,7 +255,13 @@ class Client:
             RefusedError: the broker will not serve this actor.
         """
         pushed = encode_batch(
-            batch, update, env_steps, task=task, purpose=purpose, limits=self._session.limits
+            batch,
+            update,
+            env_steps,
+            task=task,
+            purpose=purpose,
+            more=more,
+            limits=self._session.limits,
         )
         with self._shared.held():
             self._shared.raise_refusal()

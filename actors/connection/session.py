@@ -78,6 +78,7 @@ class PushedBatch:
 
     Attributes:
         task: that of the evaluation, or of the assignment under which it was recorded.
+        more: of an evaluation: its episode continues in the next batch.
     """
 
     version: PolicyVersion
@@ -87,6 +88,7 @@ class PushedBatch:
     purpose: Purpose = "train"
     task: str | None = None
     compression: Compression | msgspec.UnsetType = msgspec.UNSET
+    more: bool = False
 
 
 @dataclass(frozen=True)
@@ -335,6 +337,7 @@ class ActorSession:
             task=due.item.task,
             sent_before=due.sent_before,
             compression=due.item.compression,
+            more=due.item.more or msgspec.UNSET,
         )
         return due.seq, [encode_header(header), due.item.payload]
 

@@ -109,7 +109,8 @@ class BatchLifecycle:
         while (permit := client.begin(timeout_s, until_evaluation=until_evaluation)) is not None:
             if can_use(permit.update, use):
                 deadline_s = self._clock() + permit.credit.fragment_s
-                self._open = _OpenBatch(permit, deadline_s, most_env_steps(permit))
+                most = most_env_steps(permit.update, permit.max_payload_bytes)
+                self._open = _OpenBatch(permit, deadline_s, most)
                 return True
             if client.policy_update_after(permit.update.version, timeout_s) is None:
                 return False
@@ -201,16 +202,16 @@ class BatchLifecycle:
         )
 
 
-def most_env_steps(permit: BatchPermit) -> int:
+def most_env_steps(update: PolicyUpdate, max_payload_bytes: int) -> int:
     """Returns how many env steps fit a payload; with several agents, if all of them act."""
-    manifest = permit.update.policy.manifest
+    manifest = update.policy.manifest
     agents = max(1, len(manifest.agents or ()) / len(manifest.modules))
     step_bytes = agents * sum(
         numpy_dtype(column).itemsize * math.prod(column.shape)
         for module in manifest.modules.values()
         for column in module.columns
     )
-    return max(1, int(_FILLED_SHARE * permit.max_payload_bytes / max(1, step_bytes)))
+    return max(1, int(_FILLED_SHARE * max_payload_bytes / max(1, step_bytes)))
 
 
 def can_use(update: PolicyUpdate, use: UsePolicy) -> bool:

@@ -9,6 +9,7 @@ from headrace.actors.recording.batch_lifecycle import (
     BatchSource,
     UsePolicy,
     can_use,
+    most_env_steps,
 )
 from headrace.protocol.errors import LocalProtocolError
 
@@ -26,6 +27,7 @@ class Evaluation:
         self._client = client
         self._batches = batches
         self._permit = permit
+        self._max_env_steps_of_part = most_env_steps(permit.update, permit.max_payload_bytes)
 
     @property
     def max_env_steps(self) -> int | None:
@@ -36,6 +38,10 @@ class Evaluation:
         """Returns whether an episode with this many env steps is truncated now."""
         limit = self._permit.max_env_steps
         return limit is not None and env_steps >= limit
+
+    def is_part_full(self, env_steps: int) -> bool:
+        """Returns whether to deliver a part of the episode now, since a payload holds no more."""
+        return env_steps >= self._max_env_steps_of_part
 
     @property
     def update(self) -> PolicyUpdate:
@@ -60,8 +66,11 @@ class Evaluation:
         begun.give_back()
         return None
 
-    def deliver(self, source: BatchSource) -> None:
-        """Pushes the whole episode.
+    def deliver(self, source: BatchSource, *, more: bool = False) -> None:
+        """Pushes the whole episode, or the rest of it.
+
+        Args:
+            more: push what was recorded so far; the episode continues.
 
         Raises:
             LocalProtocolError: a training batch is open.
@@ -76,6 +85,7 @@ class Evaluation:
             env_steps,
             task=self._permit.task,
             purpose="evaluate",
+            more=more,
         )
 
     def give_back(self) -> None:

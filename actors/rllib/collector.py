@@ -132,6 +132,8 @@ class RLlibCollector:
         episodes = EpisodeBatch(self._clock)
         episodes.adopt(self._module)
         for piece in _sample_one(evaluator, evaluation.max_env_steps):
+            if evaluation.is_part_full(episodes.env_steps):
+                evaluation.deliver(episodes, more=True)
             episodes.add(piece)
         evaluator.get_metrics()
         evaluation.deliver(episodes)

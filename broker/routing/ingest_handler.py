@@ -163,7 +163,8 @@ class IngestHandler:
             state.queue.append(batch)
 
     def _keep_evaluated(self, record: ActorRecord, header: Trajectories, payload: Frame) -> None:
-        session = self._state.evaluations.deliver(record.origin, header.task)
+        is_whole = header.more is not True
+        session = self._state.evaluations.deliver(record.origin, header.task, is_whole=is_whole)
         if session is None:  # no session wants it any more
             record.finish(header.seq, Outcome.DROPPED)
         else:

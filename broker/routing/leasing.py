@@ -121,5 +121,6 @@ class Leasing:
             purpose=header.purpose,
             task=header.task,
             compression=header.compression,
+            more=header.more,
         )
         self._state.outbox.add(SendToLearner(session.routing_id, lease, (batch.payload,)))

@@ -84,12 +84,16 @@ class Evaluations:
                 )
         return None
 
-    def deliver(self, origin: Origin, task: str | None) -> int | None:
-        """Counts an episode of an actor; returns the session that wants it, if one does."""
+    def deliver(self, origin: Origin, task: str | None, *, is_whole: bool = True) -> int | None:
+        """Takes an actor's batch; returns the session that wants it, if one does.
+
+        Args:
+            is_whole: whether its episode has ended with it, and counts.
+        """
         for evaluation in self._by_session.values():
             if evaluation.request.task == task and evaluation.is_running(origin):
-                evaluation.settled[origin] += 1
-                evaluation.finished += 1
+                evaluation.settled[origin] += is_whole
+                evaluation.finished += is_whole
                 return evaluation.session
         return None
 

@@ -124,7 +124,7 @@ class BrokerLink:
             self._loop.wake()
             try:
                 self._wait_for(
-                    lambda: len(session.evaluated) >= episodes,
+                    lambda: session.evaluated_episodes >= episodes,
                     lambda: self._explain_evaluation(episodes),
                 )
             finally:
@@ -254,7 +254,7 @@ class BrokerLink:
         _LOG.warning(
             "waiting for %d evaluation episodes, %d have arrived; %d actors evaluate%s",
             episodes,
-            len(self._session.evaluated),
+            self._session.evaluated_episodes,
             evaluators,
             "" if evaluators else ": every Python actor does; start one",
         )

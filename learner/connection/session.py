@@ -107,6 +107,11 @@ class LearnerSession:
         self._begin()
 
     @property
+    def evaluated_episodes(self) -> int:
+        """How many evaluation episodes have arrived as a whole."""
+        return sum(batch.lease.more is not True for batch in self.evaluated)
+
+    @property
     def is_joined(self) -> bool:
         """Whether the broker has welcomed the current session."""
         return self._has_joined

@@ -171,7 +171,7 @@ class BrokerEnvRunner(EnvRunner, Checkpointable):
         self._publisher.publish(link, self._weights_seq_no, self.num_env_steps_sampled_lifetime)
 
     def _evaluate(self, episodes: int | None, env_steps: int | None) -> list[Any]:
-        evaluated = self._evaluation.sample(episodes, env_steps, self._publish)
+        evaluated = join_segments(self._evaluation.sample(episodes, env_steps, self._publish))
         self._report = self._evaluation.report
         for segment in evaluated:
             self._sampled.log_segment(segment)

@@ -3,14 +3,27 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from headrace.learner.connection.link import BrokerLink
+from headrace.learner.connection.session import LeasedBatch
 from headrace.learner.episodes.segments import EpisodeSegment, segments_of
+from headrace.protocol.identity import Origin
 from headrace.protocol.messages import FleetReport
 
 OpenLink = Callable[[], BrokerLink]
 Publish = Callable[[BrokerLink], None]
+
+
+def whole_episodes(batches: Sequence[LeasedBatch]) -> list[LeasedBatch]:
+    """Leaves out parts of episodes whose rest will not come: their actors have gone."""
+    ends = {origin_of(batch): n for n, batch in enumerate(batches) if batch.lease.more is not True}
+    return [b for n, b in enumerate(batches) if n <= ends.get(origin_of(b), -1)]
+
+
+def origin_of(batch: LeasedBatch) -> Origin:
+    """Returns the actor that recorded a batch, and its incarnation."""
+    return batch.lease.actor, batch.lease.incarnation
 
 
 class EvaluationSampler:
@@ -49,7 +62,7 @@ class EvaluationSampler:
         evaluated: list[EpisodeSegment] = []
         finished, left = 0, episodes or 1
         while left > 0:
-            for batch in link.evaluate(left, env_steps):
+            for batch in whole_episodes(link.evaluate(left, env_steps)):
                 evaluated += segments_of(batch.unpack(), batch.lease)
             finished += left
             sampled = sum(segment.env_steps for segment in evaluated)

@@ -78,11 +78,13 @@ class Trajectories(ActorMessage, frozen=True, tag="trajectories"):
         run: the run of the manifest that the batch was recorded under.
         version: the one policy version that acted.
         env_steps: env steps in the batch, as credit counts them.
-        purpose: an evaluation batch needs no credit, and is one whole episode of `task`.
+        purpose: an evaluation batch needs no credit, and is one whole episode of `task`, or a part
+            of one.
         task: of the evaluation; in a training batch, of the assignment that its episodes began
             under, if there was one.
         sent_before: this is a retransmission, or goes to a broker that is new to the actor.
         compression: of the payload, as the manifest offers it; unset for none.
+        more: of an evaluation: the episode continues in this actor's next evaluation batch.
     """
 
     payload_count: ClassVar[int] = 1
@@ -95,6 +97,7 @@ class Trajectories(ActorMessage, frozen=True, tag="trajectories"):
     task: Name | None = None
     sent_before: bool = False
     compression: Compression | msgspec.UnsetType = msgspec.UNSET
+    more: bool | msgspec.UnsetType = msgspec.UNSET
 
 
 class Delivery(Message, frozen=True, tag="delivery"):

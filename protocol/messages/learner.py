@@ -166,6 +166,7 @@ class Lease(Message, frozen=True, tag="lease"):
         attempt: 1, or more when an earlier session ended without confirming it.
         policy_lag: published versions since the batch's own, None across epochs.
         compression: of the payload, as the actor sent it.
+        more: of an evaluation: the episode continues in the actor's next evaluation batch.
     """
 
     payload_count: ClassVar[int] = 1
@@ -183,6 +184,7 @@ class Lease(Message, frozen=True, tag="lease"):
     purpose: Purpose = "train"
     task: Name | None = None
     compression: Compression | msgspec.UnsetType = msgspec.UNSET
+    more: bool | msgspec.UnsetType = msgspec.UNSET
 
 
 class FleetReport(Message, frozen=True, tag="fleet_report"):

@@ -31,6 +31,7 @@ class Pushed:
     env_steps: int
     task: str | None
     purpose: Purpose
+    more: bool = False
 
     @property
     def chunks(self) -> list[Chunk]:
@@ -124,7 +125,9 @@ class MemoryClient:
         if not self.evaluation_is_wanted or update is None:
             return None
         self.evaluations -= 1
-        return EvaluationPermit(update, "evaluation", self.max_evaluation_steps)
+        return EvaluationPermit(
+            update, "evaluation", self.max_evaluation_steps, self.max_payload_bytes
+        )
 
     def give_back_evaluation(self, task: str) -> None:
         assert task == "evaluation"
@@ -141,10 +144,11 @@ class MemoryClient:
         *,
         task: str | None = None,
         purpose: Purpose = "train",
+        more: bool = False,
     ) -> int:
         assert self.credits > 0 or purpose == "evaluate", "a batch was begun without credit"
         self.credits = max(0, self.credits - 1)
-        self.pushed.append(Pushed(batch, update.version, env_steps, task, purpose))
+        self.pushed.append(Pushed(batch, update.version, env_steps, task, purpose, more))
         return len(self.pushed)
 
     def count_unrecorded(self, env_steps: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import gymnasium as gym
@@ -15,6 +16,7 @@ from support.running import BrokerThread, Context, connect, first_policy, wait_u
 
 from headrace.actors.agents.agent import Agent
 from headrace.learner.connection.link import LearnerStopping
+from headrace.protocol.limits import DecodeLimits
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("ray_session")]
 
@@ -40,6 +42,42 @@ def test_an_evaluation_after_each_update_reports_its_own_return_and_takes_no_tra
         versions = [status.version for status in broker.status.actors]
         assert versions[0] is not None
         assert versions[0].startswith("1.")
+
+
+class Long(gym.Env[Any, Any]):
+    """Episodes of 300 steps with observations of 64 numbers."""
+
+    observation_space = gym.spaces.Box(-1.0, 1.0, (64,), np.float32)
+    action_space = gym.spaces.Discrete(2)
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
+        self.t = 0
+        return np.zeros(64, np.float32), {}
+
+    def step(self, action: int) -> Any:
+        self.t += 1
+        return np.full(64, self.t / 300, np.float32), 1.0, self.t == 300, False, {}
+
+
+gym.register("Long-v0", lambda **_: Long())
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_episodes_larger_than_a_payload_arrive_whole(
+    start_broker: Callable[..., BrokerThread], context: Context, count: int
+) -> None:
+    limits = DecodeLimits(max_payload_bytes=40_000)  # of an episode's 100,000 bytes and more
+    broker = start_broker(limits=limits)
+    config = make_config(broker, "Long-v0").evaluation(
+        evaluation_interval=1, evaluation_duration=3
+    )
+    config.rl_module(model_config={"fcnet_hiddens": [16]})
+    with algorithm_of(config) as algorithm, collecting(broker, context, "Long-v0", count):
+        for result in [algorithm.train() for _ in range(2)]:
+            assert evaluated(result)["num_episodes"] == 3
+            assert evaluated(result)["episode_return_mean"] == 300.0
+            assert evaluated(result)["episode_len_mean"] == 300.0
+        assert broker.status.rejects == {}
 
 
 def test_environments_that_step_together_evaluate_too(

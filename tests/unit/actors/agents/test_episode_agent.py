@@ -94,6 +94,19 @@ class TestEvaluation:
         agent.end(evaluated, SEEN, OVER)
         assert [pushed.purpose for pushed in client.pushed] == ["train", "evaluate"]
 
+    def test_one_larger_than_a_payload_is_pushed_in_parts(self) -> None:
+        client = MemoryClient(evaluations=1, max_payload_bytes=400, fragment_steps=1000)
+        agent = make_agent(client)
+        evaluated = agent.start()
+        for _ in range(20):
+            step(agent, evaluated)
+        agent.end(evaluated, SEEN, OVER)
+        parts = client.of("evaluate")
+        assert len(parts) > 1
+        assert [part.more for part in parts] == [True] * (len(parts) - 1) + [False]
+        assert sum(part.env_steps for part in parts) == 20
+        assert [c.is_done for part in parts for c in part.chunks][-1]
+
     def test_the_next_episode_is_a_greedy_evaluation_while_others_train(self) -> None:
         client = MemoryClient(fragment_steps=1000)
         agent = make_agent(client)

@@ -386,3 +386,15 @@ class TestEvaluation:
         assert simulators.agent.take_reset() is None
         simulators.step(2)
         assert simulators.agent.take_reset() is not None
+
+
+def test_an_evaluation_larger_than_a_payload_is_pushed_in_parts() -> None:
+    client = MemoryClient(evaluations=1, max_payload_bytes=400)
+    Simulators((20,), client).step(20)
+    parts = client.of("evaluate")
+    assert len(parts) > 1
+    assert [part.more for part in parts] == [True] * (len(parts) - 1) + [False]
+    assert sum(part.env_steps for part in parts) == 20
+    [*earlier, last] = [chunk for part in parts for chunk in part.chunks]
+    assert not any(chunk.is_done for chunk in earlier)
+    assert (last.is_done, last.episode_length) == (True, 20)

@@ -22,6 +22,15 @@ class TestEvaluations:
         assert evaluations.assign([A, B]) == [A]
         assert evaluations.task_of(A) == EvaluationTask("task", 2, VERSION)
 
+    def test_a_part_of_an_episode_does_not_count_as_one(self) -> None:
+        evaluations = Evaluations()
+        evaluations.request(9, EvaluationRequest("task", 1, VERSION))
+        evaluations.assign([A])
+        assert evaluations.deliver(A, "task", is_whole=False) == 9
+        assert evaluations.task_of(A) is not None
+        assert evaluations.deliver(A, "task") == 9
+        assert evaluations.task_of(A) is None
+
     def test_no_more_episodes_are_assigned_than_requested(self) -> None:
         evaluations = Evaluations()
         evaluations.request(9, EvaluationRequest("task", 1, VERSION))
