@@ -63,6 +63,12 @@ class BrokerEnvRunner(EnvRunner, Checkpointable):
         super().__init__(config=config, **kwargs)
         self.worker_index: int = kwargs.get("worker_index") or 0
         self._fault: ConfigError | None = None
+        self._link: BrokerLink | None = None
+        self._evaluation = EvaluationSampler(
+            lambda: open_link(
+                self._runner_config, self._log_dir, self.worker_index, purpose="evaluate"
+            )
+        )
         try:
             self._prepare(config, kwargs)
         except ConfigError as error:
@@ -97,12 +103,6 @@ class BrokerEnvRunner(EnvRunner, Checkpointable):
             self._setup, config, self._runner_config, self._sampling.flow
         )
         self._buffer: SegmentBuffer | None = None
-        self._link: BrokerLink | None = None
-        self._evaluation = EvaluationSampler(
-            lambda: open_link(
-                self._runner_config, self._log_dir, self.worker_index, purpose="evaluate"
-            )
-        )
 
     # ---------------------------------------------------------------- sampling
 
@@ -225,10 +225,10 @@ class BrokerEnvRunner(EnvRunner, Checkpointable):
     def assert_healthy(self) -> None:
         """Does nothing: a runner that was constructed is healthy, connected or not."""
 
-    def get_spaces(self) -> Mapping[str, tuple[gym.Space[Any], gym.Space[Any]]]:
+    def get_spaces(self) -> dict[str, tuple[gym.Space[Any], gym.Space[Any]]]:
         """Returns the spaces of the simulator and of the module."""
         if self._fault is not None:
-            return UnknownSpaces(self._fault)
+            return cast("dict[str, Any]", UnknownSpaces(self._fault))
         return dict(self._setup.spaces)
 
     # ---------------------------------------------------------------- state

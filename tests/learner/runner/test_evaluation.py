@@ -68,9 +68,7 @@ def test_episodes_larger_than_a_payload_arrive_whole(
 ) -> None:
     limits = DecodeLimits(max_payload_bytes=40_000)  # of an episode's 100,000 bytes and more
     broker = start_broker(limits=limits)
-    config = make_config(broker, "Long-v0").evaluation(
-        evaluation_interval=1, evaluation_duration=3
-    )
+    config = make_config(broker, "Long-v0").evaluation(evaluation_interval=1, evaluation_duration=3)
     config.rl_module(model_config={"fcnet_hiddens": [16]})
     with algorithm_of(config) as algorithm, collecting(broker, context, "Long-v0", count):
         for result in [algorithm.train() for _ in range(2)]:

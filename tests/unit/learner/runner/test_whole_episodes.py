@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from msgspec import UNSET
+
 from headrace.learner.connection.session import LeasedBatch
 from headrace.learner.runner.evaluation import whole_episodes
 from headrace.protocol.identity import PolicyVersion
@@ -19,7 +21,7 @@ def leased(number: int, actor: str, *, more: bool = False) -> LeasedBatch:
         env_steps=10,
         purpose="evaluate",
         task="task",
-        **({"more": True} if more else {}),
+        more=True if more else UNSET,
     )
     return LeasedBatch(lease, b"")
 
