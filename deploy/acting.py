@@ -24,7 +24,7 @@ from headrace.deploy.extras import extra
 from headrace.deploy.ray_version import require_supported_ray
 from headrace.learner.training.importing import load_function
 from headrace.protocol.errors import ConfigError
-from headrace.protocol.simulator_errors import cannot_make
+from headrace.protocol.simulator_errors import making
 
 
 @dataclass(frozen=True)
@@ -100,12 +100,8 @@ def act_with_several(
     function = load_function(source, "--multi-agent")
 
     def make() -> MultiAgentSimulator:
-        try:
+        with making(source):
             return simulator_of(function(**settings.config))
-        except ConfigError:
-            raise
-        except Exception as error:  # environments may raise anything
-            raise cannot_make(source, error) from error
 
     def collect() -> None:
         assigned = functools.partial(_assigned, client)

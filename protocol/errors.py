@@ -48,8 +48,12 @@ def first_line(error: object, longest: int = 300) -> str:
     """Returns the first line of another library's error, for a message of one sentence."""
     text = repr(error) if isinstance(error, KeyError) else str(error)
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    line = (lines[0] if lines else repr(error)).rstrip(".:")
-    return line if len(line) <= longest else f"{line[:longest]}…"
+    return shortened((lines[0] if lines else repr(error)).rstrip(".:"), longest)
+
+
+def shortened(text: str, longest: int = 60) -> str:
+    """Returns a text for a message, cut where it is longer than `longest` characters."""
+    return text if len(text) <= longest else f"{text[:longest]}…"
 
 
 class HeadraceError(Exception):

@@ -2,19 +2,33 @@
 
 from __future__ import annotations
 
-from headrace.protocol.errors import ConfigError, first_line
+from collections.abc import Generator
+from contextlib import contextmanager
+
+from headrace.protocol.errors import ConfigError, HeadraceError, first_line
 
 _UNKNOWN = frozenset({"NameNotFound", "NamespaceNotFound", "VersionNotFound", "UnregisteredEnv"})
 """Gymnasium's errors for an id that is not registered."""
 
 
-def cannot_make(name: str, error: Exception) -> ConfigError:
-    """Returns what to raise, from `error`, if an environment cannot be made.
+@contextmanager
+def making(name: str) -> Generator[None]:
+    """Turns what an environment raises while it is made into an error that names it.
 
     Args:
         name: how the user names it.
+
+    Raises:
+        ConfigError: the body raised anything but a HeadraceError, which passes.
     """
-    return ConfigError(f"cannot make the environment {name!r}: {first_line(error)}{_advice(error)}")
+    try:
+        yield
+    except HeadraceError:
+        raise
+    except Exception as error:  # environments may raise anything
+        raise ConfigError(
+            f"cannot make the environment {name!r}: {first_line(error)}{_advice(error)}"
+        ) from error
 
 
 def _advice(error: Exception) -> str:

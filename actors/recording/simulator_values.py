@@ -8,9 +8,7 @@ from typing import Any
 import numpy as np
 
 from headrace.protocol.arrays import Array
-from headrace.protocol.errors import ConfigError
-
-_LONGEST_SHOWN = 60
+from headrace.protocol.errors import ConfigError, shortened
 
 
 def reward_of(value: Any) -> float:
@@ -102,5 +100,4 @@ def _array_of(value: Any) -> Array | None:
 def _shown(value: Any) -> str:
     if isinstance(value, np.ndarray):
         return f"{value.dtype} of shape {value.shape}"
-    text = repr(value)
-    return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}…"
+    return shortened(repr(value))

@@ -19,7 +19,7 @@ from headrace.protocol.arrays import Array
 from headrace.protocol.environment_ids import is_function
 from headrace.protocol.errors import ConfigError
 from headrace.protocol.nested_actions import Actions
-from headrace.protocol.simulator_errors import cannot_make
+from headrace.protocol.simulator_errors import making
 
 _FUNCTION_ID = "Function-v0"
 """The id that an environment of a function gets."""
@@ -188,7 +188,7 @@ def make_environment(
     make_vector = functools.partial(
         gymnasium.make_vec, name, num_envs=count, wrappers=_WRAPPERS, **config
     )
-    try:
+    with making(env_id):
         if timeout_s is not None:
             # Not forked: this process has threads, and a fork would copy their locks as they are.
             kwargs = {**same_step, "context": "spawn"}
@@ -197,5 +197,3 @@ def make_environment(
         if count == 1:
             return SingleEnvironment(gymnasium.make(name, **config))
         return VectorEnvironment(make_vector(vectorization_mode="sync", vector_kwargs=same_step))
-    except Exception as error:  # environments may raise anything
-        raise cannot_make(env_id, error) from error

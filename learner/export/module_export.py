@@ -38,7 +38,14 @@ def require_exportable(
     Raises:
         ConfigError: its actions cannot be sampled in a graph, or it fails on its observations.
     """
-    _graph_of(module, spaces, config, torch.Generator().manual_seed(0))
+    _graph_of(_acting_copy(module), spaces, config, torch.Generator().manual_seed(0))
+
+
+def _acting_copy(module: TorchRLModule) -> TorchRLModule:
+    """Returns a copy without dropout or statistics of batches, which would also change."""
+    acting = copy.deepcopy(module)
+    acting.eval()
+    return acting
 
 
 def _graph_of(
@@ -89,8 +96,7 @@ def export_module(
             not compute the same as the module.
     """
     random = torch.Generator().manual_seed(0)
-    module = copy.deepcopy(module)
-    module.eval()
+    module = _acting_copy(module)
     with torch.no_grad():
         for parameter in module.parameters():
             parameter.uniform_(-0.1, 0.1, generator=random)

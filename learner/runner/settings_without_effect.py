@@ -10,7 +10,7 @@ from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
 from ray.rllib.callbacks.callbacks import RLlibCallback
 from ray.rllib.utils import force_list
 
-from headrace.protocol.errors import ConfigError
+from headrace.protocol.errors import ConfigError, shortened
 
 _LOG = logging.getLogger("headrace.learner")
 
@@ -74,7 +74,8 @@ def refuse_settings_without_effect(config: AlgorithmConfig) -> None:
         given = getattr(config, name, None)
         if _differs(given, getattr(default, name, None)):
             raise ConfigError(
-                f"{name} = {_shown(given)} has no effect here: {reason}. Leave it at its default"
+                f"{name} = {shortened(repr(given))} has no effect here: {reason}. Leave it at its "
+                "default"
             )
     for kind in force_list(config.callbacks_class):
         uncalled = [name for name in UNCALLED if _is_own(kind, name)]
@@ -91,11 +92,6 @@ def _differs(given: Any, default: Any) -> bool:
         return bool(given != default)
     except ValueError:  # arrays
         return True
-
-
-def _shown(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:60]}…"
 
 
 def _is_own(kind: Any, name: str) -> bool:

@@ -16,8 +16,8 @@ from ray.tune.registry import (  # RLlib's own runners read it; there is no publ
 
 from headrace.learner.config import CONFIG_KEY
 from headrace.protocol.environment_ids import is_function
-from headrace.protocol.errors import ConfigError, HeadraceError
-from headrace.protocol.simulator_errors import cannot_make
+from headrace.protocol.errors import ConfigError
+from headrace.protocol.simulator_errors import making
 
 
 def simulator_spaces(config: AlgorithmConfig) -> tuple[gym.Space[Any], gym.Space[Any]]:
@@ -97,13 +97,8 @@ def without_learners_part(config: AlgorithmConfig) -> AlgorithmConfig:
 
 
 def _make(config: AlgorithmConfig) -> Any:
-    try:
+    with making(str(getattr(config.env, "__name__", config.env))):
         return _make_unchecked(config)
-    except HeadraceError:
-        raise
-    except Exception as error:  # environments may raise anything
-        name = getattr(config.env, "__name__", config.env)
-        raise cannot_make(str(name), error) from error
 
 
 def _make_unchecked(config: AlgorithmConfig) -> Any:

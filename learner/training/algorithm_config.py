@@ -31,7 +31,7 @@ from headrace.learner.training.space_sections import space_of
 from headrace.protocol.environment_ids import is_function
 from headrace.protocol.errors import ConfigError
 from headrace.protocol.manifest import DEFAULT_MODULE
-from headrace.protocol.simulator_errors import cannot_make
+from headrace.protocol.simulator_errors import making
 from headrace.protocol.spelling import nearest
 
 _ITERATION_S = 1
@@ -181,10 +181,8 @@ def _set_agents(config: AlgorithmConfig, run: LearnerRun, env_config: dict[str, 
         raise ConfigError("[environment] names both an id and multi_agent; leave one of them out")
     source = str(environment.multi_agent)
     make = load_function(source, "[environment] multi_agent")
-    try:
+    with making(source):
         env = make(**environment.config)
-    except Exception as error:  # environments may raise anything
-        raise cannot_make(source, error) from error
     observation_space, action_space = agent_spaces(env)
     env.close()
     config.environment(

@@ -221,6 +221,34 @@ def test_an_agent_acts_with_the_learners_graph_and_delivers_what_it_records(
     assert all(chunk.columns["obs"][-1, 0] == 5.0 for chunk in ended)
 
 
+@pytest.mark.rllib
+def test_an_agent_names_mistakes_of_a_simulator_and_records_what_it_does_right(
+    package_with_runtime: Path, broker: BrokerThread, learner: Learner, start: Start
+) -> None:
+    publish(learner, one_module())
+    program = "tests/mistaken-simulator.js"
+    actor = start(program, "--address", broker.address, folder=package_with_runtime)
+    chunks = chunks_of(learner, 60)
+    actor.send_signal(signal.SIGTERM)
+    errors = ended_well(actor)
+    for error, part in zip(
+        errors,
+        (
+            "ConfigError: the simulator's 'obs' is a value of \"0\"",
+            "ConfigError: the simulator's 'obs' contains NaN",
+            "LocalProtocolError: act() twice",
+            "ConfigError: the simulator's reward is null",
+            "ConfigError: the simulator's 'terminated' is [false,false]",
+            "ConfigError: the simulator's 'obs' is of shape [3]",
+        ),
+        strict=True,
+    ):
+        assert error.startswith(part), error
+    assert broker.status.ledger.rejected == 0
+    ended = [chunk for chunk in chunks if chunk.is_done]
+    assert {(chunk.episode_return, chunk.terminated) for chunk in ended} == {(5.0, True)}
+
+
 def assert_that_the_seed_came_once(resets: list[dict[str, Any]]) -> None:
     """Checks the resets: to level-3 without a seed, then to level-7 with one."""
     tasks = [reset["task"] for reset in resets]

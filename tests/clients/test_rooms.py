@@ -22,7 +22,7 @@ JS_ROOMS: dict[str, set[str]] = {
     "recording": {"connection", "wire"},
     "policy": {"wire"},
     "agents": {"recording", "policy", "connection", "wire"},
-    "inference": {"connection", "wire"},
+    "inference": {"recording", "connection", "wire"},
 }
 IMPURE = {"zmq.h", "thread", "fstream", "sys/stat.h", "zeromq", "node:fs", "node:timers"}
 

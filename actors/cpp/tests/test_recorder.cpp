@@ -2,6 +2,9 @@
 
 #include <headrace/recording/recorder.hpp>
 
+#include <cmath>
+#include <limits>
+
 #include "check.hpp"
 #include "examples.hpp"
 
@@ -135,6 +138,64 @@ void rows_that_do_not_fit_the_manifest_are_local_errors() {
   check_raises<LocalProtocolError>([&] { recorder.take_batch(); });
 }
 
+void rows_are_converted_where_that_keeps_their_values() {
+  Recorder recorder(example_module());
+  recorder.start_episode(Array::of(std::vector<double>{0.5}));
+  recorder.record({{"actions", Array::scalar(std::uint8_t{1})}}, 0.0F,
+                  Array::of(std::vector<std::int32_t>{-2}));
+  const auto batch = recorder.take_batch();
+  CHECK((floats_of(batch, "obs") == Floats{0.5F, -2.0F}));
+}
+
+void integers_are_converted_to_types_that_can_hold_them() {
+  const auto converts = [](DType dtype, const Array& row) {
+    try {
+      return fit_row(TensorSpec{"obs", dtype, {}}, row).dtype() == dtype;
+    } catch (const LocalProtocolError&) {
+      return false;
+    }
+  };
+  CHECK(converts(DType::uint8, Array::scalar(std::int64_t{255})));
+  CHECK(!converts(DType::uint8, Array::scalar(std::int64_t{256})));
+  CHECK(!converts(DType::uint8, Array::scalar(std::int64_t{-1})));
+  CHECK(converts(DType::int8, Array::scalar(std::int64_t{-128})));
+  CHECK(!converts(DType::int8, Array::scalar(std::int64_t{-129})));
+  CHECK(!converts(DType::int64, Array::scalar(std::uint64_t{1} << 63)));
+  CHECK(converts(DType::uint64, Array::scalar(std::int8_t{1})));
+  CHECK(!converts(DType::int64, Array::scalar(1.0)));
+  CHECK(!converts(DType::boolean, Array::scalar(std::uint8_t{1})));
+  CHECK(converts(DType::float32, Array(DType::boolean, {}, {1})));
+  CHECK(!converts(DType::float32, Array(DType::float16, {}, {0, 0})));
+}
+
+void values_that_are_not_finite_are_refused_and_leave_the_recorder_as_it_was() {
+  Recorder recorder(example_module());
+  const double nan = std::nan("");
+  check_raises<LocalProtocolError>(
+      [&] { recorder.start_episode(Array::of(std::vector<double>{nan})); });
+  recorder.start_episode(seen(0));
+  check_raises<LocalProtocolError>(
+      [&] { recorder.record(acted(0), static_cast<float>(nan), seen(1)); });
+  check_raises<LocalProtocolError>([&] {
+    recorder.record(acted(0), 0, Array::of(Floats{std::numeric_limits<float>::infinity()}));
+  });
+  recorder.record(acted(0), 1, seen(1));
+  CHECK((floats_of(recorder.take_batch(), "obs") == Floats{0, 1}));
+}
+
+void a_dropped_episode_leaves_only_the_steps_of_others() {
+  Recorder recorder(example_module());
+  recorder.start_episode(seen(0));
+  record(recorder, 0, 2, {true, false});
+  recorder.start_episode(seen(5));
+  record(recorder, 5, 3);
+  CHECK(recorder.drop_episode() == 3);
+  CHECK(recorder.env_steps() == 2 && !recorder.is_within_episode());
+  recorder.start_episode(seen(0));
+  record(recorder, 0, 1);
+  CHECK((floats_of(recorder.take_batch(), "obs") == Floats{0, 1, 2, 0, 1}));
+}
+
 }  // namespace
 
 int main() {
@@ -154,5 +215,13 @@ int main() {
       {"discarded steps are not in the next batch", discarded_steps_are_not_in_the_next_batch},
       {"rows that do not fit the manifest are local errors",
        rows_that_do_not_fit_the_manifest_are_local_errors},
+      {"rows are converted where that keeps their values",
+       rows_are_converted_where_that_keeps_their_values},
+      {"integers are converted to types that can hold them",
+       integers_are_converted_to_types_that_can_hold_them},
+      {"values that are not finite are refused, and leave the recorder as it was",
+       values_that_are_not_finite_are_refused_and_leave_the_recorder_as_it_was},
+      {"a dropped episode leaves only the steps of others",
+       a_dropped_episode_leaves_only_the_steps_of_others},
   });
 }

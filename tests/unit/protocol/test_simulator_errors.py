@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from headrace.protocol.simulator_errors import cannot_make
+from headrace.protocol.errors import ConfigError
+from headrace.protocol.simulator_errors import making
 
 
 class NameNotFound(Exception):
@@ -35,8 +36,19 @@ class NameNotFound(Exception):
     ],
 )
 def test_the_cause_and_the_remedy_are_one_sentence(error: Exception, message: str) -> None:
-    assert str(cannot_make("X-v0", error)) == message
+    with pytest.raises(ConfigError) as raised, making("X-v0"):
+        raise error
+    assert str(raised.value) == message
 
 
 def test_a_long_cause_is_cut() -> None:
-    assert len(str(cannot_make("X-v0", RuntimeError("x" * 1000)))) < 400
+    with pytest.raises(ConfigError) as raised, making("X-v0"):
+        raise RuntimeError("x" * 1000)
+    assert len(str(raised.value)) < 400
+
+
+def test_an_error_of_headrace_passes() -> None:
+    refused = ConfigError("write id")
+    with pytest.raises(ConfigError) as raised, making("X-v0"):
+        raise refused
+    assert raised.value is refused

@@ -5,6 +5,7 @@ import { monotonicS } from "../connection/clock.js";
 import { OnnxPolicy } from "../policy/onnx-policy.js";
 import { BatchDelivery, OpenBatch } from "../recording/batch-lifecycle.js";
 import { Recorder } from "../recording/recorder.js";
+import { flagOf, rewardOf } from "../recording/simulator-values.js";
 import { ConfigError, LocalProtocolError, RemoteProtocolError } from "../wire/errors.js";
 import { DEFAULT_MODULE } from "../wire/manifest.js";
 
@@ -58,15 +59,21 @@ export class Agent {
 
   /**
    * Returns an action: a number where actions are scalars, else a typed array; of a Tuple an array
-   * and of a Dict an object of these. Waits for the
-   * broker, the learner and credit; null means that time is up or that the client was closed.
+   * and of a Dict an object of these. Waits for the broker, the learner and credit; null means that
+   * time is up or that the client was closed.
    * @param {unknown} observation a typed array, lists of numbers, or an object of these by name
    * @param {number} [timeoutS]
    * @returns {Promise<any>}
-   * @throws {ConfigError} the observation does not fit the learner's policy
+   * @throws {ConfigError} the observation does not fit the learner's policy, or is not finite
+   * @throws {LocalProtocolError} the last action was not recorded
    * @throws {import("../wire/errors.js").RefusedError} the broker will not serve this actor
    */
   async act(observation, timeoutS) {
+    if (this.#acted !== null) {
+      throw new LocalProtocolError(
+        "act() twice: record() the result of each action; if the simulator failed, dropEpisode()",
+      );
+    }
     this.#batch ??= await this.#begin(timeoutS);
     if (this.#batch === null || this.#policy === null || this.#client.isClosed) return null;
     const state = this.#state ?? this.#policy.initialState;
@@ -80,24 +87,45 @@ export class Agent {
    * @param {number} reward
    * @param {{ terminated?: boolean, truncated?: boolean }} [ending] whether the episode ended in a
    *   terminal state, or was cut off
+   * @throws {ConfigError} the observation does not fit the policy, or the reward or a flag is not
+   *   one; the same call with other values may follow
    * @throws {LocalProtocolError} `act` was not called before
    */
   async record(observation, reward, { terminated = false, truncated = false } = {}) {
+    const result = {
+      reward: rewardOf(reward),
+      terminated: flagOf("terminated", terminated),
+      truncated: flagOf("truncated", truncated),
+    };
     const acted = this.#acted;
     const [policy, recorder, batch] = [this.#policy, this.#recorder, this.#batch];
     if (acted === null || policy === null || recorder === null || batch === null) {
       throw new LocalProtocolError("act() before record()");
     }
+    const isOver = result.terminated || result.truncated;
+    const { newestVersion } = this.#client;
+    const isFull = batch.isFull(recorder.envSteps + 1, this.#clock(), newestVersion);
+    const isLast = isOver || isFull;
+    const last = isLast ? await policy.observe(observation, acted.state, result.reward) : {};
+    const final = isOver ? last : undefined;
+    recorder.record(acted.observation, acted.recorded, { ...result, final });
     this.#acted = null;
-    const isOver = terminated || truncated;
-    const final = isOver ? await policy.observe(observation, acted.state, reward) : undefined;
-    recorder.record(acted.observation, acted.recorded, { reward, final, terminated, truncated });
     this.#state = isOver ? null : acted.state;
-    this.#reward = isOver ? 0 : reward;
-    if (!batch.isFull(recorder.envSteps, this.#clock(), this.#client.newestVersion)) return;
+    this.#reward = isOver ? 0 : result.reward;
+    if (!isFull) return;
     this.#batch = null;
-    const last = final ?? (await policy.observe(observation, acted.state, reward));
     this.#delivery.deliver(batch.permit, recorder, last, this.#task);
+  }
+
+  /**
+   * Forgets the open episode of a simulator that failed; `act` begins the next one. Its steps in
+   * batches that were delivered stay delivered.
+   */
+  dropEpisode() {
+    this.#acted = null;
+    this.#state = null;
+    this.#reward = 0;
+    if (this.#recorder !== null) this.#client.countUnrecorded(this.#recorder.dropEpisode());
   }
 
   /**

@@ -2,6 +2,7 @@
 
 import { randomBytes } from "node:crypto";
 
+import { flagOf, rewardOf } from "../recording/simulator-values.js";
 import { RemoteProtocolError } from "../wire/errors.js";
 import { decodeActions } from "../wire/messages/inference.js";
 import { DEFAULT_AGENT } from "../wire/trajectory.js";
@@ -83,7 +84,7 @@ export class RemoteEpisode {
     const namesTask = turn === 0 && this.#isAsked;
     const task = namesTask ? (this.#assigned.task ?? undefined) : undefined;
     const question = /** @type {const} */ ({ kind: "act", episode, turn, trainingEnabled, task });
-    const { message, payloads } = await this.#ask(question, new Map(Object.entries(turns)));
+    const { message, payloads } = await this.#ask(question, checked(turns));
     if (message.kind !== "actions") throw unexpected(message);
     this.#turn += 1;
     return decodeActions(payloads[0]);
@@ -107,10 +108,36 @@ export class RemoteEpisode {
   async endAll(turns, { truncated = false } = {}) {
     const { episode } = this;
     if (this.#turn === 0) return; // the server does not know it
-    const question = /** @type {const} */ ({ kind: "end", episode, turn: this.#turn, truncated });
-    const { message } = await this.#ask(question, new Map(Object.entries(turns)));
+    const isTruncated = flagOf("truncated", truncated);
+    const question = /** @type {const} */ ({
+      kind: "end",
+      episode,
+      turn: this.#turn,
+      truncated: isTruncated,
+    });
+    const { message } = await this.#ask(question, checked(turns));
     if (message.kind !== "ended") throw unexpected(message);
   }
+}
+
+/**
+ * Returns the turns of agents with rewards as numbers and flags as booleans.
+ * @param {Record<string, AgentTurn>} turns by agent id
+ * @returns {Map<string, AgentTurn>}
+ * @throws {import("../wire/errors.js").ConfigError} they are not such values
+ */
+function checked(turns) {
+  return new Map(
+    Object.entries(turns).map(([agent, { reward, terminated, truncated, ...turn }]) => [
+      agent,
+      {
+        ...turn,
+        ...(reward === undefined ? {} : { reward: rewardOf(reward) }),
+        ...(terminated === undefined ? {} : { terminated: flagOf("terminated", terminated) }),
+        ...(truncated === undefined ? {} : { truncated: flagOf("truncated", truncated) }),
+      },
+    ]),
+  );
 }
 
 /**

@@ -1,4 +1,4 @@
-// Actions in the form of the simulator's action space: arrays for Tuples, objects for Dicts.
+/** Actions in the form of the simulator's action space: arrays for Tuples, objects for Dicts. */
 
 /** @typedef {import("../wire/manifest.js").PolicyGraph} PolicyGraph */
 
@@ -14,7 +14,10 @@ export function nestActions(spec, leafOf) {
   if (leaves === undefined) return leafOf(spec.envAction.name, spec.envAction.shape);
   const tuples = new Set(spec.actionTuples ?? []);
 
-  /** @param {string} path */
+  /**
+   * @param {string} path
+   * @returns {any}
+   */
   const nest = (path) => {
     const leaf = leaves.find(({ name }) => name === path);
     if (leaf !== undefined) return leafOf(path, leaf.shape);

@@ -15,7 +15,6 @@ import { DEFAULT_AGENT, EPISODE_ID_BYTES, hasLastRow, UNENDED } from "../wire/tr
 /** @typedef {import("../wire/trajectory.js").Rows} Rows */
 /** @typedef {import("../wire/trajectory.js").TrajectoryBatch} TrajectoryBatch */
 
-
 /**
  * The result of a step.
  * @typedef {object} Outcome
@@ -61,6 +60,13 @@ export class Recorder {
   get envSteps() {
     const steps = this.#ended.reduce((sum, { chunk }) => sum + chunk.length, 0);
     return steps + this.#episode.newSteps;
+  }
+
+  /** Forgets the open episode, and returns the number of its steps since the last batch. */
+  dropEpisode() {
+    const { newSteps } = this.#episode;
+    this.#episode = new Episode(this.#clock());
+    return newSteps;
   }
 
   /** Whether the next step is the first one of its episode. */

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cmath>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -9,6 +10,7 @@
 #include <vector>
 
 #include "headrace/recording/episode_ids.hpp"
+#include "headrace/recording/fitting.hpp"
 #include "headrace/recording/step_result.hpp"
 #include "headrace/wire/clock.hpp"
 #include "headrace/wire/errors.hpp"
@@ -42,12 +44,12 @@ class Recorder {
   ///
   /// Raises LocalProtocolError: the observation does not match the manifest.
   void start_episode(const Array& observation) {
-    check(observation_column, observation);
+    Array first = fit(observation_column, observation);
     if (env_steps_of_chunk() > 0) cut({});
     steps_.clear();
     kept_ = 0;
     episode_ = Episode{random_episode_id(), clock_()};
-    last_observation_ = observation;
+    last_observation_ = std::move(first);
   }
 
   /// Returns whether a step was recorded of an episode that has not ended.
@@ -58,12 +60,21 @@ class Recorder {
   /// `outputs` are the rows of all columns except `obs` and `rewards`; `observation` is the one
   /// after the step, and with an ending the last one of the episode.
   ///
-  /// Raises LocalProtocolError: no episode has begun, or a row does not match the manifest.
-  void record(StepColumns outputs, float reward, const Array& observation, Ending ending = {}) {
+  /// Rows are converted to the dtypes of their columns where that is safe.
+  ///
+  /// Raises LocalProtocolError: no episode has begun, a row does not match the manifest, or a value
+  /// is not finite; the same call with other values may follow.
+  void record(const StepColumns& outputs, float reward, const Array& observation,
+              Ending ending = {}) {
     if (!episode_) throw LocalProtocolError("start_episode() before record()");
-    check_step(outputs, observation);
-    steps_.push_back({std::move(last_observation_), std::move(outputs), reward});
-    last_observation_ = observation;
+    if (!std::isfinite(reward)) {
+      throw LocalProtocolError("the simulator's reward after step " + std::to_string(episode_->t) +
+                               " of an episode is not finite");
+    }
+    StepColumns fitted = fit_step(outputs);
+    Array next = fit(observation_column, observation);
+    steps_.push_back({std::move(last_observation_), std::move(fitted), reward});
+    last_observation_ = std::move(next);
     episode_->t += 1;
     episode_->total_reward += reward;
     ++env_steps_;
@@ -86,6 +97,17 @@ class Recorder {
     for (const ColumnSpec& column : columns_) module.columns.push_back(assemble(column));
     discard_batch();
     return {{default_module, std::move(module)}};
+  }
+
+  /// Forgets the open episode of a simulator that failed, and returns the number of its steps since
+  /// the last batch.
+  std::uint64_t drop_episode() {
+    const std::uint64_t dropped = env_steps_of_chunk();
+    steps_.clear();
+    kept_ = 0;
+    episode_.reset();
+    env_steps_ -= dropped;
+    return dropped;
   }
 
   /// Discards the steps since the last batch, and returns their number.
@@ -119,28 +141,29 @@ class Recorder {
 
   std::size_t env_steps_of_chunk() const { return steps_.size() - kept_; }
 
-  void check_step(const StepColumns& outputs, const Array& observation) const {
-    check(observation_column, observation);
+  StepColumns fit_step(const StepColumns& outputs) const {
+    StepColumns fitted;
     for (const ColumnSpec& column : columns_) {
       if (column.name == observation_column || column.name == reward_column) continue;
       const auto row = outputs.find(column.name);
       if (row == outputs.end()) {
         throw LocalProtocolError("a step without the column '" + column.name + "'");
       }
-      check(column.name, row->second);
+      fitted.emplace(column.name, fit_row(column, row->second));
     }
     if (outputs.size() + 2 != columns_.size()) {
       throw LocalProtocolError("a step with a column that the learner does not ask for");
     }
+    return fitted;
   }
 
-  void check(const std::string& name, const Array& row) const {
+  Array fit(const std::string& name, const Array& row) const {
     const auto column = std::find_if(columns_.begin(), columns_.end(),
                                      [&](const ColumnSpec& spec) { return spec.name == name; });
-    if (column == columns_.end() || row.dtype() != column->dtype || row.shape() != column->shape) {
-      throw LocalProtocolError("a row of '" + name +
-                               "' with another dtype or shape than the learner's");
+    if (column == columns_.end()) {
+      throw LocalProtocolError("the learner asks for no column '" + name + "'");
     }
+    return fit_row(*column, row);
   }
 
   void cut(Ending ending) {

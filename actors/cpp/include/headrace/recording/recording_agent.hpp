@@ -69,11 +69,19 @@ class RecordingAgent {
   /// Records a step; see `Recorder::record`.
   ///
   /// Raises LocalProtocolError: `policy` was not called before, or a row does not fit.
-  void record(StepColumns outputs, float reward, const Array& observation, Ending ending = {}) {
+  void record(const StepColumns& outputs, float reward, const Array& observation,
+              Ending ending = {}) {
     if (!batch_) throw LocalProtocolError("policy() before record()");
-    recorder_->record(std::move(outputs), reward, observation, ending);
+    recorder_->record(outputs, reward, observation, ending);
     observation_ = observation;
     if (is_full()) deliver();
+  }
+
+  /// Forgets the open episode of a simulator that failed; call `start_episode` for the next one.
+  ///
+  /// Its steps in batches that were pushed stay pushed.
+  void drop_episode() {
+    if (recorder_) client_.count_unrecorded(recorder_->drop_episode());
   }
 
   /// Pushes the steps of an open batch; call it before the client is closed.
