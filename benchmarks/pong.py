@@ -18,7 +18,7 @@ from benchmarks.processes import broker_process, running
 from examples.pong.environment import make_pong
 from examples.pong.train import FRAMES, SCREEN, make_config
 from headrace.actors.connection.client import Client
-from headrace.actors.connection.session import PolicyUpdate
+from headrace.actors.connection.newest_policy import PolicyUpdate
 from headrace.actors.recording.step_result import StepResult
 from headrace.actors.simulators.collector import Collector
 from headrace.actors.simulators.environments import SingleEnvironment

@@ -83,6 +83,7 @@ PURE = [
     ROOT / "actors" / "connection" / "config.py",
     ROOT / "actors" / "connection" / "endpoint_watch.py",
     ROOT / "actors" / "connection" / "evaluation_tasks.py",
+    ROOT / "actors" / "connection" / "newest_policy.py",
     ROOT / "actors" / "connection" / "session.py",
     ROOT / "learner" / "connection" / "lease_tracker.py",
     ROOT / "learner" / "connection" / "session.py",

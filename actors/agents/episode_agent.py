@@ -13,7 +13,7 @@ from headrace.actors.agents.episode_checks import EpisodeChecks
 from headrace.actors.agents.policy_runner import GivenAction, ModuleOf, PolicyRunner
 from headrace.actors.connection.assignments import AssignmentWatch, Reset
 from headrace.actors.connection.broker_client import BrokerClient
-from headrace.actors.connection.session import PolicyUpdate
+from headrace.actors.connection.newest_policy import PolicyUpdate
 from headrace.actors.recording.infos import blank_infos
 from headrace.actors.recording.non_finite import NonFiniteValues, OnNonFinite
 from headrace.actors.recording.open_episodes import AgentId, OpenEpisodes

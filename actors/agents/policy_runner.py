@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from headrace.actors.connection.session import PolicyUpdate
+from headrace.actors.connection.newest_policy import PolicyUpdate
 from headrace.actors.policy.module_policies import ModulePolicies
 from headrace.actors.policy.onnx_policy import Acted, OnnxPolicy
 from headrace.actors.recording.open_episodes import AgentId

@@ -13,7 +13,7 @@ from headrace.actors.agents.vector_state import VectorState
 from headrace.actors.agents.vector_steps import faults_of, finite_step, fit_step
 from headrace.actors.connection.assignments import AssignmentWatch, Reset
 from headrace.actors.connection.broker_client import BrokerClient
-from headrace.actors.connection.session import PolicyUpdate
+from headrace.actors.connection.newest_policy import PolicyUpdate
 from headrace.actors.policy.module_policies import ModulePolicies
 from headrace.actors.policy.onnx_policy import Acted, OnnxPolicy
 from headrace.actors.recording.batch_lifecycle import BatchLifecycle, UsePolicy

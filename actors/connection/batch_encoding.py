@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from headrace.actors.connection.session import PolicyUpdate, PushedBatch
+from headrace.actors.connection.newest_policy import PolicyUpdate
+from headrace.actors.connection.session import PushedBatch
 from headrace.protocol.compression import compress
 from headrace.protocol.errors import LocalProtocolError
 from headrace.protocol.limits import DecodeLimits

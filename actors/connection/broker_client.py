@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from headrace.actors.connection.session import PolicyUpdate
+from headrace.actors.connection.newest_policy import PolicyUpdate
 from headrace.protocol.identity import PolicyVersion
 from headrace.protocol.limits import DEFAULT_LIMITS
 from headrace.protocol.messages import Assignment, Credit, Purpose

@@ -18,7 +18,8 @@ from headrace.actors.connection.batch_encoding import encode_batch
 from headrace.actors.connection.broker_client import BatchPermit, EvaluationPermit
 from headrace.actors.connection.config import ClientConfig
 from headrace.actors.connection.joining import invitation_of
-from headrace.actors.connection.session import ActorSession, PolicyUpdate
+from headrace.actors.connection.newest_policy import PolicyUpdate
+from headrace.actors.connection.session import ActorSession
 from headrace.actors.connection.shared_session import SharedSession
 from headrace.actors.connection.sockets import ClientSockets
 from headrace.actors.connection.software import software

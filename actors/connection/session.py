@@ -16,7 +16,7 @@ import msgspec
 from headrace.actors.connection.config import ClientConfig
 from headrace.actors.connection.endpoint_watch import EndpointWatch
 from headrace.actors.connection.evaluation_tasks import EvaluationTasks
-from headrace.protocol.arrays import Array
+from headrace.actors.connection.newest_policy import NewestPolicy, PolicyUpdate
 from headrace.protocol.compression import Compression
 from headrace.protocol.delivery import Sender
 from headrace.protocol.errors import (
@@ -27,7 +27,6 @@ from headrace.protocol.errors import (
 )
 from headrace.protocol.identity import PolicyVersion
 from headrace.protocol.limits import DecodeLimits
-from headrace.protocol.manifest import Policy, decode_policy, policy_digest
 from headrace.protocol.messages import (
     Alive,
     Assignment,
@@ -39,9 +38,7 @@ from headrace.protocol.messages import (
     Hello,
     Purpose,
     Reject,
-    Snapshot,
     Trajectories,
-    Weights,
 )
 from headrace.protocol.messages.headers import (
     Frame,
@@ -49,27 +46,9 @@ from headrace.protocol.messages.headers import (
     encode_header,
     weights_decoder,
 )
-from headrace.protocol.payload import decode_payload
 from headrace.protocol.silence_warnings import SilenceWarnings
 
-ModuleWeights = dict[str, dict[str, Array]]
-
 _FATAL = frozenset({RejectCode.SUPERSEDED, RejectCode.UNSUPPORTED_VERSION})
-
-
-@dataclass(frozen=True)
-class PolicyUpdate:
-    """The newest policy available to an actor.
-
-    Attributes:
-        digest: unchanged while only the weights change, so that graphs need not be reloaded.
-        weights: tensors by module id and name.
-    """
-
-    version: PolicyVersion
-    digest: str
-    policy: Policy
-    weights: ModuleWeights
 
 
 @dataclass(frozen=True)
@@ -91,14 +70,6 @@ class PushedBatch:
     more: bool = False
 
 
-@dataclass(frozen=True)
-class _Received:
-    version: PolicyVersion
-    digest: str
-    policy: Policy
-    weights_frame: Frame
-
-
 class ActorSession:
     """Delivery, presence and policy of one incarnation of an actor."""
 
@@ -117,8 +88,7 @@ class ActorSession:
         self._permitted_up_to = 0
         self._presence_due_s = float("-inf")
         self._watch = EndpointWatch(config.silence_s)
-        self._received: _Received | None = None
-        self._update: PolicyUpdate | None = None
+        self._policy = NewestPolicy()
         self.rejects: list[Reject] = []
         self.refusal: RefusedError | None = None
         self.env_steps = 0
@@ -189,29 +159,7 @@ class ActorSession:
             RemoteProtocolError: the message is invalid; drop it and continue.
         """
         message, payloads = self._decode_weights(frames)
-        if isinstance(message, Snapshot):
-            self._take_snapshot(message, payloads[0], payloads[1])
-        elif self._received is not None and message.policy_digest == self._received.digest:
-            self._take_weights(self._received.policy, message, payloads[0])
-
-    def _take_snapshot(self, message: Snapshot, policy_frame: Frame, weights: Frame) -> None:
-        if self._received is not None and message.policy_digest == self._received.digest:
-            policy = self._received.policy
-        elif policy_digest(policy_frame) == message.policy_digest:
-            policy = decode_policy(policy_frame)
-        else:
-            raise RemoteProtocolError(
-                RejectCode.INVALID_POLICY, "a policy frame that differs from its digest"
-            )
-        self._take_weights(policy, message, weights)
-
-    def _take_weights(self, policy: Policy, message: Snapshot | Weights, frame: Frame) -> None:
-        """Keeps weights undecoded, unless they are older than those of the same run."""
-        old = self._received
-        if old is not None and self.run == message.run and message.version <= old.version:
-            return
-        self._received = _Received(message.version, message.policy_digest, policy, frame)
-        self._update = None
+        self._policy.receive(message, payloads)
 
     def on_disconnect(self, now_s: float) -> None:
         """Handles a lost connection to ingest: asks what arrived before sending more."""
@@ -231,12 +179,12 @@ class ActorSession:
     @property
     def run(self) -> str | None:
         """The run of the newest policy."""
-        return self._received.policy.manifest.run if self._received is not None else None
+        return self._policy.run
 
     @property
     def newest_version(self) -> PolicyVersion | None:
         """The newest policy version that has arrived."""
-        return self._received.version if self._received is not None else None
+        return self._policy.version
 
     @property
     def credit(self) -> Credit | None:
@@ -278,11 +226,7 @@ class ActorSession:
         Raises:
             RemoteProtocolError: the weights cannot be decoded.
         """
-        newest = self._received
-        if self._update is None and newest is not None:
-            weights: ModuleWeights = decode_payload(newest.weights_frame, self.limits)
-            self._update = PolicyUpdate(newest.version, newest.digest, newest.policy, weights)
-        return self._update
+        return self._policy.update(self.limits)
 
     def push(self, batch: PushedBatch) -> int:
         """Queues a finished batch, and returns its sequence number.
@@ -308,7 +252,7 @@ class ActorSession:
             "actor": self.actor,
             "incarnation": self.incarnation,
             "version": self.newest_version,
-            "policy_digest": self._received.digest if self._received is not None else None,
+            "policy_digest": self._policy.digest,
             "last_seq": sender.last_seq,
             "acknowledged": sender.acknowledged,
             "totals": sender.totals,

@@ -5,18 +5,17 @@ from __future__ import annotations
 import logging
 import math
 import secrets
-import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import zmq
 from msgspec import UNSET
 
 from headrace.actors.connection.assignments import Adoption, Reset
 from headrace.actors.inference.backend import InferenceBackend, Seen
 from headrace.actors.inference.observation_trees import observation_tree
+from headrace.actors.inference.request_socket import DESCRIPTION, PEER, Clock, Key, RequestSocket
 from headrace.actors.recording.infos import info_numbers
 from headrace.actors.recording.non_finite import (
     NonFiniteValues,
@@ -29,44 +28,27 @@ from headrace.actors.recording.simulator_values import rewards_by_agent
 from headrace.actors.recording.step_result import Ending
 from headrace.protocol.endpoints import require_endpoint
 from headrace.protocol.errors import (
-    ConfigError,
     LocalProtocolError,
     RefusedError,
     RejectCode,
-    RemoteProtocolError,
 )
 from headrace.protocol.invitation import Invitation
 from headrace.protocol.messages import Assignment
-from headrace.protocol.messages.headers import Frame, encode_header
+from headrace.protocol.messages.headers import encode_header
 from headrace.protocol.messages.inference import (
     Act,
-    Answer,
     Denial,
     Describe,
     Description,
     End,
     Ended,
-    answer_decoder,
 )
 from headrace.protocol.paths import flatten_paths
 from headrace.protocol.payload import decode_payload, encode_payload
-from headrace.protocol.silence import SilenceWatch
-from headrace.protocol.silence_warnings import SilenceWarnings
 from headrace.protocol.trajectory import OBSERVATIONS
-from headrace.protocol.zeromq.client_socket import Context, make_client_socket
-from headrace.protocol.zeromq.diagnosis import POLICY_SERVER, diagnose
-from headrace.protocol.zeromq.frames import drain
+from headrace.protocol.zeromq.client_socket import Context
 
 _LOG = logging.getLogger("headrace.actor")
-_RESEND_S = 2.0
-_LONGEST_SILENCE_S = 30.0
-_LOOK_FOR_CLOSE_MS = 100
-_PEER = "the policy server"
-
-Clock = Callable[[], float]
-Key = tuple[str, int]
-"""Episode and turn of a request."""
-_DESCRIPTION: Key = ("", 0)
 
 
 @dataclass
@@ -108,10 +90,10 @@ class _Remote:
 
 
 class RemoteBackend(InferenceBackend):
-    """One socket to one endpoint, at which any policy server may answer.
+    """Asks the policy servers at one endpoint.
 
-    Requests without an answer are repeated; they are idempotent. An episode that a restarted server
-    does not know continues as a new one, whose beginning the learner never sees.
+    An episode that a restarted server does not know continues as a new one, whose beginning the
+    learner never sees.
     """
 
     def __init__(
@@ -123,19 +105,12 @@ class RemoteBackend(InferenceBackend):
         clock: Clock = time.monotonic,
     ) -> None:
         self._non_finite = NonFiniteValues(on_non_finite)
-        self._endpoint = require_endpoint(endpoint, "the policy server's endpoint")
-        self._socket = _dealer(context or zmq.Context.instance(), endpoint, invitation)
-        self._clock = clock
-        self._decode = answer_decoder().decode
+        require_endpoint(endpoint, "the policy server's endpoint")
+        self._requests = RequestSocket(endpoint, context, invitation, clock)
         self._episodes: dict[str, _Remote] = {}
         self._description: Description | None = None
         self._assignment: Assignment | None = None
         self._adoption = Adoption()
-        self._silence: SilenceWatch | None = None
-        """Spans unanswered requests, across several calls with short timeouts."""
-        self._warnings: SilenceWarnings | None = None
-        self._has_keys = invitation is not None
-        self._closing = threading.Event()
 
     def is_multi_agent(self) -> bool:
         self.wait(math.inf)
@@ -143,7 +118,7 @@ class RemoteBackend(InferenceBackend):
 
     def wait(self, timeout_s: float) -> bool:
         if self._description is None:
-            answers = self._ask({_DESCRIPTION: [encode_header(Describe())]}, timeout_s)
+            answers = self._requests.ask({DESCRIPTION: [encode_header(Describe())]}, timeout_s)
             for described, _ in answers.values():
                 if isinstance(described, Description):
                     self._description = described
@@ -178,7 +153,7 @@ class RemoteBackend(InferenceBackend):
             for name in missing:  # a request may break its episode off, and change its key
                 request = self._act_request(name, seen[name], given)
                 requests[self._episodes[name].key] = request
-            answers = self._ask(requests)
+            answers = self._requests.ask(requests)
             for name in missing:
                 remote = self._episodes[name]
                 answer, payload = answers[remote.key]
@@ -225,7 +200,7 @@ class RemoteBackend(InferenceBackend):
             return  # the server ends the broken episode by itself
         message = End(episode=remote.episode, turn=remote.turn, truncated=ending.truncated)
         asked = [encode_header(message), encode_payload(turns)]
-        answer, _ = self._ask({remote.key: asked})[remote.key]
+        answer, _ = self._requests.ask({remote.key: asked})[remote.key]
         if isinstance(answer, Denial):
             self._start_over_or_raise(remote, answer)
         elif isinstance(answer, Ended):
@@ -235,11 +210,10 @@ class RemoteBackend(InferenceBackend):
         """Does nothing: the server always uses the newest weights."""
 
     def interrupt(self) -> None:
-        self._closing.set()
+        self._requests.interrupt()
 
     def close(self) -> None:
-        self._closing.set()
-        self._socket.close(linger=0)
+        self._requests.close()
 
     def _act_request(self, name: str, seen: Seen, given: Mapping[str, Any]) -> list[bytes]:
         remote = self._episodes[name]
@@ -288,94 +262,6 @@ class RemoteBackend(InferenceBackend):
 
     def _start_over_or_raise(self, remote: _Remote, denial: Denial) -> None:
         if denial.code is not RejectCode.UNKNOWN_EPISODE:
-            raise RefusedError(denial.code, denial.reason, _PEER)
+            raise RefusedError(denial.code, denial.reason, PEER)
         _LOG.warning("the policy server no longer knows an episode: it continues as a new one")
         remote.start_over()
-
-    def _ask(
-        self, asked: Mapping[Key, list[bytes]], timeout_s: float = math.inf
-    ) -> dict[Key, tuple[Answer, bytes]]:
-        """Sends requests, repeats unanswered ones, and returns the answers that came in time.
-
-        Raises:
-            LocalProtocolError: the client was closed.
-            RefusedError: the server cannot read a request, or this side an answer.
-        """
-        answers: dict[Key, tuple[Answer, bytes]] = {}
-        resend_at_s = float("-inf")
-        deadline_s = self._clock() + timeout_s
-        while True:
-            if self._closing.is_set():
-                raise LocalProtocolError("the client is closed")
-            now_s = self._clock()
-            if self._silence is None:
-                self._silence = SilenceWatch(now_s, _RESEND_S, _LONGEST_SILENCE_S)
-            self._report_silence(now_s)
-            if self._silence.restart_if_overdue(now_s):
-                self._reconnect()
-                resend_at_s = now_s
-            if now_s >= resend_at_s:
-                resend_at_s = now_s + _RESEND_S
-                self._send([frames for key, frames in asked.items() if key not in answers])
-            left_ms = max(0.0, deadline_s - now_s) * 1000
-            self._socket.poll(math.ceil(min(_LOOK_FOR_CLOSE_MS, left_ms)))
-            for frames in drain(self._socket):
-                key, answer = self._read(frames)
-                if key in asked:  # else it answers a repeated request
-                    answers[key] = answer
-            if len(answers) == len(asked):
-                self._silence = self._warnings = None
-                return answers
-            if self._clock() >= deadline_s:
-                return answers
-
-    def _report_silence(self, now_s: float) -> None:
-        if self._warnings is None:
-            self._warnings = SilenceWarnings([_PEER], now_s)
-        if self._warnings.take_due(now_s):
-            cause = diagnose(self._endpoint, POLICY_SERVER, has_keys=self._has_keys)
-            _LOG.warning("no answer from a policy server at %s: %s", self._endpoint, cause)
-
-    def _reconnect(self) -> None:
-        """Connects again: libzmq gives up on a connection that was refused once.
-
-        A peer that was only just invited may be accepted by now.
-        """
-        self._socket.disconnect(self._endpoint)
-        self._socket.connect(self._endpoint)
-
-    def _send(self, requests: list[list[bytes]]) -> None:
-        for frames in requests:
-            try:
-                self._socket.send_multipart(frames, zmq.NOBLOCK)
-            except zmq.Again:
-                return  # no server is connected: the next attempt sends them
-
-    def _read(self, frames: Sequence[Frame]) -> tuple[Key, tuple[Answer, bytes]]:
-        try:
-            answer, payloads = self._decode(frames)
-        except RemoteProtocolError as error:
-            raise RefusedError(
-                error.code, f"its answer is invalid: {error.reason}", _PEER
-            ) from error
-        payload = bytes(payloads[0]) if payloads else b""
-        if isinstance(answer, Description):
-            return _DESCRIPTION, (answer, payload)
-        if answer.episode is None or answer.turn is None:
-            raise RefusedError(answer.code, answer.reason, _PEER)
-        return (answer.episode, answer.turn), (answer, payload)
-
-
-def _dealer(context: Context, endpoint: str, invitation: Invitation | None) -> zmq.Socket[bytes]:
-    """Returns a DEALER that connects to a policy server, as soon as there is one.
-
-    Raises:
-        ConfigError: the endpoint is invalid.
-    """
-    made = make_client_socket(context, zmq.DEALER, endpoint, {"LINGER": 0}, invitation)
-    try:
-        made.connect(endpoint)
-    except zmq.ZMQError as error:
-        made.close(linger=0)
-        raise ConfigError(f"cannot connect to {endpoint!r}: {error}") from error
-    return made

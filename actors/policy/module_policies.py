@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from headrace.actors.connection.session import PolicyUpdate
+from headrace.actors.connection.newest_policy import PolicyUpdate
 from headrace.actors.policy.onnx_policy import OnnxPolicy
 from headrace.protocol.errors import ConfigError
 from headrace.protocol.identity import PolicyVersion

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from headrace.actors.connection.broker_client import BatchPermit, BrokerClient
-from headrace.actors.connection.session import PolicyUpdate
+from headrace.actors.connection.newest_policy import PolicyUpdate
 from headrace.protocol.errors import ConfigError, RemoteProtocolError
 from headrace.protocol.manifest import numpy_dtype
 from headrace.protocol.trajectory import TrajectoryBatch

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from headrace.actors.connection.broker_client import BrokerClient, EvaluationPermit
-from headrace.actors.connection.session import PolicyUpdate
+from headrace.actors.connection.newest_policy import PolicyUpdate
 from headrace.actors.recording.batch_lifecycle import (
     BatchLifecycle,
     BatchSource,

@@ -16,7 +16,7 @@ from ray.rllib.utils.metrics import NUM_ENV_STEPS_SAMPLED_LIFETIME, WEIGHTS_SEQ_
 
 from headrace.actors.connection.assignments import AssignmentWatch, Reset
 from headrace.actors.connection.broker_client import BrokerClient
-from headrace.actors.connection.session import PolicyUpdate
+from headrace.actors.connection.newest_policy import PolicyUpdate
 from headrace.actors.recording.batch_lifecycle import BatchLifecycle
 from headrace.actors.recording.evaluation import Evaluation
 from headrace.actors.rllib.assigned_runner import AssignedEnvRunner, runner_config

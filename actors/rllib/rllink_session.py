@@ -10,7 +10,7 @@ from typing import Any
 from ray.rllib.env.single_agent_episode import SingleAgentEpisode
 
 from headrace.actors.connection.broker_client import BrokerClient
-from headrace.actors.connection.session import PolicyUpdate
+from headrace.actors.connection.newest_policy import PolicyUpdate
 from headrace.actors.recording.batch_lifecycle import BatchLifecycle
 from headrace.actors.recording.evaluation import Evaluation
 from headrace.actors.rllib.episode_batch import EpisodeBatch

@@ -14,7 +14,7 @@ from chaos.batches import BatchId, make_marked_batch
 from chaos.diary import Diary
 from chaos.stranger import burn
 from headrace.actors.connection.client import Client
-from headrace.actors.connection.session import PolicyUpdate
+from headrace.actors.connection.newest_policy import PolicyUpdate
 from headrace.protocol.endpoints import BrokerAddress
 from headrace.protocol.invitation import Invitation
 from headrace.protocol.messages import Delivery, Hello, Trajectories

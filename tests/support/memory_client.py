@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 
 from headrace.actors.connection.broker_client import BatchPermit, EvaluationPermit
-from headrace.actors.connection.session import PolicyUpdate
+from headrace.actors.connection.newest_policy import PolicyUpdate
 from headrace.deploy.conformance.policy import GRAPH_FILE, make_policy
 from headrace.protocol.flow_control import Flow
 from headrace.protocol.identity import PolicyVersion

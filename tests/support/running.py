@@ -13,7 +13,7 @@ import zmq
 
 from headrace.actors.connection.client import Client
 from headrace.actors.connection.config import ClientConfig
-from headrace.actors.connection.session import PolicyUpdate
+from headrace.actors.connection.newest_policy import PolicyUpdate
 from headrace.broker.access.authenticator import Authenticator, KeyAuthenticator
 from headrace.broker.access.key_folder import KeyFolder
 from headrace.broker.config import BrokerConfig, RouterConfig

@@ -7,7 +7,7 @@ import pytest
 from support.examples import make_batch
 from support.memory_client import MemoryClient
 
-from headrace.actors.connection.session import PolicyUpdate
+from headrace.actors.connection.newest_policy import PolicyUpdate
 from headrace.actors.recording.batch_lifecycle import BatchLifecycle
 from headrace.protocol.errors import RejectCode, RemoteProtocolError
 from headrace.protocol.flow_control import OffPolicyFlow, OnPolicyFlow

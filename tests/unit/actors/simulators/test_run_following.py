@@ -11,7 +11,7 @@ import msgspec
 import pytest
 from support.memory_client import MemoryClient
 
-from headrace.actors.connection.session import PolicyUpdate
+from headrace.actors.connection.newest_policy import PolicyUpdate
 from headrace.actors.simulators.run_following import NamedEnvironment, RunFollower
 from headrace.protocol.errors import ConfigError
 from headrace.protocol.identity import PolicyVersion
