@@ -14,7 +14,15 @@ from headrace.protocol.errors import ConfigError
 
 _LEVELS = ("debug", "info", "warning", "error")
 _DEFAULT = "info"
-_LIBRARIES = ("onnxscript", "onnx_ir", "ray._private", "ray.rllib", "ray.tune", "torch.onnx")
+_LIBRARIES = (
+    "onnxscript",
+    "onnx_ir",
+    "ray._common",
+    "ray._private",
+    "ray.rllib",
+    "ray.tune",
+    "torch.onnx",
+)
 """Loggers that report on themselves rather than on a run."""
 
 

@@ -25,6 +25,7 @@ from headrace.protocol.errors import (
     RejectCode,
     RemoteProtocolError,
 )
+from headrace.protocol.foreign_versions import ForeignVersions
 from headrace.protocol.identity import PolicyVersion
 from headrace.protocol.limits import DecodeLimits
 from headrace.protocol.messages import (
@@ -89,6 +90,7 @@ class ActorSession:
         self._presence_due_s = float("-inf")
         self._watch = EndpointWatch(config.silence_s)
         self._policy = NewestPolicy()
+        self._foreign_versions = ForeignVersions()
         self.rejects: list[Reject] = []
         self.refusal: RefusedError | None = None
         self.env_steps = 0
@@ -111,10 +113,9 @@ class ActorSession:
         try:
             message, _ = self._decode_control(frames)
         except RemoteProtocolError as error:
-            if error.code is not RejectCode.UNSUPPORTED_VERSION:
-                raise
-            self.refusal = RefusedError(error.code, error.reason)
+            self.refusal = self._foreign_versions.refusal(error, now_s)
             return
+        self._foreign_versions.note_understood(now_s)
         self._watch.note_contact("control", now_s)
         match message:
             case Delivery(incarnation=self.incarnation):

@@ -24,14 +24,15 @@ from headrace.protocol.messages import (
     FleetReport,
     LearnerProgress,
 )
+from headrace.protocol.silence_warnings import SilenceWarnings
 from headrace.protocol.zeromq.background import BackgroundWarning
 from headrace.protocol.zeromq.client_socket import Context, make_client_socket
 from headrace.protocol.zeromq.diagnosis import LEARNER, diagnose
 from headrace.protocol.zeromq.wake_pair import WakePair
 
 _LOG = logging.getLogger("headrace.learner")
-_EXPLAIN_AFTER_S = 4.0
-_EXPLAIN_EVERY_S = 10.0
+_LOOK_AGAIN_S = 1.0
+_BROKER = "the broker"
 _ANY_VERSION = PolicyVersion(0, 0)
 
 Clock = Callable[[], float]
@@ -59,6 +60,7 @@ class BrokerLink:
         self._endpoint = BrokerAddress.parse(address).learner
         self._has_keys = invitation is not None
         self._silence = BackgroundWarning(_LOG)
+        self._waits: SilenceWarnings | None = None
         self._clock = clock
         self._session = LearnerSession(identity, lambda: secrets.randbelow(MAX_SAFE_INTEGER) + 1)
         self._changed = threading.Condition()
@@ -208,9 +210,10 @@ class BrokerLink:
         explain: Callable[[], None],
         deadline_s: float = float("inf"),
     ) -> None:
-        """Waits for a condition until the deadline, and periodically logs the reason."""
+        """Waits for a condition until the deadline, and logs the reason, ever more rarely."""
         session = self._session
-        explain_at_s = self._clock() + _EXPLAIN_AFTER_S
+        if self._waits is None:  # else the last one was given up: its reason was logged
+            self._waits = SilenceWarnings([_BROKER], self._clock())
 
         def is_over() -> bool:
             return (
@@ -222,10 +225,11 @@ class BrokerLink:
 
         with self._loop.awaiting(is_over):
             while not is_over() and (now_s := self._clock()) < deadline_s:
-                if now_s >= explain_at_s:
+                if self._waits.take_due(now_s):
                     explain()
-                    explain_at_s = now_s + _EXPLAIN_EVERY_S
-                self._changed.wait(min(deadline_s, explain_at_s) - now_s)
+                self._changed.wait(min(deadline_s - now_s, _LOOK_AGAIN_S))
+            if condition():
+                self._waits = None
         if self._is_interrupted:
             raise LearnerStopping("the learner was asked to stop")
         if session.refusal is not None:

@@ -15,6 +15,7 @@ from msgspec import UNSET
 from headrace.learner.connection.lease_tracker import LeaseTracker
 from headrace.learner.connection.weights_offer import OfferedWeights, WeightsOffer
 from headrace.protocol.errors import RefusedError, RejectCode, RemoteProtocolError
+from headrace.protocol.foreign_versions import ForeignVersions
 from headrace.protocol.identity import PolicyVersion
 from headrace.protocol.limits import DEFAULT_LIMITS, DecodeLimits
 from headrace.protocol.messages import (
@@ -103,6 +104,7 @@ class LearnerSession:
         self.evaluated: deque[LeasedBatch] = deque()
         self.refusal: RefusedError | None = None
         self._limits = limits
+        self._foreign_versions = ForeignVersions()
         self._session = 0
         self._begin()
 
@@ -125,10 +127,9 @@ class LearnerSession:
         try:
             message, payloads = self._decode(frames)
         except RemoteProtocolError as error:
-            if error.code is not RejectCode.UNSUPPORTED_VERSION:
-                raise
-            self.refusal = RefusedError(error.code, error.reason)
+            self.refusal = self._foreign_versions.refusal(error, now_s)
             return
+        self._foreign_versions.note_understood(now_s)
         if message.session == self._session:
             self._take(message, payloads, now_s)
 

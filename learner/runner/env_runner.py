@@ -116,7 +116,7 @@ class BrokerEnvRunner(EnvRunner, Checkpointable):
         """Returns the fleet's samples as RLlib episodes, in the amount that the algorithm expects.
 
         First confirms the episodes of the previous call, and publishes the newest weights. While no
-        data arrives it logs the reason every 10 s; PPO, DQN and SAC get an empty list after
+        data arrives it logs the reason, ever more rarely; PPO, DQN and SAC get an empty list after
         `pull_timeout_s` and call again, IMPALA and APPO keep waiting.
 
         Args:

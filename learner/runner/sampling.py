@@ -107,7 +107,7 @@ class Uninterrupted(ExactFragments):
     def take(
         self, link: BrokerLink, buffer: SegmentBuffer, env_steps: int, timeout_s: float
     ) -> list[EpisodeSegment]:
-        """Returns exactly `env_steps`; the link logs the reason for waiting every 10 s."""
+        """Returns exactly `env_steps`; the link logs the reason for waiting."""
         return super().take(link, buffer, env_steps, float("inf"))
 
 

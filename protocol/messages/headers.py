@@ -26,6 +26,7 @@ AnyMessage = TypeVar("AnyMessage", bound=Message)
 Frame = bytes | memoryview
 
 _ENCODER = msgspec.msgpack.Encoder()
+_MAP_16, _FIXMAP, _LONGEST_FIXMAP = 0xDE, 0x80, 15
 _UNREADABLE = (msgspec.MsgspecError, ValueError, RecursionError, OverflowError)
 
 
@@ -50,7 +51,11 @@ _ENVELOPE = msgspec.msgpack.Decoder(_Envelope)
 
 def encode_header(message: Message) -> bytes:
     """Returns the header frame of `message`; its payload frames follow it."""
-    return _ENCODER.encode(message)
+    header = _ENCODER.encode(message)
+    # msgspec begins a struct of 16 fields or more as a long map, however few of them are set.
+    if header[0] == _MAP_16 and header[1] == 0 and header[2] <= _LONGEST_FIXMAP:
+        return bytes([_FIXMAP | header[2]]) + header[3:]
+    return header
 
 
 class MessageDecoder(Generic[AnyMessage]):

@@ -19,6 +19,8 @@ from headrace.protocol.messages import (
     Beacon,
     Credit,
     Delivery,
+    EvaluationRequest,
+    EvaluationTask,
     FleetReport,
     Goodbye,
     HeldBatch,
@@ -173,7 +175,7 @@ def all_vectors() -> dict[str, Vector]:
         *_inference_vectors(version),
     ]
     by_kind = {str(vector.message.__struct_config__.tag): vector for vector in vectors}
-    return by_kind | _assigned_vectors(by_kind)
+    return by_kind | _assigned_vectors(by_kind) | _later_vectors(by_kind)
 
 
 def _inference_vectors(version: PolicyVersion) -> list[Vector]:
@@ -211,12 +213,32 @@ def _assigned_vectors(vectors: Mapping[str, Vector]) -> dict[str, Vector]:
         "ended": {"assignment": assignment},
         "act": {"task": "level-7"},
     }
-    return {
-        f"{kind}.assigned": Vector(
-            msgspec.structs.replace(vectors[kind].message, **fields), vectors[kind].payloads
-        )
-        for kind, fields in known.items()
+    return {f"{kind}.assigned": _with(vectors[kind], **fields) for kind, fields in known.items()}
+
+
+def _later_vectors(vectors: Mapping[str, Vector]) -> dict[str, Vector]:
+    limits = {"max_payload_bytes": 2**28}
+    part: dict[str, Any] = {"purpose": "evaluate", "more": True}
+    evaluation: dict[str, Any] = {
+        "task": "9.1",
+        "episodes": 3,
+        "min_version": PolicyVersion(2, 17),
+        "max_env_steps": 1000,
     }
+    return {
+        "alive.broken": _with(vectors["alive"], broken_episodes=3),
+        "beacon.learner": _with(vectors["beacon"], learner=True, **limits),
+        "delivery.evaluation": _with(vectors["delivery"], task=EvaluationTask(**evaluation)),
+        "learner_hello.probe": _with(vectors["learner_hello"], probe=True),
+        "lease.part": _with(vectors["lease"], **part),
+        "pull.evaluation": _with(vectors["pull"], evaluation=EvaluationRequest(**evaluation)),
+        "trajectories.part": _with(vectors["trajectories"], **part),
+        "welcome.limits": _with(vectors["welcome"], **limits),
+    }
+
+
+def _with(vector: Vector, **fields: Any) -> Vector:
+    return Vector(msgspec.structs.replace(vector.message, **fields), vector.payloads)
 
 
 def vector_document(vector: Vector) -> dict[str, Any]:

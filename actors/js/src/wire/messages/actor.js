@@ -52,6 +52,7 @@ const presence = {
   envSteps: withDefault(count, 0),
   unrecordedEnvSteps: withDefault(count, 0),
   evaluates: withDefault(boolean, false),
+  brokenEpisodes: optional(count),
 };
 
 const hello = new Struct({
@@ -71,6 +72,8 @@ const trajectories = new Struct({
   purpose,
   task: nullable(name),
   sentBefore: withDefault(boolean, false),
+  compression: optional(name),
+  more: optional(boolean),
 });
 
 const delivery = new Struct({
@@ -96,6 +99,8 @@ const beacon = new Struct({
   ...wireRange,
   run: nullable(name),
   version: nullable(policyVersion),
+  learner: optional(boolean),
+  maxPayloadBytes: optional(count),
 });
 
 const published = { run: name, version: policyVersion, policyDigest: digest };

@@ -66,6 +66,7 @@ export const evaluationTask = new Struct({
   task: name,
   episodes: someSteps,
   minVersion: policyVersion,
+  maxEnvSteps: optional(someSteps),
 });
 
 /** The learner's assignment to simulators in training, from their next episodes on. */

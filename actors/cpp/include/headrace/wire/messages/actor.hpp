@@ -32,6 +32,7 @@ struct Presence {
   std::uint64_t env_steps = 0;  ///< Recorded so far.
   std::uint64_t unrecorded_env_steps = 0;
   bool evaluates = false;  ///< Whether it runs evaluation episodes when asked to.
+  std::optional<std::uint64_t> broken_episodes;  ///< Dropped because their simulator failed.
 
   template <class Self, class Fields>
   static void describe(Self& self, Fields& fields) {
@@ -45,6 +46,7 @@ struct Presence {
     fields.defaulted("env_steps", self.env_steps, detail::count_rule);
     fields.defaulted("unrecorded_env_steps", self.unrecorded_env_steps, detail::count_rule);
     fields.defaulted("evaluates", self.evaluates);
+    fields.optional("broken_episodes", self.broken_episodes, detail::count_rule);
   }
 };
 
@@ -104,6 +106,7 @@ struct Trajectories {
   std::optional<std::string> task;
   bool sent_before = false;                ///< It may have arrived already.
   std::optional<std::string> compression;  ///< Of the payload.
+  std::optional<bool> more;                ///< The evaluation episode continues in another batch.
 
   template <class Self, class Fields>
   static void describe(Self& self, Fields& fields) {
@@ -117,6 +120,7 @@ struct Trajectories {
     fields.defaulted("task", self.task, detail::name_rule);
     fields.defaulted("sent_before", self.sent_before);
     fields.optional("compression", self.compression, detail::name_rule);
+    fields.optional("more", self.more);
   }
 };
 
@@ -182,6 +186,8 @@ struct Beacon {
   std::uint64_t wire_max = wire_version;
   std::optional<std::string> run;
   std::optional<PolicyVersion> version;
+  std::optional<bool> learner;  ///< Whether one is connected; nothing if the broker does not say.
+  std::optional<std::uint64_t> max_payload_bytes;  ///< The largest payload that the broker takes.
 
   template <class Self, class Fields>
   static void describe(Self& self, Fields& fields) {
@@ -190,6 +196,8 @@ struct Beacon {
     fields.defaulted("wire_max", self.wire_max);
     fields.defaulted("run", self.run, detail::name_rule);
     fields.defaulted("version", self.version);
+    fields.optional("learner", self.learner);
+    fields.optional("max_payload_bytes", self.max_payload_bytes, detail::count_rule);
   }
 };
 

@@ -49,12 +49,14 @@ struct EvaluationTask {
   std::string task;
   std::uint64_t episodes = 1;
   PolicyVersion min_version;
+  std::optional<std::uint64_t> max_env_steps;  ///< Where a longer episode is truncated.
 
   template <class Self, class Fields>
   static void describe(Self& self, Fields& fields) {
     fields.required("task", self.task, detail::name_rule);
     fields.required("episodes", self.episodes, detail::step_rule);
     fields.required("min_version", self.min_version);
+    fields.optional("max_env_steps", self.max_env_steps, detail::step_rule);
   }
 };
 
