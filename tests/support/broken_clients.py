@@ -13,6 +13,7 @@ from typing import Any
 
 from headrace.actors.connection import session
 from headrace.actors.connection.client import Client
+from headrace.actors.connection.newest_policy import NewestPolicy
 from headrace.actors.connection.session import ActorSession
 from headrace.actors.recording.vector_recorder import VectorRecorder
 from headrace.actors.simulators.collector import Collector
@@ -43,13 +44,12 @@ def forget_epochs() -> None:
     """Compares only the numbers of versions."""
 
     def take_higher_numbers(
-        session: ActorSession, policy: Any, message: Snapshot | Weights, frame: Any
+        newest: NewestPolicy, policy: Any, message: Snapshot | Weights, frame: Any
     ) -> None:
-        newest = session.newest_version
-        if newest is None or message.version.number > newest.number:
-            take_weights(session, policy, message, frame)
+        if newest.version is None or message.version.number > newest.version.number:
+            take_weights(newest, policy, message, frame)
 
-    take_weights = _replace(ActorSession, "_take_weights", take_higher_numbers)
+    take_weights = _replace(NewestPolicy, "_take", take_higher_numbers)
 
 
 def forget_lookback() -> None:
