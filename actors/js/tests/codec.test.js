@@ -192,6 +192,8 @@ test("each fault of a header has its code", () => {
     wireMax: 1,
     run: null,
     version: null,
+    learner: undefined,
+    maxPayloadBytes: undefined,
   });
   assertFault(() => decoder.decode([beacon, frameOf(0x80)]), "malformed");
 });

@@ -51,7 +51,8 @@ function delivery(fields = {}) {
  * @returns {ControlMessage}
  */
 function beacon(broker, version = null) {
-  return { kind: "beacon", broker, wireMin: 1, wireMax: 1, run: null, version };
+  const unset = { learner: undefined, maxPayloadBytes: undefined };
+  return { kind: "beacon", broker, wireMin: 1, wireMax: 1, run: null, version, ...unset };
 }
 
 /**

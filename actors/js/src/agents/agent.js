@@ -125,7 +125,7 @@ export class Agent {
     this.#acted = null;
     this.#state = null;
     this.#reward = 0;
-    if (this.#recorder !== null) this.#client.countUnrecorded(this.#recorder.dropEpisode());
+    if (this.#recorder !== null) this.#client.countBroken(this.#recorder.dropEpisode());
   }
 
   /**

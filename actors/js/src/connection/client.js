@@ -191,6 +191,15 @@ export class Client {
   }
 
   /**
+   * Counts an episode that a simulator lost, and its env steps that were not delivered.
+   * @param {number} envSteps
+   */
+  countBroken(envSteps) {
+    this.#session.brokenEpisodes += 1;
+    this.countUnrecorded(envSteps);
+  }
+
+  /**
    * Delivers finished batches, for at most `flushS` seconds, says goodbye and disconnects. No batch
    * can be begun or pushed from now on.
    */

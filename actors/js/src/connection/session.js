@@ -77,6 +77,7 @@ export class ActorSession {
   assignment = null;
   envSteps = 0;
   unrecordedEnvSteps = 0;
+  brokenEpisodes = 0;
 
   /**
    * @param {object} identity
@@ -227,6 +228,7 @@ export class ActorSession {
       envSteps: this.envSteps,
       unrecordedEnvSteps: this.unrecordedEnvSteps,
       evaluates: false,
+      brokenEpisodes: this.brokenEpisodes || undefined,
     };
     if (sender.broker !== null && sender.broker === this.#brokerHeard) {
       return [encodeHeader({ kind: "alive", ...presence })];
@@ -255,6 +257,8 @@ export class ActorSession {
       purpose: "train",
       task: item.task ?? null,
       sentBefore,
+      compression: undefined,
+      more: undefined,
     });
     return { seq, frames: [header, item.payload] };
   }

@@ -163,6 +163,13 @@ class Client {
     session_.count_unrecorded(env_steps);
   }
 
+  /// Counts an episode that a simulator lost, and its env steps that were not delivered.
+  void count_broken(std::uint64_t env_steps) {
+    const std::lock_guard lock(mutex_);
+    session_.count_broken_episode();
+    session_.count_unrecorded(env_steps);
+  }
+
   /// How the acknowledged batches ended.
   Totals totals() const {
     const std::lock_guard lock(mutex_);

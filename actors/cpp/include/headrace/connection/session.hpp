@@ -159,6 +159,8 @@ class ActorSession {
 
   void count_unrecorded(std::uint64_t env_steps) { unrecorded_env_steps_ += env_steps; }
 
+  void count_broken_episode() { ++broken_episodes_; }
+
   /// Takes a finished batch, and returns its seq.
   ///
   /// Raises LocalProtocolError: it was begun without credit; call `may_begin` first.
@@ -306,6 +308,7 @@ class ActorSession {
     presence.totals = sender_.totals();
     presence.env_steps = env_steps_;
     presence.unrecorded_env_steps = unrecorded_env_steps_;
+    if (broken_episodes_ > 0) presence.broken_episodes = broken_episodes_;
   }
 
   SessionConfig config_;
@@ -321,6 +324,7 @@ class ActorSession {
   std::optional<RefusedError> refusal_;
   std::uint64_t env_steps_ = 0;
   std::uint64_t unrecorded_env_steps_ = 0;
+  std::uint64_t broken_episodes_ = 0;
 };
 
 }  // namespace headrace

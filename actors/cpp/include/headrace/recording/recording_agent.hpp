@@ -81,7 +81,7 @@ class RecordingAgent {
   ///
   /// Its steps in batches that were pushed stay pushed.
   void drop_episode() {
-    if (recorder_) client_.count_unrecorded(recorder_->drop_episode());
+    if (recorder_) client_.count_broken(recorder_->drop_episode());
   }
 
   /// Pushes the steps of an open batch; call it before the client is closed.
