@@ -229,6 +229,7 @@ def test_an_agent_names_mistakes_of_a_simulator_and_records_what_it_does_right(
     program = "tests/mistaken-simulator.js"
     actor = start(program, "--address", broker.address, folder=package_with_runtime)
     chunks = chunks_of(learner, 60)
+    wait_until(lambda: [status.broken_episodes for status in broker.status.actors] == [1])
     actor.send_signal(signal.SIGTERM)
     errors = ended_well(actor)
     for error, part in zip(
@@ -247,7 +248,6 @@ def test_an_agent_names_mistakes_of_a_simulator_and_records_what_it_does_right(
     assert broker.status.ledger.rejected == 0
     ended = [chunk for chunk in chunks if chunk.is_done]
     assert {(chunk.episode_return, chunk.terminated) for chunk in ended} == {(5.0, True)}
-    assert [status.broken_episodes for status in broker.status.actors] == [1]
 
 
 def assert_that_the_seed_came_once(resets: list[dict[str, Any]]) -> None:
