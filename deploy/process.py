@@ -12,6 +12,7 @@ from pathlib import Path
 from types import FrameType
 
 from headrace.deploy.grace import Grace
+from headrace.protocol.errors import ConfigError
 
 STOP_ON_EOF_OPTION = "--stop-on-eof"
 
@@ -74,7 +75,14 @@ def _wait_for_eof(stop: Callable[[], None]) -> None:
 
 
 def announce(path: Path, found: Mapping[str, str | None]) -> None:
-    """Writes a process's findings, such as its bound addresses, to a JSON file atomically."""
-    temporary = path.with_name(f".{path.name}.part")
-    temporary.write_text(json.dumps(found))
-    os.replace(temporary, path)
+    """Writes a process's findings, such as its bound addresses, to a JSON file atomically.
+
+    Raises:
+        ConfigError: the file cannot be written.
+    """
+    try:
+        temporary = path.with_name(f".{path.name}.part")
+        temporary.write_text(json.dumps(found))
+        os.replace(temporary, path)
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"cannot write --announce {path}: {error}") from error

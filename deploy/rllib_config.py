@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from headrace.deploy.run_file import read_run_file
 from headrace.learner.training.importing import load_function
 from headrace.learner.training.run_sections import LearnerRun
-from headrace.protocol.errors import ConfigError
+from headrace.protocol.errors import ConfigError, HeadraceError, first_line
 
 if TYPE_CHECKING:
     from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
@@ -28,7 +28,13 @@ def load_rllib_config(source: str) -> AlgorithmConfig:
         return _of_run_file(Path(source))
     from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
 
-    config = load_function(source, "--rllib-config")()
+    make = load_function(source, "--rllib-config")
+    try:
+        config = make()
+    except HeadraceError:
+        raise
+    except Exception as error:  # the user's function may raise anything
+        raise ConfigError(f"--rllib-config {source} fails: {first_line(error)}") from error
     if not isinstance(config, AlgorithmConfig):
         raise ConfigError(f"{source} returns {type(config).__name__}, not an AlgorithmConfig")
     return config

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import socket
 import urllib.request
-from http.client import BadStatusLine, HTTPException
+from http.client import BadStatusLine, HTTPConnection, HTTPException, HTTPResponse
 
 import msgspec
 from rich.console import Console, Group
@@ -14,10 +15,28 @@ from headrace.deploy.status_screen import Screen, Selection, status_lines
 from headrace.protocol.errors import HeadraceError
 
 _TIMEOUT_S = 3.0
+_FIRST_BYTE = b"H"
+"""Of each HTTP response."""
 
 
 class BrokerUnreachableError(HeadraceError):
     """Raised when no broker answers over HTTP."""
+
+
+class _HttpConnection(HTTPConnection):
+    """Notices peers that speak ZeroMQ, which may send bytes for ever, but never a line."""
+
+    def getresponse(self) -> HTTPResponse:
+        """Returns the response; raises BadStatusLine if it is none."""
+        if self.sock.recv(1, socket.MSG_PEEK) not in (_FIRST_BYTE, b""):
+            raise BadStatusLine("not HTTP")
+        return super().getresponse()
+
+
+class _HttpHandler(urllib.request.HTTPHandler):
+    def http_open(self, req: urllib.request.Request) -> HTTPResponse:
+        """Opens a URL with such a connection."""
+        return self.do_open(_HttpConnection, req)
 
 
 def fetch_status(url: str) -> BrokerStatus:
@@ -28,7 +47,7 @@ def fetch_status(url: str) -> BrokerStatus:
     """
     try:
         # Never through a proxy, which would not know a broker.
-        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), _HttpHandler())
         with opener.open(f"{url.rstrip('/')}/status", timeout=_TIMEOUT_S) as answer:
             return msgspec.json.decode(answer.read(), type=BrokerStatus)
     except BadStatusLine as error:

@@ -10,21 +10,43 @@ import numpy as np
 
 from headrace.protocol.errors import ConfigError
 from headrace.protocol.manifest import ColumnSpec, TensorSpec
+from headrace.protocol.paths import sorted_keys
 from headrace.protocol.trajectory import OBSERVATIONS
 
 
 def leaf_spaces(space: gym.Space[Any], root: str) -> dict[str, gym.Space[Any]]:
-    """Returns the leaves of a nested space by path, in the order of `flatten_paths`."""
+    """Returns the leaves of a nested space by path, in the order of `flatten_paths`.
+
+    Raises:
+        ConfigError: two leaves have the same path.
+    """
     if isinstance(space, gym.spaces.Dict):
-        members = [(key, space.spaces[key]) for key in sorted(space.spaces)]
+        members = [(str(key), space.spaces[key]) for key in sorted_keys(space.spaces)]
     elif isinstance(space, gym.spaces.Tuple):
         members = [(str(index), member) for index, member in enumerate(space.spaces)]
     else:
         return {root: space}
     leaves: dict[str, gym.Space[Any]] = {}
     for name, member in members:
-        leaves.update(leaf_spaces(member, f"{root}/{name}"))
+        for path, leaf in leaf_spaces(member, f"{root}/{name}").items():
+            if path in leaves:
+                raise ConfigError(f"two members of a Dict space are called {path!r}: rename one")
+            leaves[path] = leaf
     return leaves
+
+
+def require_text_keys(space: gym.Space[Any]) -> None:
+    """Raises ConfigError for Dict actions by integers: actors return actions by text."""
+    if isinstance(space, gym.spaces.Dict):
+        for key in space.spaces:
+            if not isinstance(key, str):
+                raise ConfigError(
+                    f"a Dict action space has the key {key!r}: use texts, such as {str(key)!r}"
+                )
+    if isinstance(space, gym.spaces.Dict | gym.spaces.Tuple):
+        members = space.spaces.values() if isinstance(space, gym.spaces.Dict) else space.spaces
+        for member in members:
+            require_text_keys(member)
 
 
 def is_nested(space: gym.Space[Any]) -> bool:

@@ -16,7 +16,13 @@ import msgpack_numpy
 import numpy as np
 from numpy.typing import NDArray
 
-from headrace.protocol.errors import LocalProtocolError, RejectCode, RemoteProtocolError
+from headrace.protocol.errors import (
+    ConfigError,
+    LocalProtocolError,
+    RejectCode,
+    RemoteProtocolError,
+    shortened,
+)
 
 Array = NDArray[Any]
 
@@ -24,6 +30,32 @@ MAX_DIMENSIONS = 8
 _LARGEST_SIZE = 2**48 - 1
 _DTYPE = re.compile(r"[<>|=]?(b1|[iu][1248]|f[248]|c(8|16))")
 _ARRAY_KEYS = frozenset({b"nd", b"type", b"kind", b"shape", b"data"})
+
+
+def array_of(name: str, value: object) -> Array:
+    """Returns a copy of a simulator's value as an array.
+
+    Args:
+        name: what it is, for the error message.
+
+    Raises:
+        ConfigError: it is not one, such as lists of different lengths, or is masked.
+    """
+    array = array_or_none(value)
+    if array is None:
+        raise ConfigError(f"the simulator's {name!r} is not an array: {shortened(repr(value))}")
+    return array
+
+
+def array_or_none(value: object) -> Array | None:
+    """Returns a copy of a value as an array; None if it is none, or if some of it is masked."""
+    if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
+        return None
+    try:
+        return np.array(value)
+    # RuntimeError: torch's, for a tensor that requires its gradient.
+    except (TypeError, ValueError, OverflowError, RuntimeError):
+        return None
 
 
 def pack_array(value: object) -> dict[bytes, object]:

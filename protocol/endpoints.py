@@ -10,7 +10,10 @@ from headrace.protocol.errors import ConfigError
 
 DEFAULT_ADDRESS = "tcp://127.0.0.1:5555"
 
-_TCP = re.compile(r"^tcp://(?P<host>\[[^\]]+\]|[^:\[\]]+):(?P<port>\d{1,5})$")
+_TCP = re.compile(
+    r"^tcp://(?P<host>\[[0-9A-Za-z:.%]+\]|[0-9A-Za-z][0-9A-Za-z._%-]*|\*):(?P<port>[0-9]{1,5})$"
+)
+_EVERYWHERE = frozenset({"*", "0.0.0.0", "[::]"})  # noqa: S104 - to refuse them
 _TRANSPORT = re.compile(r"^\w+://.")
 _LAST_PORT = 65_535
 _HELP = (
@@ -88,7 +91,31 @@ class BrokerAddress:
         endpoint_by_name = {name: value for name, _, value in (p.partition("=") for p in parts)}
         if endpoint_by_name.keys() != set(names) or len(parts) != len(names):
             raise ConfigError(f"{text!r} does not name each of {', '.join(names)} once: {_HELP}")
+        for name, endpoint in endpoint_by_name.items():
+            require_endpoint(endpoint, f"the broker's {name} endpoint")
         return cls(**endpoint_by_name)
+
+    @classmethod
+    def parse_remote(cls, text: str) -> BrokerAddress:
+        """Returns what `parse` does, for those who connect.
+
+        Raises:
+            ConfigError: the text has neither form, or only a broker can use it.
+        """
+        address = cls.parse(text)
+        for endpoint in dataclasses.astuple(address):
+            match = _TCP.match(endpoint)
+            if match is not None and match["host"] in _EVERYWHERE:
+                raise ConfigError(
+                    f"{text!r} is where a broker listens; to connect, write its host's name or "
+                    "address, such as tcp://127.0.0.1:5555"
+                )
+            if match is not None and int(match["port"]) == 0:
+                raise ConfigError(
+                    f"{text!r} has port 0, with which a broker chooses its ports; to connect, "
+                    "write the port that it logs"
+                )
+        return address
 
     def __str__(self) -> str:
         return ",".join(f"{name}={value}" for name, value in dataclasses.asdict(self).items())

@@ -49,7 +49,7 @@ ALLOWED_ROOMS = {
     "actors": {
         FACE: {"agents", "connection", "inference", "policy", "recording", "simulators"},
         "inference": {"agents", "connection", "recording"},
-        "simulators": {"agents", "connection", "recording"},
+        "simulators": {"agents", "connection", "policy", "recording"},
         "agents": {"connection", "policy", "recording"},
         "rllib": {"connection", "recording", "simulators"},
         "policy": {"connection"},

@@ -11,6 +11,7 @@ from headrace.actors.agents.vector_agent import VectorAgent
 from headrace.actors.connection.assignments import Reset
 from headrace.actors.connection.broker_client import BrokerClient
 from headrace.actors.recording.batch_lifecycle import WithoutCredit, waits_without_credit
+from headrace.actors.recording.infos import require_info
 from headrace.actors.recording.non_finite import OnNonFinite
 from headrace.actors.recording.rows import action_of_one, rows_of_one
 from headrace.actors.recording.simulator_values import flag_of, reward_of
@@ -82,8 +83,8 @@ class Agent:
             info: the simulator's info dict; numbers that the learner asks for are recorded.
 
         Raises:
-            ConfigError: the observation does not match the policy, or the reward or a flag is not
-                one; the same call with other values may follow.
+            ConfigError: the observation does not match the policy, or the reward, a flag or an
+                info is not one; the same call with other values may follow.
             LocalProtocolError: there was no `act` before it.
         """
         rows = rows_of_one(observation)
@@ -99,7 +100,7 @@ class Agent:
                 final_observations=(
                     {0: {path: row[0] for path, row in rows.items()}} if is_done else {}
                 ),
-                infos={key: (value,) for key, value in (info or {}).items()},
+                infos={key: (value,) for key, value in require_info(info).items()},
             )
         )
 

@@ -10,7 +10,7 @@ import numpy as np
 from headrace.actors.agents.broken_episodes import BrokenEpisodes
 from headrace.actors.agents.vector_evaluations import VectorEvaluations
 from headrace.actors.agents.vector_state import VectorState
-from headrace.actors.agents.vector_steps import faults_of, finite_step, fit_step
+from headrace.actors.agents.vector_steps import faults_of, finite_step, fit_step, require_rows
 from headrace.actors.connection.assignments import AssignmentWatch, Reset
 from headrace.actors.connection.broker_client import BrokerClient
 from headrace.actors.connection.newest_policy import PolicyUpdate
@@ -92,6 +92,7 @@ class VectorAgent:
                 "act() again before record(): record the result of the last action, or drop the "
                 "episode"
             )
+        observations = require_rows(observations, self._environments)
         former, seen = self._policy, self._see(observations)
         if not self._prepare(seen, timeout_s):
             return None
@@ -115,6 +116,7 @@ class VectorAgent:
         if acted is None or policy is None:
             raise LocalProtocolError("act() before record()")
         step = fit_step(policy, step, self._environments)
+        infos = info_columns(self._info_keys, step) if self._info_keys else {}
         if faults := faults_of(step):
             for index, fault in faults.items():
                 self._break(index, fault, has_stepped=True)
@@ -122,7 +124,6 @@ class VectorAgent:
         self._acted, self._seen = None, step.observations
         self._state.advance(acted, step)
         step = self._state.observe_finals(policy, step)
-        infos = info_columns(self._info_keys, step) if self._info_keys else {}
         has_ended = self._evaluations.record(self._state, policy, infos, step)
         outputs = {**acted.recorded, **infos} if infos else acted.recorded
         training = self._evaluations.left_out_of(self._broken.left_out_of(step))

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 
 import numpy as np
 
 from headrace.actors.policy.onnx_policy import OnnxPolicy
 from headrace.actors.recording.non_finite import (
-    array_with_zeros,
+    are_finite,
     fault_of_leaves,
     fault_of_reward,
     faults_by_row,
@@ -16,6 +17,10 @@ from headrace.actors.recording.non_finite import (
 )
 from headrace.actors.recording.simulator_values import flags_of, rewards_of
 from headrace.actors.recording.step_result import Columns, StepResult
+from headrace.protocol.arrays import array_of
+from headrace.protocol.errors import ConfigError
+
+_NAMED_ROWS = "a dict of arrays with one row per environment, by path"
 
 Faults = dict[int, str]
 """What is not finite, by index of the environment."""
@@ -30,9 +35,11 @@ def fit_step(policy: OnnxPolicy, step: StepResult, environments: int) -> StepRes
         ConfigError: a value is not what the policy expects, or not a number or a flag.
     """
     terminated = flags_of("terminated", step.terminated, environments)
+    observations = policy.fit(require_rows(step.observations, environments))
+    _require_final_observations(step.final_observations, environments)
     return dataclasses.replace(
         step,
-        observations=policy.fit(step.observations),
+        observations=observations,
         rewards=rewards_of(step.rewards, environments),
         terminated=terminated,
         truncated=flags_of("truncated", step.truncated, environments) & ~terminated,
@@ -40,6 +47,39 @@ def fit_step(policy: OnnxPolicy, step: StepResult, environments: int) -> StepRes
             index: fit_one(policy, final) for index, final in step.final_observations.items()
         },
     )
+
+
+def require_rows(observations: Columns, environments: int) -> Columns:
+    """Returns observations of n environments.
+
+    Raises:
+        ConfigError: these are not arrays [n, …] by path.
+    """
+    if not isinstance(observations, Mapping):
+        raise ConfigError(
+            f"observations are {_NAMED_ROWS}, not {type(observations).__name__}: write "
+            '{"obs": observations}'
+        )
+    rows = {path: array_of(path, leaf) for path, leaf in observations.items()}
+    for path, leaf in rows.items():
+        if leaf.ndim == 0 or len(leaf) != environments:
+            raise ConfigError(
+                f"{path!r} has the shape {leaf.shape}; for {environments} environments it has "
+                f"{environments} rows"
+            )
+    return rows
+
+
+def _require_final_observations(final: Mapping[int, Columns], environments: int) -> None:
+    """Raises ConfigError unless they are one observation each, by index of an environment."""
+    if not isinstance(final, Mapping) or not all(
+        isinstance(index, int) and 0 <= index < environments and isinstance(own, Mapping)
+        for index, own in final.items()
+    ):
+        raise ConfigError(
+            "final_observations are a dict, by index of the environments that ended, of arrays by "
+            'path, such as {0: {"obs": array}}'
+        )
 
 
 def fit_one(policy: OnnxPolicy, observation: Columns) -> Columns:
@@ -54,7 +94,7 @@ def faults_of(step: StepResult) -> Faults:
     The first observation of an episode that follows one that ended in this step is not looked at.
     """
     faults: Faults = {}
-    if not np.isfinite(step.rewards).all():
+    if not are_finite(step.rewards):
         for index, reward in enumerate(step.rewards.tolist()):
             if (fault := fault_of_reward(reward)) is not None:
                 faults[index] = fault
@@ -74,7 +114,7 @@ def finite_step(step: StepResult) -> StepResult:
     return dataclasses.replace(
         step,
         observations=with_zeros(step.observations),
-        rewards=array_with_zeros(step.rewards),
+        rewards=np.array([0.0 if fault_of_reward(r) else r for r in step.rewards.tolist()]),
         final_observations={
             index: with_zeros(final) for index, final in step.final_observations.items()
         },

@@ -75,7 +75,7 @@ class Client:
         context = context or zmq.Context.instance()
         address = address or (invitation.address if invitation else DEFAULT_ADDRESS)
         sockets = ClientSockets(
-            context, BrokerAddress.parse(address), self._session.actor, invitation
+            context, BrokerAddress.parse_remote(address), self._session.actor, invitation
         )
         self._shared = SharedSession(self._session, sockets, WakePair(context), clock)
 

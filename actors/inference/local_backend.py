@@ -49,7 +49,7 @@ class LocalBackend(InferenceBackend):
         acted = self._agent.act({self._episodes[name]: agents for name, agents in seen.items()})
         if acted is None:
             raise _closed()
-        return {name: acted[self._episodes[name]] for name in seen}
+        return {name: acted.get(self._episodes[name], {}) for name in seen}
 
     def note(self, name: str, seen: Seen, actions: Mapping[str, Any]) -> None:
         episode = self._episodes[name]

@@ -5,13 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
+from headrace.protocol.arrays import array_of
+from headrace.protocol.trajectory import OBSERVATIONS
 
 
-def observation_tree(observation: Any) -> Any:
-    """Returns an observation in payload form: leaves as arrays, tuples as maps."""
-    if isinstance(observation, Mapping):
-        return {str(key): observation_tree(value) for key, value in observation.items()}
+def observation_tree(observation: Any, path: str = OBSERVATIONS) -> Any:
+    """Returns an observation in payload form: leaves as arrays, tuples as maps.
+
+    Raises:
+        ConfigError: a leaf is not an array.
+    """
     if isinstance(observation, tuple):
-        return {str(index): observation_tree(value) for index, value in enumerate(observation)}
-    return np.asarray(observation)
+        observation = dict(enumerate(observation))
+    if not isinstance(observation, Mapping):
+        return array_of(path, observation)
+    return {
+        str(key): observation_tree(value, f"{path}/{key}") for key, value in observation.items()
+    }

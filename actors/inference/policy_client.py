@@ -6,7 +6,7 @@ import secrets
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 
 from headrace.actors.connection.assignments import Reset
 from headrace.actors.connection.client import Client
@@ -15,8 +15,9 @@ from headrace.actors.inference.backend import InferenceBackend
 from headrace.actors.inference.remote_backend import RemoteBackend
 from headrace.actors.recording.batch_lifecycle import WithoutCredit, waits_without_credit
 from headrace.actors.recording.non_finite import OnNonFinite
+from headrace.actors.recording.simulator_values import flag_of
 from headrace.actors.recording.step_result import Ending
-from headrace.protocol.errors import ConfigError, LocalProtocolError
+from headrace.protocol.errors import ConfigError, LocalProtocolError, shortened
 from headrace.protocol.invitation import Invitation
 from headrace.protocol.messages.inference import DEFAULT_INFERENCE
 from headrace.protocol.trajectory import DEFAULT_AGENT
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from headrace.actors.agents.policy_runner import ModuleOf
 
 _TURN_S = 1.0
+Value = TypeVar("Value")
 InferenceMode = Literal["local", "remote"]
 
 
@@ -120,14 +122,18 @@ class PolicyClient:
             training_enabled: whether the episode is delivered to the learner.
 
         Raises:
+            ConfigError: the id is not a text, or `training_enabled` not a flag.
             LocalProtocolError: an episode with this id is already open.
         """
+        is_recorded = flag_of("training_enabled", training_enabled)
+        if episode_id is not None and not isinstance(episode_id, str):
+            raise ConfigError(f"an episode id is a text, not {shortened(repr(episode_id))}")
         name = episode_id or secrets.token_hex(16)
         with self._turn:
             if name in self._open:
                 raise LocalProtocolError(f"episode {name!r} is already open")
             self._open.add(name)
-            self._backend.start(name, is_recorded=training_enabled)
+            self._backend.start(name, is_recorded=is_recorded)
         return name
 
     def assigned(self, episode_id: str) -> Reset:
@@ -160,16 +166,13 @@ class PolicyClient:
             for name in names:
                 self._require(name)
             is_multi_agent = self._backend.is_multi_agent()
-            seen = {
-                name: _by_agent(
-                    observation if is_one else observation[name], is_multi_agent=is_multi_agent
-                )
-                for name in names
-            }
+            given = {names[0]: observation} if is_one else _by_episode(observation, names)
+            seen = {name: _by_agent(given[name], is_multi_agent=is_multi_agent) for name in names}
             acted = self._backend.act(seen)
-        actions = {
-            name: acted[name] if is_multi_agent else acted[name][DEFAULT_AGENT] for name in names
-        }
+        if is_multi_agent:
+            actions = {name: _by_given_id(acted[name], given[name]) for name in names}
+        else:
+            actions = {name: acted[name][DEFAULT_AGENT] for name in names}
         return actions[names[0]] if is_one else actions
 
     def log_action(self, episode_id: str, observation: Any, action: Any) -> None:
@@ -207,17 +210,22 @@ class PolicyClient:
             multiagent_done_dict: agents for which this is True leave the episode, terminated.
 
         Raises:
-            ConfigError: the reward, or an info that the learner asks for, is not a number.
+            ConfigError: the reward, or an info that the learner asks for, is not a number, or a
+                flag not one; nothing was added, and the same call with other values may follow.
             LocalProtocolError: there is no such episode, or an agent has not acted.
         """
-        rewards = reward if isinstance(reward, Mapping) else {DEFAULT_AGENT: reward}
+        rewards = _by_name(reward) if isinstance(reward, Mapping) else {DEFAULT_AGENT: reward}
+        done = {
+            agent: flag_of(f"multiagent_done_dict[{agent!r}]", is_done)
+            for agent, is_done in _by_name(multiagent_done_dict or {}).items()
+        }
         with self._turn:
             self._require(episode_id)
+            if info is not None:  # first, since the same call with another reward may follow
+                is_multi_agent = self._backend.is_multi_agent()
+                self._backend.inform(episode_id, _by_agent(info, is_multi_agent=is_multi_agent))
             self._backend.reward(episode_id, rewards)
-            if info:
-                by_agent = _by_agent(info, is_multi_agent=self._backend.is_multi_agent())
-                self._backend.inform(episode_id, by_agent)
-            for agent, is_done in (multiagent_done_dict or {}).items():
+            for agent, is_done in done.items():
                 if is_done and agent != "__all__":
                     self._backend.leave(episode_id, agent)
 
@@ -230,13 +238,15 @@ class PolicyClient:
                 terminal state.
 
         Raises:
+            ConfigError: `truncated` is not a flag, or the observation does not match the policy.
             LocalProtocolError: there is no such episode.
         """
+        is_cut = flag_of("truncated", truncated)
         with self._turn:
             self._require(episode_id)
             is_multi_agent = self._backend.is_multi_agent()
             seen = _by_agent(observation, is_multi_agent=is_multi_agent)
-            self._backend.end(episode_id, seen, Ending(not truncated, truncated))
+            self._backend.end(episode_id, seen, Ending(not is_cut, is_cut))
             self._open.discard(episode_id)
 
     def update_policy_weights(self) -> None:
@@ -262,7 +272,7 @@ class PolicyClient:
             self._turn.release()
 
     def _require(self, name: str) -> None:
-        if name not in self._open:
+        if not isinstance(name, str) or name not in self._open:
             raise LocalProtocolError(f"there is no open episode {name!r}: start_episode() first")
 
 
@@ -271,4 +281,22 @@ def _by_agent(observation: Any, *, is_multi_agent: bool) -> Mapping[str, Any]:
         return {DEFAULT_AGENT: observation}
     if not isinstance(observation, Mapping):
         raise ConfigError("this run has several agents: observations are dicts by agent id")
-    return observation
+    return _by_name(observation)
+
+
+def _by_name(values: Mapping[Any, Value]) -> dict[str, Value]:
+    """Returns values by the texts of agent ids, which may be of other kinds, such as integers."""
+    return {str(agent): value for agent, value in values.items()}
+
+
+def _by_given_id(values: Mapping[str, Value], given: Mapping[Any, Any]) -> dict[Any, Value]:
+    """Returns values by the ids that were given, for those agents that have one."""
+    return {agent: values[str(agent)] for agent in given if str(agent) in values}
+
+
+def _by_episode(observations: Any, names: Sequence[str]) -> Mapping[str, Any]:
+    if not isinstance(observations, Mapping) or not observations.keys() >= set(names):
+        raise ConfigError(
+            "with a list of episodes, observations are a dict by episode id, with one for each"
+        )
+    return observations

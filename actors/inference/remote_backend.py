@@ -24,6 +24,7 @@ from headrace.actors.recording.non_finite import (
     fault_of_reward,
     tree_with_zeros,
 )
+from headrace.actors.recording.open_episodes import require_agents
 from headrace.actors.recording.simulator_values import rewards_by_agent
 from headrace.actors.recording.step_result import Ending
 from headrace.protocol.endpoints import require_endpoint
@@ -169,19 +170,17 @@ class RemoteBackend(InferenceBackend):
 
     def reward(self, name: str, rewards: Mapping[str, float]) -> None:
         remote = self._episodes[name]
-        for agent, reward in rewards_by_agent(rewards).items():
-            if agent not in remote.acting:
-                raise LocalProtocolError(f"a reward for agent {agent!r} before its first action")
+        checked = rewards_by_agent(rewards)
+        require_agents("a reward", checked, remote.acting)
+        for agent, reward in checked.items():
             remote.rewards[agent] = remote.rewards.get(agent, 0.0) + reward
 
     def inform(self, name: str, infos: Mapping[str, Mapping[str, Any]]) -> None:
         remote = self._episodes[name]
-        for agent, info in infos.items():
-            numbers = info_numbers(self._infos_wanted, info)
-            if not numbers:
-                continue
-            if agent not in remote.acting:
-                raise LocalProtocolError(f"an info for agent {agent!r} before its first action")
+        checked = {agent: info_numbers(self._infos_wanted, info) for agent, info in infos.items()}
+        checked = {agent: numbers for agent, numbers in checked.items() if numbers}
+        require_agents("an info", checked, remote.acting)
+        for agent, numbers in checked.items():
             remote.infos.setdefault(agent, {}).update(numbers)
 
     def leave(self, name: str, agent: str) -> None:
@@ -192,7 +191,10 @@ class RemoteBackend(InferenceBackend):
         remote.left.add(agent)
 
     def end(self, name: str, seen: Seen, ending: Ending) -> None:
-        remote = self._episodes.pop(name)
+        self._end(self._episodes[name], seen, ending)
+        del self._episodes[name]
+
+    def _end(self, remote: _Remote, seen: Seen, ending: Ending) -> None:
         if not remote.turn:
             return  # the server does not know it
         turns = self._turns(remote, seen)

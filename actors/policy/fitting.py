@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from headrace.protocol.arrays import Array
+from headrace.protocol.arrays import Array, array_of
 from headrace.protocol.errors import ConfigError
 from headrace.protocol.manifest import TensorSpec, numpy_dtype
 
@@ -45,18 +45,6 @@ def row_of(name: str, value: Any, spec: TensorSpec) -> Array:
         ConfigError: it does not fit.
     """
     return fit_rows(name, array_of(name, value)[None], spec)
-
-
-def array_of(name: str, value: Any) -> Array:
-    """Returns a copy of a value as an array.
-
-    Raises:
-        ConfigError: it consists of lists of different lengths.
-    """
-    try:
-        return np.array(value)
-    except (TypeError, ValueError, OverflowError) as error:
-        raise ConfigError(f"the simulator's {name!r} is not an array: {error}") from error
 
 
 def require_leaves(

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from msgspec import UnsetType
 
-from headrace.actors.policy.fitting import array_of, fit_rows, require_leaves, row_of
+from headrace.actors.policy.fitting import fit_rows, require_leaves, row_of
 from headrace.actors.policy.onnx_session import open_session
-from headrace.protocol.arrays import Array
+from headrace.protocol.arrays import Array, array_of
 from headrace.protocol.errors import ConfigError, RejectCode, RemoteProtocolError
 from headrace.protocol.manifest import PolicyGraph
 from headrace.protocol.nested_actions import Actions, nest

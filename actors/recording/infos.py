@@ -8,12 +8,15 @@ from typing import Any
 import numpy as np
 
 from headrace.actors.recording.step_result import StepResult
-from headrace.protocol.arrays import Array
-from headrace.protocol.errors import ConfigError
+from headrace.protocol.arrays import Array, array_or_none
+from headrace.protocol.errors import ConfigError, shortened
 from headrace.protocol.trajectory import INFOS
 
 _FINAL = "final_info"
-"""Gymnasium's key for the infos of episodes that ended; the other infos are of the resets."""
+"""Gymnasium's key for the infos of episodes that ended; the other infos are of the resets.
+
+As its other keys of vector environments, it has a mask. An environment may use the name itself.
+"""
 
 
 def info_columns(keys: Sequence[str], step: StepResult) -> dict[str, Array]:
@@ -26,7 +29,7 @@ def info_columns(keys: Sequence[str], step: StepResult) -> dict[str, Array]:
     ended = step.terminated | step.truncated
     for key in keys:
         columns[f"{INFOS}/{key}"] = values = np.full(len(ended), np.nan)
-        if _FINAL in step.infos:
+        if _mask_of(_FINAL, step.infos) is not None:
             _fill(values, ~ended, key, step.infos)
             _fill(values, ended, key, step.infos[_FINAL])
         else:
@@ -39,35 +42,51 @@ def blank_infos(keys: Sequence[str]) -> dict[str, Array]:
     return {f"{INFOS}/{key}": np.full(1, np.nan) for key in keys}
 
 
-def info_numbers(keys: Sequence[str], info: Mapping[str, Any]) -> dict[str, float]:
-    """Returns the values of these keys that a simulator's info dict contains.
+def info_numbers(keys: Sequence[str], info: Any) -> dict[str, float]:
+    """Returns the values of these keys that a simulator's info dict contains; None is no value.
 
     Raises:
-        ConfigError: a value is not a number.
+        ConfigError: a value is not a number, or the info is not a dict.
     """
-    numbers: dict[str, float] = {}
-    for key in keys:
-        if key not in info:
-            continue
-        try:
-            numbers[key] = float(info[key])
-        except (TypeError, ValueError) as error:
-            raise _no_number(key, info[key]) from error
-    return numbers
+    found = require_info(info)
+    return {key: _number(key, found[key]) for key in keys if found.get(key) is not None}
+
+
+def require_info(info: Any) -> Mapping[str, Any]:
+    """Returns a simulator's info dict; an empty one for None.
+
+    Raises:
+        ConfigError: it is not a dict.
+    """
+    if info is None:
+        return {}
+    if not isinstance(info, Mapping):
+        raise ConfigError(f"the simulator's info is {shortened(repr(info))}; it is a dict")
+    return info
 
 
 def _fill(values: Array, where: Array, key: str, infos: Mapping[str, Any]) -> None:
     if key not in infos:
         return
-    present = where & infos.get(f"_{key}", True)
-    try:
-        values[present] = np.asarray(infos[key])[present].astype(np.float64)
-    except (TypeError, ValueError) as error:
-        raise _no_number(key, infos[key]) from error
+    mask = _mask_of(key, infos)
+    present = where if mask is None else where & mask
+    for index in np.flatnonzero(present).tolist():
+        value = infos[key][index]
+        if value is not None:
+            values[index] = _number(key, value)
 
 
-def _no_number(key: str, value: Any) -> ConfigError:
-    return ConfigError(
-        f"the learner asks for the info {key!r}, which is not a number here: "
-        f"{value!r:.80}; remove it from infos"
-    )
+def _mask_of(key: str, infos: Mapping[str, Any]) -> Array | None:
+    """Returns the mask that Gymnasium's vector environments add, None without one."""
+    mask = infos.get(f"_{key}")
+    return mask if isinstance(mask, np.ndarray) and mask.dtype == bool else None
+
+
+def _number(key: str, value: Any) -> float:
+    array = array_or_none(value)
+    if array is None or array.size != 1 or array.dtype.kind not in "biuf":
+        raise ConfigError(
+            f"the learner asks for the info {key!r}, which is not a number here: "
+            f"{shortened(repr(value), 80)}; remove it from infos"
+        )
+    return float(array.item())

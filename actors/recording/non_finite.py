@@ -54,11 +54,17 @@ class NonFiniteValues:
 
 
 def fault_of_reward(reward: float, agent: str | None = None) -> str | None:
-    """Returns what is wrong with a reward, None if it is finite."""
-    if np.isfinite(reward):
+    """Returns what is wrong with a reward, None if it is finite as the float32 that is recorded."""
+    if are_finite(np.float64(reward)):
         return None
     whose = "the simulator's reward" if agent is None else f"the reward of agent {agent!r}"
     return f"{whose} is {reward}"
+
+
+def are_finite(rewards: Array | np.float64) -> bool:
+    """Returns whether rewards are finite as the float32 that is recorded."""
+    with np.errstate(over="ignore"):
+        return bool(np.isfinite(rewards.astype(np.float32)).all())
 
 
 def fault_of_leaves(leaves: Mapping[str, Array]) -> str | None:

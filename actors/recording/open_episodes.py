@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from typing import Any
 
 from headrace.actors.recording.infos import info_numbers
@@ -93,9 +93,9 @@ class OpenEpisodes:
             LocalProtocolError: an agent has not acted yet, or has left.
         """
         tracks = self.tracks_of(episode)
-        for agent, reward in rewards_by_agent(rewards).items():
-            if agent not in tracks:
-                raise LocalProtocolError(f"a reward for agent {agent!r} before its first action")
+        checked = rewards_by_agent(rewards)
+        require_agents("a reward", checked, tracks)
+        for agent, reward in checked.items():
             tracks[agent].reward(reward)
 
     def inform(self, episode: Episode, infos: Mapping[AgentId, Mapping[str, Any]]) -> None:
@@ -106,14 +106,19 @@ class OpenEpisodes:
             LocalProtocolError: an agent has not acted yet, or has left.
         """
         tracks = self.tracks_of(episode)
-        for agent, info in infos.items():
-            numbers = info_numbers(self.infos_wanted, info)
-            if not numbers:
-                continue
-            if agent not in tracks:
-                raise LocalProtocolError(f"an info for agent {agent!r} before its first action")
+        checked = {agent: info_numbers(self.infos_wanted, info) for agent, info in infos.items()}
+        checked = {agent: numbers for agent, numbers in checked.items() if numbers}
+        require_agents("an info", checked, tracks)
+        for agent, numbers in checked.items():
             tracks[agent].inform(numbers)
 
     def check_info(self, info: Mapping[str, Any]) -> None:
         """Raises the ConfigError that `inform` would raise, and records nothing."""
         info_numbers(self.infos_wanted, info)
+
+
+def require_agents(what: str, named: Iterable[AgentId], acting: Container[AgentId]) -> None:
+    """Raises LocalProtocolError if one of these agents has not acted yet, or has left."""
+    for agent in named:
+        if agent not in acting:
+            raise LocalProtocolError(f"{what} for agent {agent!r} before its first action")

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
-from headrace.protocol.arrays import Array
+from headrace.protocol.arrays import Array, array_of
 from headrace.protocol.nested_actions import Actions, row_of
 from headrace.protocol.paths import flatten_paths
 from headrace.protocol.trajectory import OBSERVATIONS
@@ -16,9 +14,12 @@ def observation_leaves(observation: Any) -> dict[str, Array]:
     """Returns the leaves of an observation, or of rows of observations, by path.
 
     They are copies: simulators reuse their buffers, and recorded data must not change.
+
+    Raises:
+        ConfigError: a leaf is not an array.
     """
     leaves = flatten_paths(observation, OBSERVATIONS)
-    return {path: np.array(leaf) for path, leaf in leaves.items()}
+    return {path: array_of(path, leaf) for path, leaf in leaves.items()}
 
 
 def rows_of_one(observation: Any) -> dict[str, Array]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from headrace.protocol.arrays import Array
+from headrace.protocol.arrays import Array, array_or_none
 from headrace.protocol.errors import ConfigError, shortened
 
 
@@ -17,7 +17,7 @@ def reward_of(value: Any) -> float:
     Raises:
         ConfigError: it is not one number, such as None, a text, or a vector of objectives.
     """
-    array = _array_of(value)
+    array = array_or_none(value)
     if array is None or array.ndim or array.dtype.kind not in "biuf":
         raise ConfigError(
             f"the simulator's reward is {_shown(value)}; a reward is one number, such as 1.0"
@@ -26,7 +26,7 @@ def reward_of(value: Any) -> float:
 
 
 def flag_of(name: str, value: Any) -> bool:
-    """Returns a flag; an array with one element is its element.
+    """Returns a flag, also from 0 or 1; an array with one element is its element.
 
     Args:
         name: `terminated` or `truncated`.
@@ -36,8 +36,8 @@ def flag_of(name: str, value: Any) -> bool:
     """
     if value is True or value is False:
         return value
-    array = _array_of(value)
-    if array is None or array.size != 1 or array.dtype.kind not in "biu":
+    array = array_or_none(value)
+    if array is None or array.size != 1 or not _are_flags(array):
         raise ConfigError(f"the simulator's {name!r} is {_shown(value)}; write True or False")
     return bool(array.item())
 
@@ -64,7 +64,7 @@ def flags_of(name: str, values: Any, count: int) -> Array:
         ConfigError: they are not n flags.
     """
     array = _array_of_each(values, count, "biu")
-    if array is None:
+    if array is None or not _are_flags(array):
         raise ConfigError(
             f"the simulators' {name!r} is {_shown(values)}; it is {count} flags, one per "
             "environment"
@@ -85,16 +85,13 @@ def rewards_by_agent(values: Mapping[str, Any]) -> dict[str, float]:
 
 def _array_of_each(values: Any, count: int, kinds: str) -> Array | None:
     """Returns the values of n environments, None if they are not n of these kinds."""
-    array = _array_of(values)
+    array = array_or_none(values)
     fits = array is not None and array.shape == (count,) and array.dtype.kind in kinds
     return array if fits else None
 
 
-def _array_of(value: Any) -> Array | None:
-    try:
-        return np.asarray(value)
-    except (TypeError, ValueError, OverflowError):  # for instance rows of different lengths
-        return None
+def _are_flags(array: Array) -> bool:
+    return array.dtype.kind in "biu" and bool(((array == 0) | (array == 1)).all())
 
 
 def _shown(value: Any) -> str:

@@ -15,6 +15,7 @@ from headrace.actors.recording.rows import action_of_one, observation_leaves, ro
 from headrace.actors.recording.step_result import StepResult
 from headrace.actors.simulators.gymnasium_steps import CheckedSteps
 from headrace.actors.simulators.resets import OptionsKept, ResetOptions
+from headrace.actors.simulators.space_observations import SpaceObservations
 from headrace.protocol.arrays import Array
 from headrace.protocol.environment_ids import is_function
 from headrace.protocol.errors import ConfigError
@@ -23,7 +24,7 @@ from headrace.protocol.simulator_errors import making
 
 _FUNCTION_ID = "Function-v0"
 """The id that an environment of a function gets."""
-_WRAPPERS = (CheckedSteps, OptionsKept)
+_WRAPPERS = (CheckedSteps, SpaceObservations, OptionsKept)
 
 
 class Environment(Protocol):

@@ -12,6 +12,7 @@ from headrace.actors.agents.policy_runner import ModuleOf
 from headrace.actors.connection.assignments import Reset
 from headrace.actors.connection.client import Client
 from headrace.actors.recording.non_finite import OnNonFinite
+from headrace.actors.recording.step_result import Ending
 from headrace.actors.recording.tracks import Episode
 from headrace.actors.simulators.multi_agent_simulators import (
     AgentId,
@@ -19,6 +20,7 @@ from headrace.actors.simulators.multi_agent_simulators import (
     MultiAgentSimulator,
 )
 from headrace.actors.simulators.restarting import EpisodesBroken
+from headrace.protocol.errors import ConfigError
 
 _LOOK_FOR_STOP_S = 0.2
 
@@ -111,12 +113,15 @@ class MultiAgentCollector:
         agent.episodes.reward(episode, {a: r for a, r in step.rewards.items() if a in present})
         agent.episodes.inform(episode, {a: info for a, info in step.infos.items() if a in present})
         for name in present & step.endings.keys():
+            _require_last(name, step.endings[name], step.observations)
             agent.end_agent(episode, name, step.observations.get(name), step.endings[name])
         if step.ending is None:
             run.observations = {
                 name: seen for name, seen in step.observations.items() if name not in step.endings
             }
             return
+        for name in agent.episodes.agents_of(episode):
+            _require_last(name, step.ending, step.observations)
         agent.end(episode, step.observations, step.ending)
         self._begin_episode(run)
 
@@ -128,3 +133,11 @@ class MultiAgentCollector:
     def _begin_episode(self, run: _Run) -> None:
         run.episode = self._start()
         run.observations = run.simulator.reset(None, self._reset.options)
+
+
+def _require_last(name: AgentId, ending: Ending, observations: Mapping[AgentId, Any]) -> None:
+    if ending.truncated and name not in observations:
+        raise ConfigError(
+            f"agent {name!r} is truncated without its last observation, from which the learner "
+            "bootstraps: return it with that step"
+        )

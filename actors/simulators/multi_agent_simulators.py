@@ -21,6 +21,9 @@ _RESULTS = 5
 
 Value = TypeVar("Value")
 
+_CUT_OFF = Ending(terminated=False, truncated=True)
+"""Of an episode whose agents disappear without a flag."""
+
 
 @dataclass(frozen=True)
 class AgentsStep:
@@ -114,7 +117,7 @@ class ParallelSimulator:
 
     def reset(self, seed: int | None, options: ResetOptions | None = None) -> Mapping[AgentId, Any]:
         """Returns the first observations of all agents."""
-        seen, _ = self._env.reset(**reset_arguments(seed, options))
+        seen = _first_observations(self._env, seed, options)
         self._names = _Names()
         observations = self._names.by_name(seen)
         self._ended.begin(observations)
@@ -128,8 +131,9 @@ class ParallelSimulator:
         endings = _endings(terminated, truncated)
         self._ended.add(observations, endings)
         agents = [self._names.of(agent) for agent in self._env.agents]
-        is_over = not agents or self._ended.includes(agents)
-        ending = _ending_of_all(endings) if is_over else None
+        ending = ending_of(terminated.get(_ALL, False), truncated.get(_ALL, False))
+        if not agents or self._ended.includes(agents):
+            ending = _ending_of_all(endings) if endings else ending or _CUT_OFF
         return AgentsStep(observations, rewards_by_agent(rewards), endings, ending, infos)
 
     def close(self) -> None:
@@ -160,7 +164,13 @@ class TurnSimulator:
         is_over = not self._env.agents
         while self._env.agents:
             agent = self._names.of(self._env.agent_selection)
-            observations[agent], reward, terminated, truncated, infos[agent] = self._env.last()
+            last: Any = self._env.last()
+            if not isinstance(last, tuple) or len(last) != _RESULTS:
+                raise ConfigError(
+                    f"last() of {type(self._env).__name__} does not return five values: "
+                    "observation, reward, terminated, truncated, info"
+                )
+            observations[agent], reward, terminated, truncated, infos[agent] = last
             rewards[agent] = rewards.get(agent, 0.0) + reward_of(reward)
             own = ending_of(terminated, truncated)
             if own is None:
@@ -194,7 +204,7 @@ class RLlibSimulator:
 
     def reset(self, seed: int | None, options: ResetOptions | None = None) -> Mapping[AgentId, Any]:
         """Returns the observations of the agents that act first."""
-        seen, _ = self._env.reset(**reset_arguments(seed, options))
+        seen = _first_observations(self._env, seed, options)
         self._names = _Names()
         observations = self._names.by_name(seen)
         self._ended.begin(observations)
@@ -250,6 +260,27 @@ def ending_of(terminated: Any, truncated: Any) -> Ending | None:
     if not has_terminated and not flag_of("truncated", truncated):
         return None
     return Ending(has_terminated, not has_terminated)
+
+
+def _first_observations(
+    env: Any, seed: int | None, options: ResetOptions | None
+) -> Mapping[Any, Any]:
+    """Returns the observations that a reset returns, by agent id.
+
+    Raises:
+        ConfigError: these are not observations and infos by agent id, or nobody acts.
+    """
+    result: Any = env.reset(**reset_arguments(seed, options))
+    if not isinstance(result, tuple) or len(result) != 2 or not isinstance(result[0], Mapping):
+        raise ConfigError(
+            f"reset() of {type(env).__name__} does not return two maps by agent id: observations, "
+            "infos"
+        )
+    if not result[0]:
+        raise ConfigError(
+            f"reset() of {type(env).__name__} returns no observation: at least one agent has to act"
+        )
+    return result[0]
 
 
 def _five(env: Any, actions: Mapping[Any, Any]) -> tuple[Mapping[Any, Any], ...]:

@@ -22,6 +22,8 @@ from headrace.protocol.repeats import is_worth_a_line
 _LOG = logging.getLogger("headrace.actor")
 _FIRST_PAUSE_S = 0.1
 _LONGEST_PAUSE_S = 30.0
+_CALM_STEPS = 100
+"""Steps in a row after which earlier failures no longer count."""
 _HOPELESS = 5
 """Failures of the first step after which a simulator counts as unusable."""
 
@@ -58,7 +60,7 @@ class _Restarts(Generic[Simulator]):
 
     Errors of the first `make` or `reset` are the user's mistakes: they end in ConfigErrors, which
     propagate at any time, and so do those of a simulator of which no step has ever succeeded. One
-    that fails before its first step again and again is recreated ever more slowly.
+    that fails again and again is recreated ever more slowly.
     """
 
     def __init__(self, make: Callable[[], Simulator], pause: Pause, options: Options) -> None:
@@ -68,6 +70,7 @@ class _Restarts(Generic[Simulator]):
         self._has_begun = self._has_stepped = False
         self._failures = 0
         self._failures_in_a_row = 0
+        self._steps_in_a_row = 0
         self.simulator = make()
 
     def reset(self, seed: int | None, options: ResetOptions | None) -> Any:
@@ -100,12 +103,23 @@ class _Restarts(Generic[Simulator]):
         except Exception as error:
             self._count_failure(error)
             raise EpisodesBroken(self._recreate(self._failures_in_a_row - 1)) from error
-        self._has_stepped, self._failures_in_a_row = True, 0
+        self._has_stepped = True
+        self._steps_in_a_row += 1
+        if self._steps_in_a_row == _CALM_STEPS:
+            self._failures_in_a_row = 0
         return result
+
+    def close(self) -> None:
+        """Closes the simulator; logs what it raises."""
+        try:
+            self.simulator.close()
+        except Exception as error:  # noqa: BLE001 - it is no longer needed
+            _LOG.warning("the simulator cannot be closed: %r", error)
 
     def _count_failure(self, error: Exception) -> None:
         self._failures += 1
         self._failures_in_a_row += 1
+        self._steps_in_a_row = 0
         if not self._has_stepped and self._failures == _HOPELESS:
             raise ConfigError(
                 f"the simulator's first step has failed {_HOPELESS} times, and no step has "
@@ -170,8 +184,8 @@ class RestartingEnvironment:
         return result
 
     def close(self) -> None:
-        """Frees the environments."""
-        self._restarts.simulator.close()
+        """Frees the environments; logs what they raise."""
+        self._restarts.close()
 
 
 class RestartingSimulator:
@@ -202,5 +216,5 @@ class RestartingSimulator:
         return step
 
     def close(self) -> None:
-        """Frees the simulator."""
-        self._restarts.simulator.close()
+        """Frees the simulator; logs what it raises."""
+        self._restarts.close()

@@ -15,6 +15,7 @@ from headrace.deploy import options
 from headrace.deploy.extras import extra
 from headrace.deploy.grace import Grace
 from headrace.deploy.logging_options import log_options
+from headrace.deploy.numbers import SEED, NumberRange
 from headrace.deploy.process import on_stop_signal, raise_open_files_limit
 from headrace.protocol.errors import ConfigError
 
@@ -38,7 +39,7 @@ from headrace.protocol.errors import ConfigError
 )
 @click.option(
     "--env-timeout-s",
-    type=click.FloatRange(min=0.0, min_open=True),
+    type=NumberRange(min=0.0, min_open=True),
     help="Run each environment in its own process, and recreate it if a step takes longer.",
 )
 @click.option(
@@ -49,7 +50,7 @@ from headrace.protocol.errors import ConfigError
     help="What to do when an observation or a reward is NaN or infinite.",
 )
 @click.option("--id", "actor_id", help="Unique actor id; default: host-pid-random.")
-@click.option("--seed", type=int, help="Seed of environments and exploration.")
+@click.option("--seed", type=SEED, help="Seed of environments and exploration.")
 @click.option(
     "--policy",
     type=click.Choice(["graph", "rllib"]),

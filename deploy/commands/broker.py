@@ -21,6 +21,7 @@ from headrace.deploy import options
 from headrace.deploy.guard import BrokerGuard
 from headrace.deploy.logging_options import log_options
 from headrace.deploy.loopback import require_loopback
+from headrace.deploy.numbers import NumberRange
 from headrace.deploy.process import (
     announce,
     on_stop_signal,
@@ -84,14 +85,14 @@ _MAX_MEMORY = "--max-memory-mib"
 )
 @click.option(
     "--max-payload-bytes",
-    type=click.IntRange(min=1024),
+    type=click.IntRange(1024, 2**40),
     default=DEFAULT_LIMITS.max_payload_bytes,
     show_default="256 MiB",
     help="Largest batch or set of weights that is accepted.",
 )
 @click.option(
     "--forget-s",
-    type=click.FloatRange(min=10.0),
+    type=NumberRange(min=10.0),
     default=RouterConfig().forget_s,
     show_default=True,
     help="Remove an actor from the status after this time without a message; it may return.",
@@ -104,13 +105,13 @@ _MAX_MEMORY = "--max-memory-mib"
 )
 @click.option(
     "--max-bytes-per-s",
-    type=click.FloatRange(min=1.0),
+    type=NumberRange(min=1.0),
     default=float("inf"),
     help="Bytes per second that each key may send, on average; default: no limit.",
 )
 @click.option(
     "--max-messages-per-s",
-    type=click.FloatRange(min=1.0),
+    type=NumberRange(min=1.0),
     default=float("inf"),
     help="Messages per second that each key may send, on average; default: no limit.",
 )

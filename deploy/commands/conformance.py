@@ -10,6 +10,7 @@ from headrace.deploy.conformance.cases import CASES, Case
 from headrace.deploy.conformance.client_process import ADDRESS_PLACEHOLDER, ADDRESS_VARIABLE
 from headrace.deploy.conformance.run_cases import CaseResult, run_all
 from headrace.deploy.exit_codes import ExitCode
+from headrace.deploy.numbers import NumberRange
 from headrace.protocol.errors import ConfigError
 from headrace.protocol.spelling import nearest
 
@@ -41,7 +42,7 @@ Examples:
     "--start-s",
     default=30.0,
     show_default=True,
-    type=click.FloatRange(min=0.0, min_open=True),
+    type=NumberRange(min=0.0, min_open=True),
     help="How long the client may take to send its first hello.",
 )
 @click.argument("client", nargs=-1, metavar="COMMAND...")

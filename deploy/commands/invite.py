@@ -38,7 +38,7 @@ def command(role: Role, name: str, address: str, output: Path | None, keys: Path
     An actor's id must be NAME, or begin with NAME and a dot, so one invitation can serve a fleet.
     The line contains a secret key that is stored nowhere else.
     """
-    BrokerAddress.parse(address)
+    BrokerAddress.parse_remote(address)
     file = _create(output) if output is not None else None
     try:
         invitation = KeyFolder(keys).invite(role, name, address)

@@ -11,6 +11,7 @@ from headrace.deploy import options
 from headrace.deploy.exit_codes import ExitCode
 from headrace.deploy.extras import extra
 from headrace.deploy.logging_options import log_options, quieten_libraries
+from headrace.deploy.numbers import SEED
 from headrace.deploy.process import on_stop_signal
 from headrace.deploy.progress import make_progress_view
 from headrace.deploy.ray_version import require_supported_ray
@@ -23,7 +24,7 @@ from headrace.protocol.zeromq.invitation_file import load_invitation
 @click.argument("run_file", type=click.Path(path_type=Path, dir_okay=False))
 @click.option("--broker", "address", help="The broker's address; default: [broker] address.")
 @options.join
-@click.option("--seed", type=int, help="Seed of the learner; default: [run] seed.")
+@click.option("--seed", type=SEED, help="Seed of the learner; default: [run] seed.")
 @click.option(
     "--runs",
     default="runs",

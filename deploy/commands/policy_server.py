@@ -14,6 +14,7 @@ from headrace.deploy import options
 from headrace.deploy.extras import extra
 from headrace.deploy.logging_options import log_options
 from headrace.deploy.loopback import require_loopback
+from headrace.deploy.numbers import SEED, NumberRange
 from headrace.deploy.process import (
     announce,
     on_stop_signal,
@@ -43,7 +44,7 @@ _LOG = logging.getLogger("headrace.policy_server")
 )
 @click.option("--insecure", is_flag=True, help="Serve other machines without keys.")
 @click.option("--id", "actor_id", help="Unique actor id; default: host-pid-random.")
-@click.option("--seed", type=int, help="Seed of exploration.")
+@click.option("--seed", type=SEED, help="Seed of exploration.")
 @click.option(
     "--max-batch",
     default=64,
@@ -55,14 +56,14 @@ _LOG = logging.getLogger("headrace.policy_server")
     "--max-wait-ms",
     default=0.0,
     show_default=True,
-    type=click.FloatRange(min=0.0),
+    type=NumberRange(min=0.0),
     help="How long a request waits for others to share its batch.",
 )
 @click.option(
     "--episode-timeout-s",
     default=60.0,
     show_default=True,
-    type=click.FloatRange(min=0.0, min_open=True),
+    type=NumberRange(min=0.0, min_open=True),
     help="Truncate an episode after this time without a request.",
 )
 @click.option(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import sys
 import threading
 import time
@@ -15,13 +14,17 @@ from rich.console import Console, RenderableType
 from rich.live import Live
 from rich.text import Text
 
+from headrace.broker.monitoring.http_address import HttpAddress
 from headrace.deploy.cores import thread_settings, usable_cores
 from headrace.deploy.exit_codes import ExitCode
+from headrace.deploy.former_run import FormerRun, make_folder
+from headrace.deploy.numbers import SEED
 from headrace.deploy.process import on_stop_signal
 from headrace.deploy.restarts import Restarts
 from headrace.deploy.run_file import RunFile, read_run_file
 from headrace.deploy.status_view import BrokerUnreachableError, fetch_status, render_status
 from headrace.deploy.supervisor import Child, ChildDiedError, Supervisor
+from headrace.protocol.endpoints import BrokerAddress
 from headrace.protocol.errors import ConfigError
 
 _START_TIMEOUT_S = 30.0
@@ -34,7 +37,7 @@ _PLAIN_EVERY_S = 5.0
 
 @click.command()
 @click.argument("run_file", type=click.Path(path_type=Path, dir_okay=False))
-@click.option("--seed", type=int, help="Seed of learner and actors; default: [run] seed.")
+@click.option("--seed", type=SEED, help="Seed of learner and actors; default: [run] seed.")
 @click.option("--actors", type=click.IntRange(0, 1024), help="Actors; default: [actors] count.")
 @click.option(
     "--runs",
@@ -64,19 +67,22 @@ def command(
         raise ConfigError(
             "[broker] http is empty, but `up` reads the status there: write host:port"
         )
+    BrokerAddress.parse(run.broker.address)
+    HttpAddress.parse(run.broker.http)
     folder = runs / run.run.name
-    if overwrite and not resume:
-        shutil.rmtree(folder, ignore_errors=True)
-    supervisor = Supervisor(folder / "logs")
+    former = FormerRun.set_aside(folder) if overwrite and not resume else None
+    supervisor = Supervisor(make_folder(folder / "logs"))
     stop = threading.Event()
     on_stop_signal(stop.set)
+    status: int = ExitCode.CHILD_DIED
     try:
         status = _run(supervisor, run, run_file, _Options(seed, actors, runs, resume), stop)
     except ChildDiedError as error:
         click.echo(f"headrace: {error}", err=True)
-        status = ExitCode.CHILD_DIED
     finally:
         supervisor.stop_all(_STOP_TIMEOUT_S)
+        if former is not None:
+            former.settle(has_begun=status not in (ExitCode.CONFIG, ExitCode.REFUSED))
     raise SystemExit(status)
 
 
@@ -126,7 +132,6 @@ def _run(
 
 def _broker_arguments(run: RunFile, options: _Options) -> list[str]:
     folder = options.runs / run.run.name
-    folder.mkdir(parents=True, exist_ok=True)
     announce = folder / "broker.json"
     announce.unlink(missing_ok=True)
     broker = run.broker

@@ -57,7 +57,7 @@ class BrokerLink:
         invitation: Invitation | None = None,
     ) -> None:
         self._address = address
-        self._endpoint = BrokerAddress.parse(address).learner
+        self._endpoint = BrokerAddress.parse_remote(address).learner
         self._has_keys = invitation is not None
         self._silence = BackgroundWarning(_LOG)
         self._waits: SilenceWarnings | None = None

@@ -58,7 +58,7 @@ def _ask(
     address: str, identity: LearnerIdentity, context: Context, invitation: Invitation | None
 ) -> Refusal | None:
     """Returns the broker's refusal; None if it would serve the learner, or does not answer."""
-    endpoint = BrokerAddress.parse(address).learner
+    endpoint = BrokerAddress.parse_remote(address).learner
     hello = LearnerHello(
         session=secrets.randbelow(MAX_SAFE_INTEGER) + 1,
         learner_run=identity.learner_run,

@@ -22,7 +22,7 @@ from ray.rllib.core.rl_module.torch import TorchRLModule
 from ray.rllib.utils.numpy import MAX_LOG_NN_OUTPUT, MIN_LOG_NN_OUTPUT
 from torch import Tensor, nn
 
-from headrace.protocol.errors import ConfigError
+from headrace.protocol.errors import ConfigError, shortened
 from headrace.protocol.manifest import ActionRange
 
 _MASKED = -1e8
@@ -253,6 +253,11 @@ def leaf_head(
     if distribution is TorchCategorical and isinstance(space, gym.spaces.Discrete):
         return CategoricalHead(space)
     if distribution is TorchMultiCategorical and isinstance(space, gym.spaces.MultiDiscrete):
+        if len(space.shape) != 1:
+            raise ConfigError(
+                f"actions are {shortened(str(space))}: RLlib samples MultiDiscrete of one "
+                f"dimension, such as MultiDiscrete({shortened(str(np.ravel(space.nvec).tolist()))})"
+            )
         return MultiCategoricalHead(space)
     if distribution is TorchDiagGaussian and isinstance(space, gym.spaces.Box):
         return DiagonalGaussianHead(space, normalizes=normalizes, clips=clips)

@@ -43,7 +43,10 @@ def build_module(
 def require_numbers(observation: gym.Space[Any], action: gym.Space[Any]) -> None:
     """Raises ConfigError for spaces whose elements are not arrays of numbers."""
     for root, space in ((OBSERVATIONS, observation), (ACTIONS, action)):
-        for path, leaf in leaf_spaces(space, root).items():
+        leaves = leaf_spaces(space, root)
+        if not leaves:
+            raise ConfigError(f"{root!r} is {_shown(space)}, which has no elements")
+        for path, leaf in leaves.items():
             if leaf.shape is None or leaf.dtype is None or leaf.dtype.kind not in "fiub":
                 raise ConfigError(
                     f"{path!r} is {_shown(leaf)}, which RLlib cannot learn from: {_ENCODE}"

@@ -21,7 +21,7 @@ from headrace.learner.export.action_heads import (
     make_head,
     plain_distribution,
 )
-from headrace.learner.spaces import is_nested, leaf_spaces
+from headrace.learner.spaces import is_nested, leaf_spaces, require_text_keys
 from headrace.protocol.manifest import ActionRange
 
 Leaves = dict[str, Tensor]
@@ -102,6 +102,7 @@ def make_heads(
     Raises:
         ConfigError: no head supports a distribution over its space.
     """
+    require_text_keys(space)
     leaves = leaf_spaces(space, "")
     if is_value_based(module) or not is_nested(space):
         return NestedHead({"": make_head(module, space, normalizes=normalizes, clips=clips)})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, cast
@@ -38,8 +39,21 @@ def simulator_spaces(config: AlgorithmConfig) -> tuple[gym.Space[Any], gym.Space
     try:
         if config.is_multi_agent:
             return agent_spaces(env)
-        return env.observation_space, env.action_space
+        spaces = getattr(env, "observation_space", None), getattr(env, "action_space", None)
+        if isinstance(env, type) or not all(isinstance(space, gym.Space) for space in spaces):
+            made = f"the class {env.__name__}" if isinstance(env, type) else type(env).__name__
+            raise ConfigError(
+                f"{config.env!r} makes {made}, which is no Gymnasium environment: it has no "
+                "observation_space and action_space"
+            )
+        return cast("tuple[gym.Space[Any], gym.Space[Any]]", spaces)
     finally:
+        close_quietly(env)
+
+
+def close_quietly(env: Any) -> None:
+    """Closes an environment that was made for its spaces alone; what it raises does not matter."""
+    with contextlib.suppress(Exception):
         env.close()
 
 

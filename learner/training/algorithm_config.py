@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
 import msgspec
@@ -17,7 +17,11 @@ from ray.tune.registry import register_env
 
 from headrace.learner.config import CONFIG_KEY, RunnerConfig
 from headrace.learner.runner.env_runner import BrokerEnvRunner
-from headrace.learner.runner.simulator_spaces import FunctionEnvironment, agent_spaces
+from headrace.learner.runner.simulator_spaces import (
+    FunctionEnvironment,
+    agent_spaces,
+    close_quietly,
+)
 from headrace.learner.training.connector_factories import (
     EnvToModule,
     LearnerStacking,
@@ -158,8 +162,8 @@ def _set_environment(config: AlgorithmConfig, run: LearnerRun, newest_epoch: int
     if environment.multi_agent is not None:
         _set_agents(config, run, env_config)
         return
-    if is_by_agent:
-        _set_mapping(config, run)
+    if is_by_agent and isinstance(environment.observation_space, DictSpace):
+        _set_mapping(config, run, list(environment.observation_space.spaces))
     given = (environment.observation_space, environment.action_space)
     if environment.id is None and None in given:
         raise ConfigError(
@@ -184,24 +188,32 @@ def _set_agents(config: AlgorithmConfig, run: LearnerRun, env_config: dict[str, 
     with making(source):
         env = make(**environment.config)
     observation_space, action_space = agent_spaces(env)
-    env.close()
+    close_quietly(env)
     config.environment(
         None,
         observation_space=observation_space,
         action_space=action_space,
         env_config=env_config,
     )
-    _set_mapping(config, run)
+    _set_mapping(config, run, list(observation_space.spaces))
 
 
-def _set_mapping(config: AlgorithmConfig, run: LearnerRun) -> None:
+def _set_mapping(config: AlgorithmConfig, run: LearnerRun, agents: Sequence[Any]) -> None:
     modules = run.learner.modules or {_SHARED_MODULE: ("*",)}
     if modules.keys() == {DEFAULT_MODULE}:
         raise ConfigError(
             f"[learner.modules] {DEFAULT_MODULE} alone is how RLlib names the module of a single "
             "agent; choose another id"
         )
-    config.multi_agent(policies=set(modules), policy_mapping_fn=ModuleMapping(modules))
+    mapping = ModuleMapping(modules)
+    idle = sorted(modules.keys() - {mapping(agent) for agent in agents})
+    if idle:
+        raise ConfigError(
+            f"[learner.modules] {idle[0]} has no agent: none of {', '.join(map(str, agents))} "
+            "matches its patterns, or an earlier module's patterns match it, too"
+        )
+    with refused_by_rllib("[learner.modules]"):
+        config.multi_agent(policies=set(modules), policy_mapping_fn=mapping)
 
 
 def _apply(method: Callable[..., Any], settings: Mapping[str, Any], section: str) -> None:

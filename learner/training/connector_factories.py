@@ -17,6 +17,12 @@ from headrace.learner.training.run_sections import LearnerSection
 from headrace.protocol.errors import ConfigError
 from headrace.protocol.spelling import nearest
 
+_SETTINGS = {
+    "FlattenObservations": "flatten_observations = true",
+    "FrameStackingEnvToModule": "frame_stack = 4",
+}
+"""Connectors that need more than their class."""
+
 
 @dataclass(frozen=True)
 class EnvToModule:
@@ -48,6 +54,8 @@ def require_connectors(names: Sequence[str]) -> None:
 
 def _connector(name: str) -> type[ConnectorV2]:
     where = "[learner] connectors"
+    if name in _SETTINGS:
+        raise ConfigError(f"{where}: for {name} write {_SETTINGS[name]} under [learner]")
     found: object = load_function(name, where) if ":" in name else getattr(rllib, name, None)
     if found is None:
         known = [each for each in dir(rllib) if _is_connector(getattr(rllib, each))]

@@ -36,6 +36,8 @@ def require_same_network(folder: Path, plan: LearnerRun) -> None:
         return
     except (OSError, ValueError) as error:
         raise ConfigError(f"cannot resume: {path} cannot be read: {error}") from error
+    if not isinstance(former, dict) or not all(isinstance(v, dict) for v in former.values()):
+        raise ConfigError(f"cannot resume: {path} does not hold a run's sections")
     present = msgspec.to_builtins(plan)
     for section, keys in (("learner", _NETWORK), ("environment", _SPACES)):
         was, now = former.get(section, {}), present[section]

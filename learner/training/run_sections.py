@@ -36,7 +36,7 @@ class RunSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     name: Annotated[str, msgspec.Meta(max_length=128, pattern="^[A-Za-z0-9][A-Za-z0-9._-]*$")]
     stop: StopSection = StopSection()
-    seed: int | None = None
+    seed: Annotated[int, msgspec.Meta(ge=0, le=2**31)] | None = None
     checkpoint_every_s: Positive = 60.0
 
 

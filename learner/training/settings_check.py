@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Generator, Mapping
 from typing import Any
 
@@ -25,7 +26,26 @@ _KINDS: Mapping[type, tuple[str, tuple[type, ...]]] = {
     tuple: ("a list", (list,)),
     dict: ("a table", (dict,)),
 }
-_POSITIVE = frozenset({"lr", "minibatch_size", "num_epochs", "train_batch_size_per_learner"})
+_AUTO = "auto"
+"""RLlib's default of numbers that it finds out."""
+_TAKE_AUTO = frozenset({"evaluation_duration"})
+_OPTIONAL_NUMBERS = frozenset({"grad_clip", "evaluation_interval", "minibatch_size"})
+"""Numbers whose default is None."""
+_POSITIVE = frozenset(
+    {
+        *("lr", "minibatch_size", "num_epochs", "train_batch_size_per_learner", "max_seq_len"),
+        *("evaluation_interval", "num_envs_per_env_runner"),
+    }
+)
+_WHOLE = frozenset(
+    {
+        *("minibatch_size", "num_epochs", "train_batch_size_per_learner", "max_seq_len"),
+        *("num_env_runners", "num_envs_per_env_runner", "num_learners"),
+        *("evaluation_interval", "evaluation_num_env_runners"),
+    }
+)
+_FRACTIONS = frozenset({"gamma", "lambda_"})
+_OF_ANY_SIGN = frozenset({"target_entropy"})
 
 
 @contextlib.contextmanager
@@ -61,7 +81,7 @@ def require_kinds(settings: Mapping[str, Any], defaults: Any, where: str) -> Non
 def _fault(key: str, value: Any, default: Any) -> str | None:
     """Returns what is wrong with a setting, None if it is of its default's kind."""
     is_flag = isinstance(value, bool)
-    kind = _KINDS.get(type(default))
+    kind = _kind(key, value, default)
     if kind is not None:
         name, accepted = kind
         # Python's flags are numbers, too.
@@ -69,9 +89,37 @@ def _fault(key: str, value: Any, default: Any) -> str | None:
             return f"is not {name}"
     if is_flag or not isinstance(value, int | float):
         return None
+    return _fault_of_number(key, value, default)
+
+
+def _kind(key: str, value: Any, default: Any) -> tuple[str, tuple[type, ...]] | None:
+    """Returns the name and the types of what a setting may be, None for anything."""
+    if value == _AUTO and key in _TAKE_AUTO:
+        return None
+    if default == _AUTO and value != _AUTO:
+        return _KINDS[int]
+    if default is None and key in _OPTIONAL_NUMBERS and value is not None:
+        return _KINDS[int]
+    if isinstance(default, list) and isinstance(value, int | float):
+        return _KINDS[int]  # a schedule with one value
+    if isinstance(default, str) and default == _AUTO:
+        return None
+    return _KINDS.get(type(default))
+
+
+def _fault_of_number(key: str, value: float, default: Any) -> str | None:
+    if not math.isfinite(value) and not (isinstance(default, float) and math.isinf(default)):
+        return "is not a finite number"
+    if key in _WHOLE and value != int(value):
+        return "is not a whole number"
     if key in _POSITIVE and value <= 0:
         return "is not above 0"
-    if isinstance(default, int) and value < 0 <= default:
+    if key in _FRACTIONS and not 0 <= value <= 1:
+        return "is not between 0 and 1"
+    if key in _OF_ANY_SIGN:
+        return None
+    is_whole = isinstance(default, int) or default == _AUTO
+    if is_whole and value < 0 and (default == _AUTO or default >= 0):
         return "is negative"
     return None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import gymnasium as gym
@@ -16,7 +17,9 @@ from headrace.learner.training.run_sections import (
     SpaceSection,
     TupleSpace,
 )
-from headrace.protocol.errors import ConfigError
+from headrace.protocol.errors import ConfigError, first_line
+
+_MOST_ELEMENTS = 2**27
 
 
 def space_of(section: SpaceSection) -> gym.Space[Any]:
@@ -28,6 +31,8 @@ def space_of(section: SpaceSection) -> gym.Space[Any]:
     try:
         match section:
             case BoxSpace():
+                if math.prod(section.shape) > _MOST_ELEMENTS:
+                    raise ValueError(f"it has more than {_MOST_ELEMENTS:,} elements")
                 dtype = np.dtype(section.dtype).type
                 low, high = np.asarray(section.low, dtype), np.asarray(section.high, dtype)
                 return gym.spaces.Box(
@@ -51,5 +56,5 @@ def space_of(section: SpaceSection) -> gym.Space[Any]:
                 return gym.spaces.Dict(
                     {name: space_of(member) for name, member in section.spaces.items()}
                 )
-    except (TypeError, ValueError, AssertionError) as error:
-        raise ConfigError(f"{section} is not a space: {error}") from error
+    except (TypeError, ValueError, AssertionError, OverflowError) as error:
+        raise ConfigError(f"{section} is not a space: {first_line(error)}") from error

@@ -6,7 +6,6 @@ Each request has one payload, `{agent id: AgentTurn}` as maps; the answer to `ac
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar
 
@@ -18,6 +17,9 @@ from headrace.protocol.limits import DEFAULT_LIMITS, DecodeLimits
 from headrace.protocol.messages import Assignment, Message
 from headrace.protocol.messages.headers import Frame, MessageDecoder
 from headrace.protocol.payload import decode_payload
+
+_LARGEST_REWARD = 3.4028234663852886e38
+"""Of float32, in which rewards are recorded."""
 
 DEFAULT_INFERENCE = "tcp://127.0.0.1:5570"
 """The endpoint of a policy server."""
@@ -176,7 +178,7 @@ def _turn(fields: Any) -> AgentTurn:
     if not isinstance(fields, dict):
         raise TypeError("it is not a map")
     reward = fields.get("reward", 0.0)
-    if type(reward) not in _NUMBERS or not math.isfinite(reward):
+    if type(reward) not in _NUMBERS or not abs(reward) <= _LARGEST_REWARD:
         raise TypeError(f"a reward of {reward!r:.80} is not a finite number")
     terminated, truncated = fields.get("terminated", False), fields.get("truncated", False)
     if type(terminated) is not bool or type(truncated) is not bool:

@@ -59,7 +59,7 @@ def diagnose(endpoint: str, expected: Expected, *, has_keys: bool, timeout_s: fl
     host, port = match["host"], int(match["port"])
     try:
         connection = socket.create_connection((host, port), timeout_s)
-    except socket.gaierror:
+    except (socket.gaierror, UnicodeError):  # the latter for labels that are too long
         return f"the name {host!r} does not resolve"
     except ConnectionRefusedError:
         return "nothing listens there: is it running, and is the address right?"

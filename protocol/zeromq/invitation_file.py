@@ -18,12 +18,17 @@ def load_invitation(path: Path, role: Role) -> Invitation:
     """
     try:
         mode = path.stat().st_mode
-        line = path.read_text()
+        if not stat.S_ISREG(mode):
+            raise ConfigError(f"cannot read the invitation {path}: it is not a file")
+        line = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"cannot read the invitation {path}: {error}") from error
     if os.name == "posix" and mode & (stat.S_IRWXG | stat.S_IRWXO):
         raise ConfigError(f"{path} holds a secret key, and others can read it: chmod 600 {path}")
-    invitation = Invitation.parse(line)
+    try:
+        invitation = Invitation.parse(line)
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from None
     if invitation.role != role:
         raise ConfigError(
             f"{path} is an invitation for role {invitation.role}, not {role}: "

@@ -15,7 +15,7 @@ from support.running import DEADLINE_S, BrokerThread, Context, Learner, wait_unt
 from support.serving import ServerThread, chunks_of, one_module, point, publish
 
 from headrace.actors.inference.policy_client import PolicyClient
-from headrace.protocol.errors import ConfigError, LocalProtocolError
+from headrace.protocol.errors import ConfigError, LocalProtocolError, RefusedError
 from headrace.protocol.flow_control import OffPolicyFlow, OnPolicyFlow
 from headrace.protocol.manifest import DEFAULT_MODULE
 from headrace.protocol.trajectory import unpack_batch
@@ -290,3 +290,76 @@ def test_misuse_is_an_error(client: PolicyClient, learner: Learner) -> None:
     client.close()
     with pytest.raises(LocalProtocolError, match="closed"):
         client.get_action(episode, point(0))
+
+
+@pytest.fixture(params=["local", "remote"])
+def either(
+    request: pytest.FixtureRequest, broker: BrokerThread, learner: Learner
+) -> Iterator[PolicyClient]:
+    """A client in each mode, beside a learner of `one_module`."""
+    publish(learner, one_module())
+    with ServerThread(broker.address) as server:
+        address = server.endpoint if request.param == "remote" else broker.address
+        with PolicyClient(address, request.param) as client:
+            yield client
+
+
+def test_a_call_that_failed_may_be_repeated_with_other_values(
+    either: PolicyClient, learner: Learner, broker: BrokerThread
+) -> None:
+    for _ in range(8):
+        episode = either.start_episode()
+        for t in range(5):
+            either.get_action(episode, point(t))
+            with pytest.raises(ConfigError, match="the simulator's reward is 'a lot'"):
+                either.log_returns(episode, "a lot")  # type: ignore[arg-type]
+            with pytest.raises(ConfigError, match="it is a dict"):
+                either.log_returns(episode, 1.0, info=np.zeros(2))  # type: ignore[arg-type]
+            either.log_returns(episode, 1.0, info={"speed": "fast"})
+        for truncated in (None, "False", np.array([True, False])):
+            with pytest.raises(ConfigError, match="the simulator's 'truncated' is"):
+                either.end_episode(episode, point(5), truncated=truncated)  # type: ignore[arg-type]
+        with pytest.raises((ConfigError, RefusedError)):
+            either.end_episode(episode, np.ones(3))
+        either.end_episode(episode, point(5), truncated=np.array([True]))  # type: ignore[arg-type]
+        with pytest.raises(LocalProtocolError, match="there is no open episode"):
+            either.end_episode(episode, point(5))
+    ended = [chunk for chunk in chunks_of(learner, 30) if chunk.is_done]
+    assert {(chunk.episode_return, chunk.truncated) for chunk in ended} == {(5.0, True)}
+    assert broker.status.rejects == {}
+
+
+def test_a_reward_beyond_float32_breaks_its_episode_off_alone(
+    either: PolicyClient, learner: Learner, broker: BrokerThread
+) -> None:
+    broken = either.start_episode()
+    either.get_action(broken, point(0))
+    either.log_returns(broken, 1e39)
+    either.get_action(broken, point(1))
+    either.end_episode(broken, point(2))
+    for _ in range(8):
+        play(either, 5)
+    ended = [chunk for chunk in chunks_of(learner, 30) if chunk.is_done]
+    assert {chunk.episode_return for chunk in ended} == {15.0}
+    assert broker.status.rejects == {}
+
+
+def test_observations_that_are_no_arrays_are_named(either: PolicyClient) -> None:
+    episode = either.start_episode()
+    torch = pytest.importorskip("torch")
+    for observation in ([[1, 2], [3]], torch.ones(2, requires_grad=True)):
+        with pytest.raises(ConfigError, match="the simulator's 'obs' is not an array"):
+            either.get_action(episode, observation)
+    assert either.get_action(episode, point(0)) in (0, 1)
+
+
+def test_arguments_of_another_kind_are_named(either: PolicyClient) -> None:
+    with pytest.raises(ConfigError, match="an episode id is a text, not 5"):
+        either.start_episode(5)  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="'training_enabled' is None"):
+        either.start_episode(training_enabled=None)  # type: ignore[arg-type]
+    one, other = either.start_episode(), either.start_episode()
+    with pytest.raises(ConfigError, match="observations are a dict by episode id"):
+        either.get_action([one, other], {one: point(0)})
+    with pytest.raises(LocalProtocolError, match="there is no open episode"):
+        either.log_action([one], point(0), 1)  # type: ignore[arg-type]

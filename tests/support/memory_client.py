@@ -63,11 +63,12 @@ class MemoryClient:
     unrecorded: int = 0
     broken: tuple[int, int] = (0, 0)
     waits: int = 0
+    infos: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         self._policy = make_policy("run")
         self._graph = files("headrace.deploy.conformance").joinpath(GRAPH_FILE).read_bytes()
-        self._manifest = self._policy.manifest
+        self._manifest = msgspec.structs.replace(self._policy.manifest, infos=self.infos)
         self._version: PolicyVersion | None = PolicyVersion(1, 1)
 
     # ---------------------------------------------------------------- for the test

@@ -23,8 +23,35 @@ def test_ipv6_addresses_are_written_in_brackets() -> None:
 
 
 def test_the_printed_form_parses_back() -> None:
-    address = BrokerAddress.parse("ingest=ipc:///a,control=tcp://h:1,weights=tcp://h:9,learner=x")
+    address = BrokerAddress.parse(
+        "ingest=ipc:///a,control=tcp://h:1,weights=tcp://h:9,learner=ipc:///b"
+    )
     assert BrokerAddress.parse(str(address)) == address
+
+
+@pytest.mark.parametrize("host", [" h", "a b", "user@h", "läufer", "-h"])
+def test_a_host_that_is_no_name_is_refused(host: str) -> None:
+    with pytest.raises(ConfigError, match="is not a broker's address"):
+        BrokerAddress.parse(f"tcp://{host}:5555")
+    with pytest.raises(
+        ConfigError, match=r"learner endpoint .* is not of the form tcp://host:port"
+    ):
+        BrokerAddress.parse(
+            f"ingest=ipc:///a,control=tcp://h:1,weights=tcp://h:9,learner=tcp://{host}:5"
+        )
+
+
+@pytest.mark.parametrize("text", ["tcp://*:5555", "tcp://0.0.0.0:5555", "tcp://[::]:5555"])
+def test_only_a_broker_listens_everywhere(text: str) -> None:
+    assert str(BrokerAddress.parse(text)).count(text.rpartition(":")[0]) == 4
+    with pytest.raises(ConfigError, match="is where a broker listens; to connect, write"):
+        BrokerAddress.parse_remote(text)
+
+
+def test_only_a_broker_leaves_its_ports_open() -> None:
+    with pytest.raises(ConfigError, match="has port 0, with which a broker chooses its ports"):
+        BrokerAddress.parse_remote("tcp://127.0.0.1:0")
+    assert BrokerAddress.parse_remote("tcp://h:5").control == "tcp://h:6"
 
 
 @pytest.mark.parametrize(

@@ -5,17 +5,17 @@ import { ConfigError } from "../wire/errors.js";
 /**
  * Returns a reward as a number.
  * @param {unknown} value
- * @throws {ConfigError} it is not one number, such as null, a text, or a vector, or is not finite
+ * @throws {ConfigError} it is not one number, such as null, a text, or a vector, or is not finite in float32
  */
 export function rewardOf(value) {
   const isNumber = ["number", "bigint", "boolean"].includes(typeof value);
-  const reward = isNumber ? Number(value) : NaN;
+  const reward = isNumber ? Math.fround(Number(value)) : NaN; // as it is recorded
   if (!Number.isFinite(reward)) {
     throw new ConfigError(
       `the simulator's reward is ${shown(value)}; a reward is one finite number, such as 1.0`,
     );
   }
-  return reward;
+  return Number(value);
 }
 
 /**

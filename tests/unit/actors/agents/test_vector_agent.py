@@ -398,3 +398,53 @@ def test_an_evaluation_larger_than_a_payload_is_pushed_in_parts() -> None:
     [*earlier, last] = [chunk for part in parts for chunk in part.chunks]
     assert not any(chunk.is_done for chunk in earlier)
     assert (last.is_done, last.episode_length) == (True, 20)
+
+
+def test_a_bad_info_leaves_the_step_to_be_recorded_again() -> None:
+    client = MemoryClient(fragment_steps=2, infos=("speed",))
+    agent = Agent(client, seed=0)
+    agent.act(np.ones(4, np.float32))
+    agent.record(np.ones(4, np.float32), 1.0)
+    agent.act(np.ones(4, np.float32))
+    with pytest.raises(ConfigError, match="the info 'speed', which is not a number"):
+        agent.record(np.ones(4, np.float32), 2.0, terminated=True, info={"speed": "fast"})
+    agent.record(np.ones(4, np.float32), 2.0, terminated=True, info={"speed": 3.0})
+    (chunk,) = client.pushed[0].chunks
+    assert (chunk.length, chunk.terminated, chunk.episode_return) == (2, True, 3.0)
+
+
+def test_a_reward_that_float32_cannot_hold_drops_its_episode() -> None:
+    simulators = Simulators((100, 100), MemoryClient(fragment_steps=10))
+    simulators.step()
+    assert simulators.agent.act(seen(2), 0.0) is not None
+    none = np.zeros(2, bool)
+    simulators.agent.record(StepResult(seen(2), np.array([1.0, 1e39]), none, none, {}))
+    simulators.step(10)
+    chunks = simulators.client.pushed[0].chunks
+    rewards = np.concatenate([chunk.columns["rewards"] for chunk in chunks])
+    assert np.isfinite(rewards).all()
+    assert simulators.client.broken == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("observations", "reason"),
+    [
+        (np.ones((2, 4), np.float32), 'write {"obs": observations}'),
+        ({"obs": np.ones((3, 4), np.float32)}, "for 2 environments it has 2 rows"),
+        ({"obs": np.float32(1.0)}, "for 2 environments it has 2 rows"),
+    ],
+)
+def test_rows_of_another_number_of_environments_are_refused(observations: Any, reason: str) -> None:
+    agent = VectorAgent(MemoryClient(), 2, seed=0)
+    with pytest.raises(ConfigError) as refused:
+        agent.act(observations, 0.0)
+    assert reason in str(refused.value)
+
+
+@pytest.mark.parametrize("final", [None, [np.ones(4)], {2: {"obs": np.ones(4)}}, {0: None}])
+def test_final_observations_of_no_environment_are_refused(final: Any) -> None:
+    agent = VectorAgent(MemoryClient(), 2, seed=0)
+    assert agent.act(seen(2), 0.0) is not None
+    ended = np.array([True, False])
+    with pytest.raises(ConfigError, match="final_observations are a dict, by index"):
+        agent.record(StepResult(seen(2), np.ones(2), ended, ~ended & False, final))

@@ -183,3 +183,44 @@ def test_a_reward_that_is_not_a_number_is_named_with_its_agent() -> None:
     seen = simulator.reset(0)
     with pytest.raises(ConfigError, match="agent 'b': the simulator's reward is None"):
         simulator.step(dict.fromkeys(seen, 1))
+
+
+class WrongReset(Survivors):
+    """Resets to what it is given."""
+
+    def __init__(self, result: Any) -> None:
+        super().__init__()
+        self._result = result
+
+    def reset(self, seed: int | None = None, options: Any = None) -> Any:
+        super().reset(seed, options)
+        return self._result
+
+
+@pytest.mark.parametrize(
+    ("result", "reason"),
+    [
+        ({"a": 1}, "does not return two maps by agent id: observations, infos"),
+        (({}, {}, {}), "does not return two maps by agent id"),
+        (({}, {}), "returns no observation: at least one agent has to act"),
+    ],
+)
+def test_a_reset_without_observations_is_an_error(result: Any, reason: str) -> None:
+    with pytest.raises(ConfigError, match=f"reset.. of WrongReset {reason}"):
+        ParallelSimulator(WrongReset(result)).reset(SEED)
+
+
+class OnlyAll(Survivors):
+    """Ends all agents with one flag."""
+
+    def step(self, actions: Any) -> Any:
+        observations, rewards, *_, infos = super().step(actions)
+        self.agents = []
+        return observations, rewards, {"__all__": True}, {}, infos
+
+
+def test_a_flag_for_all_agents_counts() -> None:
+    simulator = ParallelSimulator(OnlyAll())
+    simulator.reset(SEED)
+    step = simulator.step(dict.fromkeys(simulator.reset(SEED), 1))
+    assert step.ending == Ending(terminated=True, truncated=False)

@@ -57,6 +57,36 @@ def test_a_recreated_environment_is_reset_with_the_newest_options() -> None:
     environment.close()
 
 
+def test_one_that_fails_in_each_episode_is_recreated_ever_more_slowly() -> None:
+    pauses: list[float] = []
+
+    def pause(seconds: float) -> bool:
+        pauses.append(seconds)
+        return False
+
+    environment = RestartingEnvironment(lambda: SingleEnvironment(Fragile(fails_at=2)), pause)
+    environment.reset(seed=1)
+    for _ in range(12):
+        environment.step(ACTION)
+        with pytest.raises(EpisodesBroken):
+            environment.step(ACTION)
+    assert pauses[:3] == [0.1, 0.2, 0.4]
+    assert pauses[-1] == 30.0
+    environment.close()
+
+
+def test_what_an_environment_raises_when_it_is_closed_is_logged(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    class Unclosable(Fragile):
+        def close(self) -> None:
+            raise OSError("the port is busy")
+
+    environment = RestartingEnvironment(lambda: SingleEnvironment(Unclosable()), no_pause)
+    environment.close()
+    assert "the simulator cannot be closed: OSError('the port is busy')" in caplog.text
+
+
 class Picky(Fragile):
     """Accepts only the first level."""
 

@@ -1,0 +1,64 @@
+"""The folder of a run, and an earlier run's that `headrace up --overwrite` replaces."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from headrace.protocol.errors import ConfigError
+
+
+def make_folder(path: Path) -> Path:
+    """Makes a folder, if there is none, and returns it.
+
+    Raises:
+        ConfigError: it cannot be made.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"cannot write the run folder {path}: {error}") from error
+    return path
+
+
+@dataclass(frozen=True)
+class FormerRun:
+    """An earlier run, kept until the new one has begun.
+
+    Attributes:
+        folder: of both.
+        kept: where the earlier one is meanwhile.
+    """
+
+    folder: Path
+    kept: Path
+
+    @classmethod
+    def set_aside(cls, folder: Path) -> Self | None:
+        """Moves a run's folder away; returns None if there is none.
+
+        Raises:
+            ConfigError: it cannot be moved.
+        """
+        if not folder.exists():
+            return None
+        kept = folder.with_name(f".{folder.name}.former")
+        try:
+            if kept.exists():
+                shutil.rmtree(kept)
+            folder.rename(kept)
+        except OSError as error:
+            raise ConfigError(f"cannot replace the run folder {folder}: {error}") from error
+        return cls(folder, kept)
+
+    def settle(self, *, has_begun: bool) -> None:
+        """Removes the earlier run or, if the new one has not begun, moves it back."""
+        if not has_begun:
+            shutil.rmtree(self.folder, ignore_errors=True)
+            self.kept.rename(self.folder)
+        elif self.kept.is_dir():
+            shutil.rmtree(self.kept, ignore_errors=True)
+        else:
+            self.kept.unlink(missing_ok=True)
