@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,8 +47,7 @@ class FormerRun:
             return None
         kept = folder.with_name(f".{folder.name}.former")
         try:
-            if kept.exists():
-                shutil.rmtree(kept)
+            _remove(kept)
             folder.rename(kept)
         except OSError as error:
             raise ConfigError(f"cannot replace the run folder {folder}: {error}") from error
@@ -58,7 +58,13 @@ class FormerRun:
         if not has_begun:
             shutil.rmtree(self.folder, ignore_errors=True)
             self.kept.rename(self.folder)
-        elif self.kept.is_dir():
-            shutil.rmtree(self.kept, ignore_errors=True)
         else:
-            self.kept.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # the next run replaces it
+                _remove(self.kept)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)

@@ -21,6 +21,7 @@ _NETWORK = (
     "frame_stack",
 )
 _SPACES = ("observation_space", "action_space")
+_SECTIONS = {"learner": _NETWORK, "environment": _SPACES}
 
 
 def require_same_network(folder: Path, plan: LearnerRun) -> None:
@@ -36,10 +37,11 @@ def require_same_network(folder: Path, plan: LearnerRun) -> None:
         return
     except (OSError, ValueError) as error:
         raise ConfigError(f"cannot resume: {path} cannot be read: {error}") from error
-    if not isinstance(former, dict) or not all(isinstance(v, dict) for v in former.values()):
+    sections = [former.get(name, {}) for name in _SECTIONS] if isinstance(former, dict) else [None]
+    if not all(isinstance(section, dict) for section in sections):
         raise ConfigError(f"cannot resume: {path} does not hold a run's sections")
     present = msgspec.to_builtins(plan)
-    for section, keys in (("learner", _NETWORK), ("environment", _SPACES)):
+    for section, keys in _SECTIONS.items():
         was, now = former.get(section, {}), present[section]
         for key in keys:
             if key in was and was[key] != now[key]:

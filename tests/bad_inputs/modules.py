@@ -6,7 +6,17 @@ from typing import Any
 
 import gymnasium as gym
 import numpy as np
-from gymnasium.spaces import Box, Dict, Discrete, Graph, MultiBinary, Sequence, Text, Tuple
+from gymnasium.spaces import (
+    Box,
+    Dict,
+    Discrete,
+    Graph,
+    MultiBinary,
+    MultiDiscrete,
+    Sequence,
+    Text,
+    Tuple,
+)
 from gymnasium.spaces.space import Space
 
 VECTOR = Box(-1.0, 1.0, (4,), np.float32)
@@ -60,3 +70,18 @@ for _name, _spaces in SPACES.items():
 gym.register("NeedsConfig-v0", lambda **given: NeedsConfig(**given))
 gym.register("Raising-v0", lambda **given: Raising(**given))
 gym.register("SmallPixels-v0", lambda **_: Plain(Box(0, 255, (42, 42, 1), np.uint8), Discrete(2)))
+gym.register("GridActions-v0", lambda **_: Plain(VECTOR, MultiDiscrete(np.array([[2, 2], [3, 3]]))))
+gym.register("NumberedActions-v0", lambda **_: Plain(VECTOR, Dict({1: Discrete(2)})))  # type: ignore[dict-item]
+gym.register(
+    "TwiceNamed-v0",
+    lambda **_: Plain(VECTOR, Dict({"a/b": Discrete(2), "a": Dict({"b": Discrete(3)})})),
+)
+
+
+def nothing() -> None:
+    """Makes no environment."""
+
+
+def failing_config() -> None:
+    """Makes no config."""
+    raise RuntimeError("the licence has expired")

@@ -67,6 +67,11 @@ def test_an_address_without_a_route_is_explained() -> None:
     assert "nothing answers there: the address may be wrong" in cause
 
 
+def test_a_name_that_is_too_long_is_explained() -> None:
+    endpoint = f"tcp://{300 * 'a'}:5555"
+    assert "does not resolve" in diagnose(endpoint, INGEST, has_keys=False)
+
+
 def test_one_warning_is_made_at_a_time(caplog: pytest.LogCaptureFixture) -> None:
     may_end = threading.Event()
     warning = BackgroundWarning(_LOG)

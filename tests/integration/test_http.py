@@ -43,6 +43,15 @@ def test_status_is_what_the_command_reads(url: str) -> None:
     assert fetch_status(url).actors == []
 
 
+@pytest.mark.parametrize("endpoint", ["ingest", "control", "weights", "learner"])
+def test_each_of_the_zeromq_ports_is_told_from_the_status(
+    broker: BrokerThread, endpoint: str
+) -> None:
+    port = getattr(broker.service.address, endpoint).rpartition(":")[2]
+    with pytest.raises(BrokerUnreachableError, match=r"does not speak HTTP: .*ZeroMQ ports"):
+        fetch_status(f"http://127.0.0.1:{port}")
+
+
 def test_other_paths_list_the_valid_ones(url: str) -> None:
     code, body = get(f"{url}/nothing")
     assert code == 404

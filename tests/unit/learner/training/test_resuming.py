@@ -88,3 +88,10 @@ def test_torchs_list_of_mismatches_becomes_one_sentence() -> None:
         "cannot resume: the checkpoint is that of another network, size mismatch for a.weight"
     )
     assert "\n" not in str(error)
+
+
+@pytest.mark.parametrize("written", ["[]", '{"learner": "a", "environment": 3}', "{"])
+def test_a_config_that_is_damaged_is_an_error(written: str, tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(written)
+    with pytest.raises(ConfigError, match=r"cannot resume: .*config.json"):
+        require_same_network(tmp_path, plan(tmp_path))
