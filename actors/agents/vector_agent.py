@@ -116,6 +116,7 @@ class VectorAgent:
         if acted is None or policy is None:
             raise LocalProtocolError("act() before record()")
         step = fit_step(policy, step, self._environments)
+        self._state.require_resets(step)
         infos = info_columns(self._info_keys, step) if self._info_keys else {}
         if faults := faults_of(step):
             for index, fault in faults.items():
@@ -166,10 +167,7 @@ class VectorAgent:
 
     @property
     def records_none(self) -> bool:
-        """Whether values that are not finite have broken the episodes of all environments.
-
-        They are recorded again from their next episodes on: reset them, and `drop_episodes`.
-        """
+        """Whether no open episode is recorded: reset the environments, and `drop_episodes`."""
         return self._broken.are_all
 
     @property
@@ -211,8 +209,7 @@ class VectorAgent:
         if policy is None:
             return observations
         fitted = policy.fit(observations)
-        faults = faults_by_row(fitted)
-        if not faults:
+        if not (faults := faults_by_row(fitted)):
             return fitted
         for index, fault in faults.items():
             self._break(index, fault)
@@ -266,11 +263,9 @@ class VectorAgent:
             for index in range(self._environments)
             if self._recorder.is_at_start(index) and index not in self._broken
         )
-        index = next(starting, None)
-        if index is None:
+        if (index := next(starting, None)) is None:
             return
-        # The evaluation may need newer weights than the batch was begun with.
-        self._deliver(observations)
+        self._deliver(observations)  # the evaluation may need newer weights than this batch has
         begun = Evaluation.begin(self._client, self._batches, use)
         if begun is not None:
             lookback = self._module.lookback if self._module is not None else 0
@@ -279,8 +274,8 @@ class VectorAgent:
     def _deliver_evaluation(self, policy: OnnxPolicy, step: StepResult, *, has_ended: bool) -> None:
         index = self._evaluations.index
         self._deliver(step.observations)  # before the evaluation, which takes the next number
-        observed = self._state.observe(policy, step.observations)
-        self._evaluations.deliver(observed, has_ended=has_ended)
+        last = self._state.observe(policy, step.observations)
+        self._evaluations.deliver(last, has_ended=has_ended)
         if index is not None and has_ended:
             self._recorder.begin_episode(index)
 

@@ -9,6 +9,7 @@ import numpy as np
 from headrace.actors.policy.onnx_policy import Acted, OnnxPolicy
 from headrace.actors.recording.step_result import Columns, StepResult
 from headrace.protocol.arrays import Array
+from headrace.protocol.errors import ConfigError
 
 
 class VectorState:
@@ -18,10 +19,12 @@ class VectorState:
         self._environments = environments
         self._state: dict[str, Array] = {}
         self._rewards = np.zeros(environments, np.float32)
+        self._awaits_reset = np.zeros(environments, bool)
 
     def begin_all(self, policy: OnnxPolicy | None) -> None:
         """Begins an episode in each environment; without a policy, the first `act` does so."""
         self._rewards = np.zeros(self._environments, np.float32)
+        self._awaits_reset[:] = False
         self._state = policy.initial_state(self._environments) if policy is not None else {}
 
     def act(
@@ -54,9 +57,33 @@ class VectorState:
         }
         return dataclasses.replace(step, final_observations=finals)
 
+    def require_resets(self, step: StepResult) -> None:
+        """Checks that the last observation of each episode that has ended is known.
+
+        Raises:
+            ConfigError: an episode ended without one in the last step, and this one does not reset
+                its environment; or there is one of an episode that has not ended.
+        """
+        reset = step.is_reset_step
+        waiting = self._awaits_reset if reset is None else self._awaits_reset & ~reset
+        if waiting.any():
+            raise ConfigError(
+                f"environment {int(np.argmax(waiting))} ended in the last step: give its last "
+                "observation in final_observations, or say in is_reset_step that this step has "
+                "reset it"
+            )
+        ended = step.terminated | step.truncated
+        for index in step.final_observations:
+            if not ended[index]:
+                raise ConfigError(
+                    f"final_observations has environment {index}, whose episode has not ended"
+                )
+
     def advance(self, acted: Acted, step: StepResult) -> None:
         """Stores the policy's new state, and the rewards of the last actions."""
         self._state, self._rewards = acted.state, step.rewards.astype(np.float32)
+        self._awaits_reset = step.terminated | step.truncated
+        self._awaits_reset[list(step.final_observations)] = False
 
     def begin_ended(self, policy: OnnxPolicy, step: StepResult) -> None:
         """Begins the episodes that follow those that ended in a step."""

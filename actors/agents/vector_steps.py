@@ -60,7 +60,10 @@ def require_rows(observations: Columns, environments: int) -> Columns:
             f"observations are {_NAMED_ROWS}, not {type(observations).__name__}: write "
             '{"obs": observations}'
         )
-    rows = {path: array_of(path, leaf) for path, leaf in observations.items()}
+    rows = {
+        path: leaf if type(leaf) is np.ndarray else array_of(path, leaf)
+        for path, leaf in observations.items()
+    }
     for path, leaf in rows.items():
         if leaf.ndim == 0 or len(leaf) != environments:
             raise ConfigError(

@@ -194,11 +194,7 @@ class Client:
         return self._session.evaluates and self._session.task_to_begin() is not None
 
     def policy_update(self, timeout_s: float | None = None) -> PolicyUpdate | None:
-        """Returns the newest policy; waits for the first one, and returns None on timeout.
-
-        Raises:
-            RefusedError: the broker will not serve this actor.
-        """
+        """Returns the newest policy, as `policy_update_after` does; waits for the first one."""
         return self.policy_update_after(None, timeout_s)
 
     def policy_update_after(
@@ -255,14 +251,9 @@ class Client:
                 client is closed.
             RefusedError: the broker will not serve this actor.
         """
+        limits = self._session.limits
         pushed = encode_batch(
-            batch,
-            update,
-            env_steps,
-            task=task,
-            purpose=purpose,
-            more=more,
-            limits=self._session.limits,
+            batch, update, env_steps, task=task, purpose=purpose, more=more, limits=limits
         )
         with self._shared.held():
             self._shared.raise_refusal()

@@ -262,11 +262,7 @@ class LearnerSession:
         """Refuses to publish weights that the broker, once it has joined, would reject."""
         size_bytes, limit = self._offer.largest_frame_bytes, self._limits.max_payload_bytes
         if self._has_joined and size_bytes > limit:
-            self.refusal = RefusedError(
-                RejectCode.OVERSIZED,
-                f"the policy or its weights take {size_bytes:,} bytes, and this broker takes "
-                f"{limit:,}; start it with --max-payload-bytes {size_bytes}",
-            )
+            self.refusal = _oversized(size_bytes, limit)
 
     def _take_lease(self, lease: Lease, payload: Frame) -> None:
         if lease.number != self._leases.last_lease + 1:
@@ -325,3 +321,11 @@ class LearnerSession:
             assignment=self.assignment or UNSET,
             progress=self.progress,
         )
+
+
+def _oversized(size_bytes: int, limit_bytes: int) -> RefusedError:
+    return RefusedError(
+        RejectCode.OVERSIZED,
+        f"the policy or its weights take {size_bytes:,} bytes, and this broker takes "
+        f"{limit_bytes:,}; start it with --max-payload-bytes {size_bytes}",
+    )

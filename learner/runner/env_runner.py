@@ -65,9 +65,7 @@ class BrokerEnvRunner(EnvRunner, Checkpointable):
         self._fault: ConfigError | None = None
         self._link: BrokerLink | None = None
         self._evaluation = EvaluationSampler(
-            lambda: open_link(
-                self._runner_config, self._log_dir, self.worker_index, purpose="evaluate"
-            )
+            lambda: open_link(self._runner_config, self._log_dir, self.worker_index, "evaluate")
         )
         try:
             self._prepare(config, kwargs)
@@ -121,8 +119,7 @@ class BrokerEnvRunner(EnvRunner, Checkpointable):
 
         Args:
             num_timesteps, num_episodes: run an evaluation of at least this size; RLlib passes
-                neither when it trains. Actors run whole episodes, greedily, with these weights or
-                newer ones.
+                neither when it trains. Actors run whole episodes greedily, with these weights.
 
         Raises:
             LearnerStopping: the run is stopping.
