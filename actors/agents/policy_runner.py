@@ -14,9 +14,11 @@ from headrace.actors.policy.onnx_policy import Acted, OnnxPolicy
 from headrace.actors.recording.open_episodes import AgentId
 from headrace.actors.recording.step_result import Columns
 from headrace.actors.recording.tracks import Episode, Track
-from headrace.protocol.errors import ConfigError
+from headrace.protocol.arrays import Array
+from headrace.protocol.errors import ConfigError, shortened
 from headrace.protocol.flow_control import OffPolicyFlow
 from headrace.protocol.identity import PolicyVersion
+from headrace.protocol.manifest import ColumnSpec
 from headrace.protocol.nested_actions import rows_of
 from headrace.protocol.policy_graph import ACTION_LOGP
 from headrace.protocol.trajectory import ACTIONS
@@ -49,6 +51,7 @@ class PolicyRunner:
         self._module_of = module_of
         self._module_by_agent: Mapping[AgentId, str] = {}
         self._is_off_policy = False
+        self._actions: Mapping[str, ColumnSpec | None] = {}
 
     @property
     def version(self) -> PolicyVersion | None:
@@ -62,6 +65,10 @@ class PolicyRunner:
         manifest = update.policy.manifest
         self._module_by_agent = manifest.agents or {}
         self._is_off_policy = isinstance(manifest.flow, OffPolicyFlow)
+        self._actions = {
+            name: next((column for column in module.columns if column.name == ACTIONS), None)
+            for name, module in manifest.modules.items()
+        }
         return True
 
     def module_of(self, agent: AgentId) -> str:
@@ -112,8 +119,11 @@ class PolicyRunner:
                 "this learner trains only on its own policy's actions and their probabilities; "
                 "only DQN and SAC take other actions. Start the episode without training_enabled"
             )
+        module = self.module_of(agent)
+        recorded = self._policies[module].recorded_action(action)
+        _require_bounds(action, recorded, self._actions[module])
         return action, {
-            ACTIONS: self._policies[self.module_of(agent)].recorded_action(action),
+            ACTIONS: recorded,
             ACTION_LOGP: np.zeros(1, np.float32),  # as RLlib records unsampled actions
         }
 
@@ -177,3 +187,12 @@ def _join(rows: Sequence[Mapping[str, Any]]) -> Columns:
     if len(rows) == 1:
         return rows[0]
     return {name: np.concatenate([row[name] for row in rows]) for name in rows[0]}
+
+
+def _require_bounds(action: Any, recorded: Array, column: ColumnSpec | None) -> None:
+    """Raises ConfigError for an action outside its space, which the broker would reject."""
+    low = None if column is None else column.low
+    high = None if column is None else column.high
+    is_below = low is not None and bool((recorded < low).any())
+    if is_below or (high is not None and bool((recorded > high).any())):
+        raise ConfigError(f"the action {shortened(repr(action))} is outside the action space")

@@ -266,6 +266,21 @@ def test_foreign_actions_are_recorded_for_off_policy_learners(
     assert chunk.episode_return == 3.0
 
 
+@pytest.mark.parametrize("start", [0, 3])
+def test_a_foreign_action_outside_its_space_is_refused(
+    client: PolicyClient, learner: Learner, start: int
+) -> None:
+    space: Any = Discrete(2, start=start)
+    publish(
+        learner, {DEFAULT_MODULE: shared_export(Box(-10.0, 10.0, (2,)), space)}, flow=OFF_POLICY
+    )
+    episode = client.start_episode()
+    for action in (start - 1, start + 2):
+        with pytest.raises(ConfigError, match=f"the action {action} is outside the action space"):
+            client.log_action(episode, point(0), action)
+    client.log_action(episode, point(0), start + 1)
+
+
 def test_foreign_actions_are_refused_by_on_policy_learners(
     client: PolicyClient, learner: Learner
 ) -> None:
