@@ -9,15 +9,14 @@ from typing import Annotated, Any
 
 import msgspec
 
+from headrace.deploy.run_file_hints import hint_for_key, hint_for_value
 from headrace.learner.training.run_sections import (
-    SPACE_TYPES,
     EnvironmentSection,
     LearnerSection,
     RunSection,
 )
 from headrace.protocol.endpoints import DEFAULT_ADDRESS
 from headrace.protocol.errors import ConfigError
-from headrace.protocol.spelling import nearest
 
 
 class BrokerSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -70,7 +69,7 @@ def _check_keys(tree: dict[str, Any], kind: type[msgspec.Struct], where: str) ->
     fields = {field.name: field.type for field in msgspec.structs.fields(kind)}
     for key, value in tree.items():
         if key not in fields:
-            raise ConfigError(f"{where}: unknown key {key!r}; {nearest(key, fields)}")
+            raise ConfigError(f"{where}: unknown key {key!r}; {hint_for_key(key, fields)}")
         if isinstance(value, dict) and _is_struct(fields[key]):
             _check_keys(value, fields[key], f"{where} [{key}]")
 
@@ -83,9 +82,9 @@ def _sentence(error: str, tree: dict[str, Any]) -> str:
     what, at, path = error.partition(" - at `$.")
     if not at:
         return error
-    section, _, key = path.rstrip("`").partition(".")
-    hint = f"; known: {', '.join(SPACE_TYPES)}" if key.endswith("type") else ""
-    return f"[{section}] {key}: {what}{hint}"
+    path = path.rstrip("`")
+    section, _, key = path.partition(".")
+    return f"[{section}] {key}: {what}{hint_for_value(what, path, tree, RunFile)}"
 
 
 def _is_struct(kind: Any) -> bool:

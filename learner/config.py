@@ -10,7 +10,7 @@ import msgspec
 from headrace.protocol.identity import Count, Name
 
 Positive = Annotated[float, msgspec.Meta(gt=0)]
-MaxLag = Annotated[int, msgspec.Meta(ge=0)] | None
+MaxLag = Annotated[int, msgspec.Meta(ge=0, le=2**40)] | None
 PolicyKind = Literal["graph", "rllib"]
 
 
