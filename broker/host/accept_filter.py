@@ -29,11 +29,14 @@ class AcceptFilter:
     """
 
     def __init__(self, ports: Container[int]) -> None:
-        self._sockets = [
-            found.dup()
-            for found in sockets_at(ports)
-            if found.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
-        ]
+        listeners: dict[int, socket.socket] = {}
+        for found in sockets_at(ports):
+            # While another thread looks for its own, a socket has several descriptors.
+            inode = os.fstat(found.fileno()).st_ino
+            is_listening = found.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
+            if is_listening and inode not in listeners:
+                listeners[inode] = found.dup()
+        self._sockets = list(listeners.values())
         for listener in self._sockets:
             listener.setblocking(False)  # also affects libzmq's copy, which can handle that
         self._spare: list[int] = []

@@ -206,8 +206,8 @@ def _set_mapping(config: AlgorithmConfig, run: LearnerRun, agents: Sequence[Any]
             "agent; choose another id"
         )
     mapping = ModuleMapping(modules)
-    idle = sorted(modules.keys() - {mapping(agent) for agent in agents})
-    if idle:
+    used = {mapping(agent) for agent in agents}
+    if idle := sorted(modules.keys() - used):
         raise ConfigError(
             f"[learner.modules] {idle[0]} has no agent: none of {', '.join(map(str, agents))} "
             "matches its patterns, or an earlier module's patterns match it, too"

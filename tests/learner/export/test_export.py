@@ -211,8 +211,8 @@ def test_connectors_in_an_order_that_cannot_be_exported_are_refused() -> None:
 
 
 def test_actions_that_cannot_be_exported_are_named() -> None:
-    with pytest.raises(ConfigError, match="Tuple"):
-        Exported(CARTPOLE, gym.spaces.Tuple((Discrete(2), Discrete(3))))
+    with pytest.raises(ConfigError, match="MultiDiscrete of one dimension"):
+        Exported(CARTPOLE, MultiDiscrete(np.array([[2, 2], [3, 3]])))
 
 
 def test_every_part_of_a_multi_discrete_action_follows_its_own_distribution() -> None:

@@ -273,6 +273,5 @@ def test_an_invalid_multi_agent_section_is_an_error(
 
 def test_an_agent_that_matches_no_pattern_is_an_error() -> None:
     environment = EnvironmentSection(multi_agent="support.survivors:Survivors")
-    config = build_config(make_run(environment, modules={"mortal": ("b",)}))
     with pytest.raises(ConfigError, match="no module for agent 'a'"):
-        BrokerEnvRunner(config=config)
+        build_config(make_run(environment, modules={"mortal": ("b",)}))

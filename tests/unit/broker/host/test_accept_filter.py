@@ -73,3 +73,12 @@ def test_the_port_is_free_once_all_have_closed_it(
     listeners.close()
     with socket.create_server(address):
         pass
+
+
+def test_a_socket_with_two_descriptors_is_one_listener(listener: socket.socket) -> None:
+    with listener.dup():
+        listeners = AcceptFilter({listener.getsockname()[1]})
+    listeners.refuse()
+    listeners.admit()
+    connect(listener).close()
+    listeners.close()
