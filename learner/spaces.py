@@ -8,8 +8,9 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 
+from headrace.protocol.arrays import Array
 from headrace.protocol.errors import ConfigError
-from headrace.protocol.manifest import ColumnSpec, TensorSpec
+from headrace.protocol.manifest import ColumnSpec, IndexRange, TensorSpec
 from headrace.protocol.paths import sorted_keys
 from headrace.protocol.trajectory import OBSERVATIONS
 
@@ -71,6 +72,27 @@ def has_start(space: gym.Space[Any]) -> bool:
     if not isinstance(space, gym.spaces.Discrete | gym.spaces.MultiDiscrete):
         return False
     return bool(np.any(space.start))
+
+
+def index_ranges(space: gym.Space[Any]) -> dict[str, IndexRange]:
+    """Returns the bounds of an observation space's indices and flags, by path."""
+    ranges: dict[str, IndexRange] = {}
+    for path, leaf in leaf_spaces(space, OBSERVATIONS).items():
+        match leaf:
+            case gym.spaces.Discrete() | gym.spaces.MultiDiscrete():
+                counts = leaf.n if isinstance(leaf, gym.spaces.Discrete) else leaf.nvec
+                low = np.ravel(np.asarray(leaf.start, np.int64))
+                ranges[path] = IndexRange(_compact(low), _compact(low + np.ravel(counts) - 1))
+            case gym.spaces.MultiBinary():
+                ranges[path] = IndexRange((0,), (1,))
+            case _:
+                pass
+    return ranges
+
+
+def _compact(bounds: Array) -> tuple[int, ...]:
+    values = tuple(int(bound) for bound in bounds)
+    return values[:1] if len(set(values)) == 1 else values
 
 
 def tensor_of(name: str, space: gym.Space[Any]) -> TensorSpec:

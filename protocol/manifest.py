@@ -57,6 +57,13 @@ class ActionRange(msgspec.Struct, frozen=True):
     high: tuple[float, ...]
 
 
+class IndexRange(msgspec.Struct, frozen=True):
+    """Bounds of indices, both included, element by element in C order; one for all if equal."""
+
+    low: tuple[int, ...]
+    high: tuple[int, ...]
+
+
 class PolicyGraph(msgspec.Struct, frozen=True):
     """The contract of one module's ONNX graph; SPEC.md section 7 defines it.
 
@@ -79,6 +86,8 @@ class PolicyGraph(msgspec.Struct, frozen=True):
             absent if both are the same, up to clipping.
         action_start: the simulator's number for each recorded index 0, element by element in C
             order; absent if the simulator counts from 0 as well.
+        observation_ranges: bounds of the observations that are indices or flags, by path; a graph
+            would treat others as if there were none.
         max_error: largest difference from the module when the graph was exported, relative to
             outputs that are larger than 1.
     """
@@ -96,6 +105,7 @@ class PolicyGraph(msgspec.Struct, frozen=True):
     action_start: tuple[int, ...] | msgspec.UnsetType = msgspec.UNSET
     env_actions: tuple[TensorSpec, ...] | msgspec.UnsetType = msgspec.UNSET
     action_tuples: tuple[str, ...] | msgspec.UnsetType = msgspec.UNSET
+    observation_ranges: dict[str, IndexRange] | msgspec.UnsetType = msgspec.UNSET
 
 
 class ModuleManifest(msgspec.Struct, frozen=True):

@@ -9,7 +9,7 @@ import numpy as np
 
 from headrace.protocol.arrays import Array, array_of
 from headrace.protocol.errors import ConfigError
-from headrace.protocol.manifest import TensorSpec, numpy_dtype
+from headrace.protocol.manifest import IndexRange, TensorSpec, numpy_dtype
 
 _NUMBERS = "biuf"
 _SAME_ENVIRONMENT = "do both use the same environment?"
@@ -36,6 +36,24 @@ def fit_rows(name: str, rows: Array, spec: TensorSpec) -> Array:
     if not _is_safe(rows, dtype):
         raise ConfigError(_differs(name, rows, spec))
     return rows.astype(dtype)
+
+
+def require_range(name: str, rows: Array, allowed: IndexRange) -> None:
+    """Checks indices and flags, which a graph would not: it sees nothing where one is too large.
+
+    Raises:
+        ConfigError: one is outside of its space.
+    """
+    low, high = (
+        np.array(bound) if len(bound) == 1 else np.reshape(bound, rows.shape[1:])
+        for bound in (allowed.low, allowed.high)
+    )
+    outside = (rows < low) | (rows > high)
+    if outside.any():
+        raise ConfigError(
+            f"the simulator's {name!r} is {rows[outside].flat[0]}, outside its space, which begins "
+            f"at {min(allowed.low)} and ends at {max(allowed.high)}"
+        )
 
 
 def row_of(name: str, value: Any, spec: TensorSpec) -> Array:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from msgspec import UnsetType
 
-from headrace.actors.policy.fitting import fit_rows, require_leaves, row_of
+from headrace.actors.policy.fitting import fit_rows, require_leaves, require_range, row_of
 from headrace.actors.policy.onnx_session import open_session
 from headrace.protocol.arrays import Array, array_of
 from headrace.protocol.errors import ConfigError, RejectCode, RemoteProtocolError
@@ -75,6 +75,7 @@ class OnnxPolicy:
             if output not in self._observation_outputs
         }
         self._leaves = {spec.name: spec for spec in spec.observations}
+        self._ranges = spec.observation_ranges or {}
         self._states = {state_output(state.name): state.name for state in spec.states}
         env_actions = spec.env_actions or (spec.env_action,)
         self._env_actions = [leaf.name for leaf in env_actions]
@@ -173,7 +174,10 @@ class OnnxPolicy:
             ConfigError: they do not match the graph; the message names the first difference.
         """
         found = require_leaves(observations, self._leaves)
-        return {name: fit_rows(name, rows, self._leaves[name]) for name, rows in found.items()}
+        fitted = {name: fit_rows(name, rows, self._leaves[name]) for name, rows in found.items()}
+        for name, allowed in self._ranges.items():
+            require_range(name, fitted[name], allowed)
+        return fitted
 
     def recorded_action(self, action: Any) -> Array:
         """Returns the simulator's own action in recorded form, as one row.

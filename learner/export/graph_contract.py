@@ -6,12 +6,20 @@ from collections.abc import Mapping
 from typing import Any
 
 import gymnasium as gym
+from msgspec import UNSET
 from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
 from torch import Tensor
 
 from headrace.learner.export.connectors import ModuleSpaces
 from headrace.learner.export.graph_module import PolicyGraphModule
-from headrace.learner.spaces import column_of, is_nested, leaf_spaces, tensor_of, tuple_paths
+from headrace.learner.spaces import (
+    column_of,
+    index_ranges,
+    is_nested,
+    leaf_spaces,
+    tensor_of,
+    tuple_paths,
+)
 from headrace.protocol.arrays import Array
 from headrace.protocol.manifest import ColumnSpec, PolicyGraph, TensorSpec
 from headrace.protocol.policy_graph import (
@@ -125,6 +133,7 @@ def graph_contract(
         max_error=largest_error,
         action_range=graph.head.action_range,
         action_start=graph.head.action_start,
+        observation_ranges=index_ranges(spaces.observation) or UNSET,
     )
 
 

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { fitRow } from "../src/policy/fitting.js";
+import { fitRow, requireRange } from "../src/policy/fitting.js";
 import { flagOf, rewardOf } from "../src/recording/simulator-values.js";
 import { NdArray } from "../src/wire/arrays.js";
 import { ConfigError } from "../src/wire/errors.js";
@@ -76,6 +76,17 @@ test("values that a conversion would change are refused", () => {
 test("values that are not finite are refused with their name", () => {
   assert.throws(() => fitRow(spec("float32", [2]), [0, NaN]), /'obs' contains NaN/);
   assert.throws(() => fitRow(spec("float64", [1]), [-Infinity]), /'obs' contains -Infinity/);
+});
+
+test("indices outside their space are refused", () => {
+  const row = fitRow(spec("int64", [2]), [0, 3]);
+  requireRange("obs", row, { low: [0], high: [3] });
+  requireRange("obs", row, { low: [0, 3], high: [1, 4] });
+  assert.throws(() => requireRange("obs", row, { low: [0], high: [2] }), {
+    name: "ConfigError",
+    message: "the simulator's 'obs' is 3, outside its space, which begins at 0 and ends at 2",
+  });
+  assert.throws(() => requireRange("obs", row, { low: [1, 3], high: [1, 4] }), ConfigError);
 });
 
 test("a reward is one finite number", () => {

@@ -9,7 +9,7 @@ import gymnasium as gym
 import numpy as np
 import pytest
 import torch
-from gymnasium.spaces import Box, Dict, Discrete, MultiDiscrete
+from gymnasium.spaces import Box, Dict, Discrete, MultiBinary, MultiDiscrete
 from ray.rllib.algorithms.dqn import DQNConfig
 from ray.rllib.algorithms.ppo import PPOConfig
 from ray.rllib.algorithms.ppo.torch.default_ppo_torch_rl_module import DefaultPPOTorchRLModule
@@ -246,6 +246,16 @@ def test_simulators_get_indices_from_start_and_the_learner_from_zero(
     assert all(space.contains(action) for action in acted.env_actions)
     given = made.policy.recorded_action(acted.env_actions[0])
     np.testing.assert_array_equal(given.reshape(-1), recorded[0])
+
+
+def test_indices_in_observations_stay_in_their_space() -> None:
+    space = Dict({"a": Discrete(3), "b": MultiDiscrete([2, 4]), "c": MultiBinary(2)})
+    policy = Exported(space, Discrete(2), connector=flatten).policy
+    right = {"a": 2, "b": [1, 3], "c": [0, 1]}
+    policy.act(policy.rows_of(right))
+    for path, wrong in {"a": 3, "b": [2, 0], "c": [0, 5]}.items():
+        with pytest.raises(ConfigError, match=f"'obs/{path}' is ., outside its space"):
+            policy.rows_of({**right, path: wrong})
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import { NdArray, sizeOf } from "../wire/arrays.js";
 import { ConfigError } from "../wire/errors.js";
 
+/** @typedef {import("../wire/manifest.js").IndexRange} IndexRange */
 /** @typedef {import("../wire/manifest.js").TensorSpec} TensorSpec */
 
 const INTEGER = /^(u?)int(\d+)$/;
@@ -36,6 +37,26 @@ export function fitRow(spec, leaf) {
     values[index] = converted;
   }
   return row;
+}
+
+/**
+ * Checks indices and flags, which a graph would not: it sees nothing where one is too large.
+ * @param {string} name
+ * @param {NdArray} row
+ * @param {IndexRange} range
+ * @throws {ConfigError} one is outside of its space
+ */
+export function requireRange(name, { values }, { low, high }) {
+  const bound = (/** @type {readonly number[]} */ bounds, /** @type {number} */ at) =>
+    bounds.length === 1 ? bounds[0] : bounds[at];
+  values.forEach((/** @type {number | bigint} */ value, /** @type {number} */ at) => {
+    if (value < bound(low, at) || value > bound(high, at)) {
+      throw new ConfigError(
+        `the simulator's '${name}' is ${value}, outside its space, which begins at ` +
+          `${Math.min(...low)} and ends at ${Math.max(...high)}`,
+      );
+    }
+  });
 }
 
 /**

@@ -1,19 +1,21 @@
 /** Turns a simulator's observations into the rows that a policy graph takes. */
 
 import { ConfigError } from "../wire/errors.js";
-import { fitRow } from "./fitting.js";
+import { fitRow, requireRange } from "./fitting.js";
 
 /** @typedef {import("../wire/arrays.js").NdArray} NdArray */
+/** @typedef {import("../wire/manifest.js").IndexRange} IndexRange */
 /** @typedef {import("../wire/manifest.js").TensorSpec} TensorSpec */
 
 /**
  * Returns one observation as a row of each input.
  * @param {unknown} observation a typed array, lists of numbers, or objects of these by name
  * @param {readonly TensorSpec[]} wanted
+ * @param {ReadonlyMap<string, IndexRange>} [ranges] bounds of indices, by path
  * @returns {Map<string, NdArray>}
  * @throws {ConfigError} it does not match the graph's inputs
  */
-export function observationRows(observation, wanted) {
+export function observationRows(observation, wanted, ranges) {
   const leaves = leavesOf(observation, "obs");
   if (leaves.size !== wanted.length || !wanted.every(({ name }) => leaves.has(name))) {
     throw new ConfigError(
@@ -21,7 +23,13 @@ export function observationRows(observation, wanted) {
         `[${wanted.map(({ name }) => name)}]: do both use the same environment?`,
     );
   }
-  return new Map(wanted.map((spec) => [spec.name, fitRow(spec, leaves.get(spec.name))]));
+  const row = (/** @type {TensorSpec} */ spec) => {
+    const fitted = fitRow(spec, leaves.get(spec.name));
+    const range = ranges?.get(spec.name);
+    if (range !== undefined) requireRange(spec.name, fitted, range);
+    return fitted;
+  };
+  return new Map(wanted.map((spec) => [spec.name, row(spec)]));
 }
 
 /**

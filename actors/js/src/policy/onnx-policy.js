@@ -124,7 +124,7 @@ export class OnnxPolicy {
    * @throws {ConfigError} the observation does not match the graph's inputs
    */
   async act(observation, state, reward) {
-    const observed = observationRows(observation, this.#spec.observations);
+    const observed = this.#rowsOf(observation);
     const outputs = await this.#run(observed, state, reward);
     const { recorded, states } = this.#spec;
     const columns = [...recorded].map(([output, column]) => [column, rowOf(outputs[output])]);
@@ -150,8 +150,14 @@ export class OnnxPolicy {
    */
   async observe(observation, state, reward) {
     const passes = [...this.#spec.recorded.values()].some((column) => /^obs(\/|$)/.test(column));
-    if (!passes) return rowsOf(observationRows(observation, this.#spec.observations));
+    if (!passes) return rowsOf(this.#rowsOf(observation));
     return (await this.act(observation, state, reward)).observation;
+  }
+
+  /** @param {unknown} observation */
+  #rowsOf(observation) {
+    const { observations, observationRanges } = this.#spec;
+    return observationRows(observation, observations, observationRanges);
   }
 
   /**

@@ -51,6 +51,10 @@ const columnSpec = new Struct({ ...tensor, low: nullable(float64), high: nullabl
 
 const actionRange = new Struct({ low: list(float64), high: list(float64) });
 
+const index = integer(Number.MIN_SAFE_INTEGER, Number.MAX_SAFE_INTEGER);
+const indexRange = new Struct({ low: list(index), high: list(index) });
+/** @typedef {ValueOf<typeof indexRange>} IndexRange */
+
 const policyGraph = new Struct({
   observations: list(tensorSpec),
   noiseSize: batchCount,
@@ -64,6 +68,7 @@ const policyGraph = new Struct({
   actionRange: optional(actionRange),
   envActions: optional(list(tensorSpec)),
   actionTuples: optional(list(text())),
+  observationRanges: optional(dictionary(indexRange)),
 });
 /** @typedef {ValueOf<typeof policyGraph>} PolicyGraph */
 

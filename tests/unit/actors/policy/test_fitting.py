@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from headrace.actors.policy.fitting import fit_rows, require_leaves, row_of
+from headrace.actors.policy.fitting import fit_rows, require_leaves, require_range, row_of
 from headrace.protocol.errors import ConfigError
-from headrace.protocol.manifest import TensorSpec
+from headrace.protocol.manifest import IndexRange, TensorSpec
 
 
 @pytest.mark.parametrize(
@@ -88,3 +88,20 @@ def test_a_tuple_of_numbers_is_one_leaf() -> None:
     assert require_leaves(found, wanted)["obs"].tolist() == [[0, 1, 2], [0, 1, 2]]
     with pytest.raises(ConfigError, match="expects"):
         require_leaves({**found, "obs/x": np.zeros(2)}, wanted)
+
+
+@pytest.mark.parametrize(
+    ("rows", "low", "high"),
+    [
+        ([[3]], (0,), (2,)),
+        ([[-1]], (0,), (2,)),
+        ([[0, 5]], (0, 6), (3, 9)),
+        ([[0, 4]], (0, 0), (3, 3)),
+    ],
+)
+def test_indices_outside_their_space_are_refused(
+    rows: list[list[int]], low: tuple[int, ...], high: tuple[int, ...]
+) -> None:
+    with pytest.raises(ConfigError, match=r"'obs' is .*, outside its space, which begins at"):
+        require_range("obs", np.array(rows), IndexRange(low, high))
+    require_range("obs", np.full_like(rows, low), IndexRange(low, high))
