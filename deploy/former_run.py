@@ -10,6 +10,9 @@ from typing import Self
 
 from headrace.protocol.errors import ConfigError
 
+_BEGUN = "config.json"
+"""What a learner writes once a run can begin."""
+
 
 def make_folder(path: Path) -> Path:
     """Makes a folder, if there is none, and returns it.
@@ -40,22 +43,27 @@ class FormerRun:
     def set_aside(cls, folder: Path) -> Self | None:
         """Moves a run's folder away; returns None if there is none.
 
+        A run that was killed before it began leaves its own folder behind, and the earlier one's.
+
         Raises:
             ConfigError: it cannot be moved.
         """
-        if not folder.exists():
-            return None
         kept = folder.with_name(f".{folder.name}.former")
+        if not folder.exists() and not kept.exists():
+            return None
         try:
-            _remove(kept)
-            folder.rename(kept)
+            if kept.exists() and not (folder / _BEGUN).exists():
+                _remove(folder)
+            else:
+                _remove(kept)
+                folder.rename(kept)
         except OSError as error:
             raise ConfigError(f"cannot replace the run folder {folder}: {error}") from error
         return cls(folder, kept)
 
-    def settle(self, *, has_begun: bool) -> None:
+    def settle(self) -> None:
         """Removes the earlier run or, if the new one has not begun, moves it back."""
-        if not has_begun:
+        if not (self.folder / _BEGUN).exists():
             shutil.rmtree(self.folder, ignore_errors=True)
             self.kept.rename(self.folder)
         else:

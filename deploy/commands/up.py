@@ -82,7 +82,7 @@ def command(
     finally:
         supervisor.stop_all(_STOP_TIMEOUT_S)
         if former is not None:
-            former.settle(has_begun=status not in (ExitCode.CONFIG, ExitCode.REFUSED))
+            former.settle()
     raise SystemExit(status)
 
 

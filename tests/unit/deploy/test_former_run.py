@@ -18,36 +18,45 @@ def folder(tmp_path: Path) -> Path:
     return made
 
 
-def begin(folder: Path) -> FormerRun:
+def begin(folder: Path, *, has_begun: bool) -> FormerRun:
     former = FormerRun.set_aside(folder)
     assert former is not None
     make_folder(folder / "logs")
+    if has_begun:
+        (folder / "config.json").touch()
     return former
 
 
 def test_it_comes_back_if_the_new_one_has_not_begun(folder: Path) -> None:
-    begin(folder).settle(has_begun=False)
+    begin(folder, has_begun=False).settle()
     assert (folder / "summary.json").read_text() == "former"
     assert not (folder / "logs").exists()
     assert list(folder.parent.iterdir()) == [folder]
 
 
 def test_it_goes_once_the_new_one_has_begun(folder: Path) -> None:
-    begin(folder).settle(has_begun=True)
-    assert [path.name for path in folder.iterdir()] == ["logs"]
+    begin(folder, has_begun=True).settle()
+    assert sorted(path.name for path in folder.iterdir()) == ["config.json", "logs"]
     assert list(folder.parent.iterdir()) == [folder]
 
 
-def test_one_that_was_left_behind_is_replaced(folder: Path) -> None:
-    begin(folder)
-    begin(folder).settle(has_begun=False)
-    assert [path.name for path in folder.iterdir()] == ["logs"]
+def test_it_outlives_runs_that_were_killed_before_they_began(folder: Path) -> None:
+    begin(folder, has_begun=False)
+    begin(folder, has_begun=False).settle()
+    assert (folder / "summary.json").read_text() == "former"
+
+
+def test_one_that_was_left_behind_goes_with_the_next(folder: Path) -> None:
+    begin(folder, has_begun=True)
+    begin(folder, has_begun=False).settle()
+    assert sorted(path.name for path in folder.iterdir()) == ["config.json", "logs"]
+    assert list(folder.parent.iterdir()) == [folder]
 
 
 def test_a_file_in_its_place_is_replaced(tmp_path: Path) -> None:
     file = tmp_path / "run"
     file.write_text("no folder")
-    begin(file).settle(has_begun=True)
+    begin(file, has_begun=True).settle()
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
 
 
