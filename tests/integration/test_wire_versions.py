@@ -17,10 +17,9 @@ from support.running import Context, Learner
 
 from headrace.actors.connection.client import Client
 from headrace.deploy.exit_codes import ExitCode
+from headrace.protocol.endpoints import BrokerAddress
 from headrace.protocol.errors import RefusedError, RejectCode
 from headrace.protocol.topics import BEACON
-
-FIRST_PORTS = range(20000, 32000, 4)
 
 
 def later(kind: str, **fields: object) -> bytes:
@@ -34,7 +33,8 @@ def later_broker(context: Context) -> Generator[str]:
     with contextlib.ExitStack() as stack:
         kinds = (zmq.PULL, zmq.XPUB, zmq.XPUB, zmq.ROUTER)
         sockets = [stack.enter_context(context.socket(kind)) for kind in kinds]
-        port = next(port for port in FIRST_PORTS if can_bind(sockets, port))
+        for each in sockets:
+            each.bind("tcp://127.0.0.1:0")
         may_end = threading.Event()
 
         def serve() -> None:
@@ -47,23 +47,10 @@ def later_broker(context: Context) -> Generator[str]:
 
         serving = threading.Thread(target=serve)
         serving.start()
-        yield f"tcp://127.0.0.1:{port}"
+        endpoints = (each.getsockopt_string(zmq.LAST_ENDPOINT) for each in sockets)
+        yield str(BrokerAddress(*endpoints))
         may_end.set()
         serving.join()
-
-
-def can_bind(sockets: list[zmq.Socket[bytes]], port: int) -> bool:
-    bound: list[tuple[zmq.Socket[bytes], str]] = []
-    for number, each in enumerate(sockets):
-        endpoint = f"tcp://127.0.0.1:{port + number}"
-        try:
-            each.bind(endpoint)
-        except zmq.ZMQError:
-            for other, taken in bound:
-                other.unbind(taken)
-            return False
-        bound.append((each, endpoint))
-    return True
 
 
 def test_an_actors_client_is_refused(context: Context) -> None:
