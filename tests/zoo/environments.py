@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from typing import Any
 
 import gymnasium as gym
@@ -38,8 +39,7 @@ class Flight(gym.Env[Any, Any]):
     action_space = Box(-1.0, 1.0, (2,), np.float32)
 
     def __init__(self, height_ft: float = 5000.0) -> None:
-        import jsbsim
-
+        jsbsim = importlib.import_module("jsbsim")  # without types, and only there with the zoo
         self._model: Any = jsbsim.FGFDMExec(None)
         self._model.set_debug_level(0)
         self._model.load_model("c172p")
