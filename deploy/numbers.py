@@ -21,5 +21,5 @@ class NumberRange(click.FloatRange):
         return number
 
 
-SEED = click.IntRange(0, 2**31)
+SEED = click.IntRange(0, 2**32 - 1)
 """What all libraries take as a seed."""
