@@ -147,14 +147,15 @@ def test_both_sides_say_what_is_wrong_with_a_key(
     folder, other = KeyFolder(tmp_path / "keys"), KeyFolder(tmp_path / "others")
     folder.create()
     other.create()
-    address = start_broker(ANYWHERE, keys=folder).address
+    unused = "tcp://127.0.0.1:5555"
     invitations = {
         "none": None,
-        "of another broker": other.invite("actor", "walker", address),
-        "revoked": folder.invite("actor", "walker", address),
-        "of a learner": folder.invite("learner", "trainer", address),
+        "of another broker": other.invite("actor", "walker", unused),
+        "revoked": folder.invite("actor", "walker", unused),
+        "of a learner": folder.invite("learner", "trainer", unused),
     }
-    folder.revoke("walker")
+    folder.revoke("walker")  # before the broker has seen it
+    address = start_broker(ANYWHERE, keys=folder).address
     with Client(address, context=context, invitation=invitations[key]):
         wait_until(warning_of(caplog, at_broker))
         wait_until(warning_of(caplog, at_client))
