@@ -74,6 +74,12 @@ def has_start(space: gym.Space[Any]) -> bool:
     return bool(np.any(space.start))
 
 
+def leaf_with_start(space: gym.Space[Any], root: str) -> tuple[str, gym.Space[Any]] | None:
+    """Returns path and space of the first such leaf, None if all indices count from 0."""
+    leaves = leaf_spaces(space, root).items()
+    return next(((path, leaf) for path, leaf in leaves if has_start(leaf)), None)
+
+
 def index_ranges(space: gym.Space[Any]) -> dict[str, IndexRange]:
     """Returns the bounds of an observation space's indices and flags, by path."""
     ranges: dict[str, IndexRange] = {}

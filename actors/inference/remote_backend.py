@@ -16,7 +16,7 @@ from headrace.actors.connection.assignments import Adoption, Reset
 from headrace.actors.inference.backend import InferenceBackend, Seen
 from headrace.actors.inference.observation_trees import observation_tree
 from headrace.actors.inference.request_socket import DESCRIPTION, PEER, Clock, Key, RequestSocket
-from headrace.actors.recording.infos import info_numbers
+from headrace.actors.recording.infos import numbers_by_agent
 from headrace.actors.recording.non_finite import (
     NonFiniteValues,
     OnNonFinite,
@@ -177,8 +177,7 @@ class RemoteBackend(InferenceBackend):
 
     def inform(self, name: str, infos: Mapping[str, Mapping[str, Any]]) -> None:
         remote = self._episodes[name]
-        checked = {agent: info_numbers(self._infos_wanted, info) for agent, info in infos.items()}
-        checked = {agent: numbers for agent, numbers in checked.items() if numbers}
+        checked = numbers_by_agent(self._infos_wanted, infos)
         require_agents("an info", checked, remote.acting)
         for agent, numbers in checked.items():
             remote.infos.setdefault(agent, {}).update(numbers)

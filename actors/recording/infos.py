@@ -52,6 +52,12 @@ def info_numbers(keys: Sequence[str], info: Any) -> dict[str, float]:
     return {key: _number(key, found[key]) for key in keys if found.get(key) is not None}
 
 
+def numbers_by_agent(keys: Sequence[str], infos: Mapping[str, Any]) -> dict[str, dict[str, float]]:
+    """Returns what `info_numbers` does for those agents that have any; raises as it does."""
+    found = {agent: info_numbers(keys, info) for agent, info in infos.items()}
+    return {agent: numbers for agent, numbers in found.items() if numbers}
+
+
 def require_info(info: Any) -> Mapping[str, Any]:
     """Returns a simulator's info dict; an empty one for None.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from typing import Any
 
-from headrace.actors.recording.infos import info_numbers
+from headrace.actors.recording.infos import info_numbers, numbers_by_agent
 from headrace.actors.recording.simulator_values import rewards_by_agent
 from headrace.actors.recording.tracks import Episode, Track
 from headrace.protocol.errors import LocalProtocolError
@@ -106,8 +106,7 @@ class OpenEpisodes:
             LocalProtocolError: an agent has not acted yet, or has left.
         """
         tracks = self.tracks_of(episode)
-        checked = {agent: info_numbers(self.infos_wanted, info) for agent, info in infos.items()}
-        checked = {agent: numbers for agent, numbers in checked.items() if numbers}
+        checked = numbers_by_agent(self.infos_wanted, infos)
         require_agents("an info", checked, tracks)
         for agent, numbers in checked.items():
             tracks[agent].inform(numbers)

@@ -91,7 +91,8 @@ def _array_of_each(values: Any, count: int, kinds: str) -> Array | None:
 
 
 def _are_flags(array: Array) -> bool:
-    return array.dtype.kind in "biu" and bool(((array == 0) | (array == 1)).all())
+    kind = array.dtype.kind
+    return kind == "b" or (kind in "iu" and bool(((array == 0) | (array == 1)).all()))
 
 
 def _shown(value: Any) -> str:

@@ -38,7 +38,7 @@ from headrace.learner.export.observation_stages import (
     ObservationStage,
     make_stage,
 )
-from headrace.learner.spaces import has_start, leaf_spaces
+from headrace.learner.spaces import leaf_with_start
 from headrace.protocol.errors import ConfigError
 from headrace.protocol.trajectory import OBSERVATIONS
 
@@ -149,12 +149,12 @@ def build_pipelines(
 
 def _refuse_starts(observation: gym.Space[Any]) -> None:
     """Raises ConfigError for indices that do not count from 0: RLlib flattens them wrongly."""
-    for path, leaf in leaf_spaces(observation, OBSERVATIONS).items():
-        if has_start(leaf):
-            raise ConfigError(
-                f"{path!r} is {leaf}, and RLlib's FlattenObservations ignores its start: count "
-                "from 0 in the simulator, for instance with gymnasium.wrappers.TransformObservation"
-            )
+    if (found := leaf_with_start(observation, OBSERVATIONS)) is not None:
+        path, leaf = found
+        raise ConfigError(
+            f"{path!r} is {leaf}, and RLlib's FlattenObservations ignores its start: count "
+            "from 0 in the simulator, for instance with gymnasium.wrappers.TransformObservation"
+        )
 
 
 def module_spaces(

@@ -20,7 +20,7 @@ from headrace.learner.export.exported_module import ExportedModule
 from headrace.learner.export.graph_contract import nested_env_actions
 from headrace.learner.export.module_building import build_module
 from headrace.learner.export.module_export import export_module, require_exportable
-from headrace.learner.spaces import column_of, has_start, leaf_spaces, tensor_of
+from headrace.learner.spaces import column_of, leaf_spaces, leaf_with_start, tensor_of
 from headrace.protocol.arrays import Array
 from headrace.protocol.errors import ConfigError
 from headrace.protocol.manifest import ColumnSpec, ModuleManifest, PolicyGraph, TensorSpec
@@ -148,12 +148,12 @@ class RLlibExporter(ModuleExporter):
 def _refuse_starts(*spaces: gym.Space[Any]) -> None:
     """Raises ConfigError for indices that do not count from 0, which RLlib's connectors ignore."""
     for space in spaces:
-        for path, leaf in leaf_spaces(space, "space").items():
-            if has_start(leaf):
-                raise ConfigError(
-                    f'with policy = "rllib", RLlib\'s own connectors ignore the start of {leaf} '
-                    f"({path}): leave out policy, or count from 0 in the simulator"
-                )
+        if (found := leaf_with_start(space, "space")) is not None:
+            path, leaf = found
+            raise ConfigError(
+                f'with policy = "rllib", RLlib\'s own connectors ignore the start of {leaf} '
+                f"({path}): leave out policy, or count from 0 in the simulator"
+            )
 
 
 def _try_step(

@@ -104,10 +104,10 @@ def make_heads(
     """
     require_text_keys(space)
     leaves = leaf_spaces(space, "")
-    if is_value_based(module) or not is_nested(space):
-        return NestedHead({"": make_head(module, space, normalizes=normalizes, clips=clips)})
-    distribution: Any = module.get_exploration_action_dist_cls()
-    if plain_distribution(distribution) is not TorchMultiDistribution:
+    distribution: Any = None
+    if is_nested(space) and not is_value_based(module):
+        distribution = module.get_exploration_action_dist_cls()
+    if distribution is None or plain_distribution(distribution) is not TorchMultiDistribution:
         return NestedHead({"": make_head(module, space, normalizes=normalizes, clips=clips)})
     # Its parts are known once it is made.
     made = distribution.from_logits(torch.zeros(1, sum(map(inputs_of, leaves.values()))))

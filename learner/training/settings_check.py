@@ -102,8 +102,6 @@ def _kind(key: str, value: Any, default: Any) -> tuple[str, tuple[type, ...]] | 
         return _KINDS[int]
     if isinstance(default, list) and isinstance(value, int | float):
         return _KINDS[int]  # a schedule with one value
-    if isinstance(default, str) and default == _AUTO:
-        return None
     return _KINDS.get(type(default))
 
 
@@ -116,12 +114,8 @@ def _fault_of_number(key: str, value: float, default: Any) -> str | None:
         return "is not above 0"
     if key in _FRACTIONS and not 0 <= value <= 1:
         return "is not between 0 and 1"
-    if key in _OF_ANY_SIGN:
-        return None
-    is_whole = isinstance(default, int) or default == _AUTO
-    if is_whole and value < 0 and (default == _AUTO or default >= 0):
-        return "is negative"
-    return None
+    counts = default == _AUTO or (isinstance(default, int) and default >= 0)
+    return "is negative" if counts and value < 0 and key not in _OF_ANY_SIGN else None
 
 
 def check_config(config: AlgorithmConfig) -> None:

@@ -77,35 +77,6 @@ def test_record_needs_an_act_before_it() -> None:
         agent.record(np.ones(4, np.float32), 1.0)
 
 
-def test_an_error_about_observations_names_what_came_and_what_is_expected() -> None:
-    with pytest.raises(ConfigError, match=r"'obs' is float64 of shape \(3,\).*expects float32"):
-        Agent(MemoryClient()).act(np.ones(3), 0.0)
-
-
-@pytest.mark.parametrize("dress", [np.float64, np.float16, np.int32, list])
-def test_observations_are_recorded_in_the_dtype_that_the_policy_declares(dress: Any) -> None:
-    client = MemoryClient(fragment_steps=2)
-    agent = Agent(client, seed=0)
-    observation = [1, 1, 1, 1] if dress is list else np.ones(4, dress)
-    for t in range(4):
-        assert agent.act(observation, 0.0) is not None
-        agent.record(observation, 1.0, terminated=t == 2)
-    assert [pushed.env_steps for pushed in client.pushed] == [2, 2]
-    for chunk in (chunk for pushed in client.pushed for chunk in pushed.chunks):
-        assert chunk.columns["obs"].dtype == np.float32
-        assert chunk.columns["obs"].tolist() == [[1.0] * 4] * (chunk.lookback + chunk.length + 1)
-
-
-def test_an_observation_that_changes_its_dtype_later_is_converted_or_refused() -> None:
-    agent = Agent(MemoryClient(), seed=0)
-    agent.act(np.ones(4, np.float32), 0.0)
-    agent.record(np.ones(4), 1.0)
-    agent.act(np.ones(4), 0.0)
-    with pytest.raises(ConfigError, match=r"'obs' is <U1 of shape \(4,\)"):
-        agent.record(["1"] * 4, 1.0)
-    agent.record(np.ones(4), 1.0)
-
-
 @pytest.mark.parametrize("dress", [np.bool_, np.array, lambda flag: np.array([flag])])
 def test_flags_in_any_dress_end_one_episode(dress: Any) -> None:
     client = MemoryClient(fragment_steps=20)
