@@ -41,6 +41,7 @@ def fall_silent(connection: socket.socket) -> None:
 
 
 def reset(connection: socket.socket) -> None:
+    assert connection.recv(1)  # the other side knows by now that it is connected
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
 
