@@ -12,10 +12,14 @@ from headrace.deploy.exit_codes import ExitCode
 _GRACE_S = 2.0
 
 
+class GraceOver(BaseException):
+    """Raised in the main thread, whatever it does, once its time to stop is over."""
+
+
 class Grace:
     """The time that the main thread has, once it was asked to stop.
 
-    After it, a signal raises SystemExit in the main thread, which reaches Python code and waits.
+    After it, a signal raises GraceOver in the main thread, which reaches Python code and waits.
     Code that returns to Python only later gets the same time again, and then the process ends.
     """
 
@@ -48,6 +52,6 @@ class Grace:
         self._has_stopped.set()
 
     def raise_if_over(self) -> None:
-        """Raises SystemExit once the time is over; for signal handlers."""
+        """Raises GraceOver once the time is over; for signal handlers."""
         if self._is_over and not self._has_stopped.is_set():
-            raise SystemExit(ExitCode.OK)
+            raise GraceOver

@@ -9,6 +9,7 @@ from headrace.deploy.run_file import read_run_file
 from headrace.learner.training.importing import load_function
 from headrace.learner.training.run_sections import LearnerRun
 from headrace.protocol.errors import ConfigError, HeadraceError, first_line
+from headrace.protocol.simulator_errors import FAULTS
 
 if TYPE_CHECKING:
     from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
@@ -33,7 +34,7 @@ def load_rllib_config(source: str) -> AlgorithmConfig:
         config = make()
     except HeadraceError:
         raise
-    except Exception as error:  # the user's function may raise anything
+    except FAULTS as error:
         raise ConfigError(f"--rllib-config {source} fails: {first_line(error)}") from error
     if not isinstance(config, AlgorithmConfig):
         raise ConfigError(f"{source} returns {type(config).__name__}, not an AlgorithmConfig")

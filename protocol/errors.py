@@ -46,6 +46,8 @@ class RejectCode(StrEnum):
 
 def first_line(error: object, longest: int = 300) -> str:
     """Returns the first line of another library's error, for a message of one sentence."""
+    if isinstance(error, SystemExit):
+        return f"it called sys.exit({error.code!r})"
     text = repr(error) if isinstance(error, KeyError) else str(error)
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     return shortened((lines[0] if lines else repr(error)).rstrip(".:"), longest)

@@ -7,6 +7,8 @@ from contextlib import contextmanager
 
 from headrace.protocol.errors import ConfigError, HeadraceError, first_line
 
+FAULTS = (Exception, SystemExit)
+"""What the code of users may raise; after `sys.exit` the process would end without a word."""
 _UNKNOWN = frozenset({"NameNotFound", "NamespaceNotFound", "VersionNotFound", "UnregisteredEnv"})
 """Gymnasium's errors for an id that is not registered."""
 
@@ -19,19 +21,19 @@ def making(name: str) -> Generator[None]:
         name: how the user names it.
 
     Raises:
-        ConfigError: the body raised anything but a HeadraceError, which passes.
+        ConfigError: the body raised one of FAULTS, but no HeadraceError, which passes.
     """
     try:
         yield
     except HeadraceError:
         raise
-    except Exception as error:  # environments may raise anything
+    except FAULTS as error:
         raise ConfigError(
             f"cannot make the environment {name!r}: {first_line(error)}{_advice(error)}"
         ) from error
 
 
-def _advice(error: Exception) -> str:
+def _advice(error: BaseException) -> str:
     if type(error).__name__ in _UNKNOWN:
         return "; if a package of its own registers it, write package:Name-v0"
     if isinstance(error, ImportError):

@@ -73,7 +73,8 @@ class Client:
         self._config = config
         self._session = _make_session(actor_id_of(actor, invitation), config)
         context = context or zmq.Context.instance()
-        address = address or (invitation.address if invitation else DEFAULT_ADDRESS)
+        if address is None:
+            address = invitation.address if invitation else DEFAULT_ADDRESS
         sockets = ClientSockets(
             context, BrokerAddress.parse_remote(address), self._session.actor, invitation
         )

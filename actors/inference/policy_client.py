@@ -73,9 +73,10 @@ class PolicyClient:
         invitation = invitation_of(invitation, join)
         self._backend: InferenceBackend
         if inference_mode == "remote":
-            endpoint = address or (invitation.address if invitation else DEFAULT_INFERENCE)
+            if address is None:
+                address = invitation.address if invitation else DEFAULT_INFERENCE
             self._backend = RemoteBackend(
-                endpoint, invitation=invitation, on_non_finite=on_non_finite
+                address, invitation=invitation, on_non_finite=on_non_finite
             )
         elif inference_mode == "local":
             # Imported here, since remote inference needs no ONNX Runtime.

@@ -18,6 +18,7 @@ from headrace.protocol.arrays import Array
 from headrace.protocol.errors import ConfigError, first_line
 from headrace.protocol.nested_actions import Actions
 from headrace.protocol.repeats import is_worth_a_line
+from headrace.protocol.simulator_errors import FAULTS
 
 _LOG = logging.getLogger("headrace.actor")
 _FIRST_PAUSE_S = 0.1
@@ -79,7 +80,7 @@ class _Restarts(Generic[Simulator]):
             observations = self.simulator.reset(seed, options)
         except ConfigError:
             raise
-        except Exception as error:
+        except FAULTS as error:
             if not self._has_begun:
                 raise ConfigError(
                     f"the simulator's first reset failed: {first_line(error)}"
@@ -100,7 +101,7 @@ class _Restarts(Generic[Simulator]):
             result = step(actions)
         except ConfigError:
             raise
-        except Exception as error:
+        except FAULTS as error:
             self._count_failure(error)
             raise EpisodesBroken(self._recreate(self._failures_in_a_row - 1)) from error
         self._has_stepped = True
@@ -113,10 +114,10 @@ class _Restarts(Generic[Simulator]):
         """Closes the simulator; logs what it raises."""
         try:
             self.simulator.close()
-        except Exception as error:  # noqa: BLE001 - it is no longer needed
+        except FAULTS as error:  # it is no longer needed
             _LOG.warning("the simulator cannot be closed: %r", error)
 
-    def _count_failure(self, error: Exception) -> None:
+    def _count_failure(self, error: BaseException) -> None:
         self._failures += 1
         self._failures_in_a_row += 1
         self._steps_in_a_row = 0
@@ -139,12 +140,12 @@ class _Restarts(Generic[Simulator]):
         while True:
             try:
                 self.simulator.close()
-            except Exception as error:  # noqa: BLE001 - it is broken already
+            except FAULTS as error:  # it is broken already
                 _LOG.debug("the broken simulator cannot be closed: %r", error)
             try:
                 self.simulator = self._make()
                 return self.simulator.reset(None, self._options())
-            except Exception as error:  # noqa: BLE001 - whatever a simulator raises
+            except FAULTS as error:
                 _LOG.warning("cannot recreate the simulator; retry in %.1f s: %r", pause_s, error)
                 if self._pause(pause_s):
                     return None

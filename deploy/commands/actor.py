@@ -13,7 +13,7 @@ from headrace.actors.connection.client import Client
 from headrace.actors.recording.non_finite import OnNonFinite
 from headrace.deploy import options
 from headrace.deploy.extras import extra
-from headrace.deploy.grace import Grace
+from headrace.deploy.grace import Grace, GraceOver
 from headrace.deploy.logging_options import log_options
 from headrace.deploy.numbers import SEED, NumberRange
 from headrace.deploy.process import on_stop_signal, raise_open_files_limit
@@ -108,6 +108,8 @@ def command(  # noqa: PLR0913 - one parameter per option
                 acting.act_with_several(client, multi_agent, settings, stop)
             else:
                 acting.act_alone(client, env_id, settings, stop)
+        except GraceOver:
+            return
         finally:
             grace.end()  # delivering what is finished may take longer
 

@@ -17,6 +17,7 @@ from headrace.deploy.progress import make_progress_view
 from headrace.deploy.ray_version import require_supported_ray
 from headrace.deploy.run_file import RunFile, read_run_file
 from headrace.learner.training.run_sections import LearnerRun
+from headrace.protocol.endpoints import BrokerAddress
 from headrace.protocol.zeromq.invitation_file import load_invitation
 
 
@@ -60,7 +61,7 @@ def command(  # noqa: PLR0913 - one parameter per option
     if join is not None:
         invited_to = load_invitation(join, "learner").address
         plan = msgspec.structs.replace(
-            plan, address=address or invited_to, join=str(join.absolute())
+            plan, address=invited_to if address is None else address, join=str(join.absolute())
         )
     # Imported here, so that a mistake in the file is reported before torch and Ray are loaded.
     with extra("learner"):
@@ -88,13 +89,19 @@ def command(  # noqa: PLR0913 - one parameter per option
 def plan_of(
     run: RunFile, address: str | None, seed: int | None, runs: Path, *, resume: bool
 ) -> LearnerRun:
-    """Returns the learner's part of a run file, overridden by command-line options."""
+    """Returns the learner's part of a run file, overridden by command-line options.
+
+    Raises:
+        ConfigError: the broker's address is none.
+    """
+    address = run.broker.address if address is None else address
+    BrokerAddress.parse(address)
     section = run.run if seed is None else msgspec.structs.replace(run.run, seed=seed)
     return LearnerRun(
         run=section,
         environment=run.environment,
         learner=run.learner,
-        address=address or run.broker.address,
+        address=address,
         folder=str(runs / section.name),
         resume=resume,
     )

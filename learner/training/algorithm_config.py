@@ -139,6 +139,12 @@ def _config_class(algorithm: str) -> Callable[[], AlgorithmConfig]:
 def _set_environment(config: AlgorithmConfig, run: LearnerRun, newest_epoch: int) -> None:
     environment = run.environment
     spaces = (environment.observation_space, environment.action_space)
+    made = "id" if environment.multi_agent is None else "multi_agent"
+    if getattr(environment, made) is not None and spaces != (None, None):
+        raise ConfigError(
+            f"[environment] names both {made} and spaces; leave the spaces out: they are the "
+            "environment's own"
+        )
     is_by_agent = bool(run.learner.modules) and all(isinstance(s, DictSpace) for s in spaces)
     if run.learner.modules and environment.multi_agent is None and not is_by_agent:
         raise ConfigError(

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from headrace.protocol.errors import ConfigError, first_line
+from headrace.protocol.simulator_errors import FAULTS
 
 
 def load_function(source: str, where: str) -> Callable[..., Any]:
@@ -23,6 +24,6 @@ def load_function(source: str, where: str) -> Callable[..., Any]:
         raise ConfigError(f"{where} {source!r} is not of the form module:function")
     try:
         function: Callable[..., Any] = getattr(importlib.import_module(module), name)
-    except Exception as error:  # a module may raise anything while it is imported
+    except FAULTS as error:
         raise ConfigError(f"{where} {source}: {first_line(error)}") from error
     return function

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import gymnasium as gym
@@ -67,6 +68,7 @@ SPACES: dict[str, tuple[Space[Any], Space[Any]]] = {
 gym.register("Anything-v0", lambda **_: Plain())
 for _name, _spaces in SPACES.items():
     gym.register(f"{_name}-v0", lambda spaces=_spaces, **_: Plain(*spaces))
+gym.register("Exiting-v0", lambda **_: sys.exit(1))
 gym.register("NeedsConfig-v0", lambda **given: NeedsConfig(**given))
 gym.register("Raising-v0", lambda **given: Raising(**given))
 gym.register("SmallPixels-v0", lambda **_: Plain(Box(0, 255, (42, 42, 1), np.uint8), Discrete(2)))

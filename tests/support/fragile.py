@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
 from typing import Any
 
@@ -13,7 +14,7 @@ _FOR_EVER = threading.Event()
 
 
 class Fragile(gymnasium.Env[Any, Any]):
-    """Counts to `length` and ends; at `fails_at` it raises, hangs or dies with a given `chance`.
+    """Counts to `length` and ends; at `fails_at` it raises, exits, hangs or dies, as `how` says.
 
     Attributes:
         made: how many were made so far in this process.
@@ -55,6 +56,8 @@ class Fragile(gymnasium.Env[Any, Any]):
     def _fail(self) -> None:
         if self._how == "hang":
             _FOR_EVER.wait()
+        if self._how == "exit":
+            sys.exit()
         if self._how == "die":
             os._exit(1)
         raise RuntimeError("the simulator crashed")

@@ -28,6 +28,7 @@ ENDS_NO_CALL = {
     "JournalFullError": "the writer handles it like a full disk",
     "EpisodesBroken": "between an environment and its collector",
     "Violation": "ends a case of the conformance kit",
+    "GraceOver": "ends the main thread of an actor that stops",
 }
 """Exceptions that no caller of headrace sees."""
 

@@ -33,9 +33,10 @@ class NameNotFound(Exception):
         (RuntimeError("no licence"), "cannot make the environment 'X-v0': no licence"),
         (KeyError("level"), "cannot make the environment 'X-v0': KeyError('level')"),
         (ValueError(), "cannot make the environment 'X-v0': ValueError()"),
+        (SystemExit(2), "cannot make the environment 'X-v0': it called sys.exit(2)"),
     ],
 )
-def test_the_cause_and_the_remedy_are_one_sentence(error: Exception, message: str) -> None:
+def test_the_cause_and_the_remedy_are_one_sentence(error: BaseException, message: str) -> None:
     with pytest.raises(ConfigError) as raised, making("X-v0"):
         raise error
     assert str(raised.value) == message

@@ -23,11 +23,12 @@ def no_pause(_: float) -> bool:
     return False
 
 
-def test_an_environment_that_raises_is_closed_and_recreated() -> None:
+@pytest.mark.parametrize("how", ["raise", "exit"])
+def test_an_environment_that_raises_is_closed_and_recreated(how: str) -> None:
     made: list[Fragile] = []
 
     def make() -> SingleEnvironment:
-        made.append(Fragile(fails_at=2))
+        made.append(Fragile(fails_at=2, how=how))
         return SingleEnvironment(made[-1])
 
     environment = RestartingEnvironment(make, no_pause)
