@@ -43,6 +43,16 @@ def test_status_is_what_the_command_reads(url: str) -> None:
     assert fetch_status(url).actors == []
 
 
+@pytest.mark.parametrize("variable", ["http_proxy", "HTTP_PROXY", "all_proxy"])
+def test_a_status_is_never_fetched_through_a_proxy(
+    url: str, variable: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(variable, "http://127.0.0.1:1")
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    assert fetch_status(url).actors == []
+
+
 @pytest.mark.parametrize("endpoint", ["ingest", "control", "weights", "learner"])
 def test_each_of_the_zeromq_ports_is_told_from_the_status(
     broker: BrokerThread, endpoint: str

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import zmq
 from support.machine import scaled
-from support.running import BrokerThread, Context, wait_until
+from support.running import BrokerThread, Context, Learner, wait_until
 
 from headrace.actors.agents.agent import Agent
 from headrace.actors.connection.client import Client
@@ -181,6 +181,17 @@ def test_a_client_says_that_its_port_is_another_one_of_the_broker(
     wrong = f"ingest={ports.learner},control={ports.control},weights={ports.weights},learner="
     with Client(wrong + ports.ingest, context=context):
         wait_until(warning_of(caplog, "(ingest): this is a broker's learner port"), 8.0)
+
+
+def test_a_learner_that_waits_names_the_address_that_it_was_given(
+    context: Context, caplog: pytest.LogCaptureFixture
+) -> None:
+    port = free_port()
+    address = f"tcp://127.0.0.1:{port}"
+    said = f"at {address} (port for learners: tcp://127.0.0.1:{port + 3}): nothing listens there"
+    is_said = warning_of(caplog, said)
+    with Learner(context, address) as learner:
+        wait_until(lambda: not learner.take(5, 0.1) and is_said(), 10.0)
 
 
 def test_an_agent_that_waits_says_why(context: Context, caplog: pytest.LogCaptureFixture) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
 import pty
@@ -17,6 +18,7 @@ import psutil
 import pytest
 from support import survivors
 from support.commands import LEARNER, Commands, children_of, versions_in, wait_for_end
+from support.machine import scaled
 from support.running import wait_until
 
 from headrace.deploy.exit_codes import ExitCode
@@ -59,6 +61,22 @@ def test_a_watched_status_is_redrawn_until_interrupted(commands: Commands) -> No
             pass
     assert watch.wait(10) == ExitCode.OK
     os.close(reader)
+
+
+def test_a_watched_status_in_json_is_a_line_per_second(commands: Commands) -> None:
+    _, _, url = commands.start_broker()
+    watch = subprocess.Popen(
+        [sys.executable, "-m", "headrace.deploy", "status", "--json", "--watch", "--http", url],
+        stdout=subprocess.PIPE,
+    )
+    assert watch.stdout is not None
+    with watch:
+        lines = [json.loads(watch.stdout.readline()) for _ in range(3)]
+        watch.send_signal(signal.SIGINT)
+        assert watch.wait(scaled(10)) == ExitCode.OK
+    assert all(line["actors"] == [] for line in lines)
+    uptimes_s = [line["uptime_s"] for line in lines]
+    assert all(later >= earlier + 0.9 for earlier, later in itertools.pairwise(uptimes_s))
 
 
 def test_a_second_broker_at_an_address_fails_with_a_clear_error(commands: Commands) -> None:

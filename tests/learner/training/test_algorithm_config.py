@@ -60,10 +60,17 @@ def test_a_run_becomes_an_rllib_config() -> None:
 
 
 def test_connectors_are_in_the_order_that_a_graph_supports() -> None:
-    run = make_run(flatten_observations=True, observation_filter="MeanStdFilter", frame_stack=4)
+    run = make_run(
+        connectors=("PrevActionsPrevRewards", "ray.rllib.connectors.common:NumpyToTensor"),
+        flatten_observations=True,
+        observation_filter="MeanStdFilter",
+        frame_stack=4,
+    )
     config: Any = build_config(run)
     made = config._env_to_module_connector(None, None, None)
     assert [type(connector).__name__ for connector in made] == [
+        "PrevActionsPrevRewards",
+        "NumpyToTensor",
         "FlattenObservations",
         "MeanStdFilter",
         "FrameStacking",

@@ -38,6 +38,10 @@ def test_omitted_keys_have_defaults(tmp_path: Path) -> None:
     assert run.broker.address == "tcp://127.0.0.1:5555"
 
 
+def test_an_editors_byte_order_mark_is_skipped(tmp_path: Path) -> None:
+    assert read_run_file(write(tmp_path, "\ufeff" + RUN)).run.name == "try"
+
+
 def test_spaces_may_stand_in_for_an_environment(tmp_path: Path) -> None:
     text = RUN.replace(
         'id = "CartPole-v1"',

@@ -8,94 +8,32 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
+from support.statuses import make_actor, make_silent, make_status
 
 from headrace.broker.access.policing import QuarantineStatus
-from headrace.broker.routing.status import (
-    ActorStatus,
-    BrokerStatus,
-    LearnerStatus,
-    TrafficStatus,
-)
+from headrace.broker.routing.status import BrokerStatus
 from headrace.deploy.status_screen import Screen, Selection, Sort, status_lines
-from headrace.protocol.messages import LearnerProgress, Ledger
+from headrace.protocol.messages import Ledger
 
 SCREENS = Path(__file__).parent / "screens"
 TERMINAL = Screen(80, 24)
 
 
-def actor(number: int, **changed: Any) -> ActorStatus:
-    settings: dict[str, Any] = {
-        "actor": f"walker-{number}",
-        "host": f"sim-{number % 3}",
-        "client": "headrace python",
-        "is_live": True,
-        "silent_s": 0.4,
-        "steps_per_s": 1000.0 + 37 * number,
-        "env_steps": 81_920,
-        "unrecorded_env_steps": 0,
-        "broken_episodes": 0,
-        "version": "1.184",
-        "policy_lag": number % 2,
-        "unarrived": 2,
-        "produced": 320 + number,
-        "accepted": 320,
-        "acknowledged": 318,
-        "rejected": 0,
-        "stale": 0,
-        "last_reject": "",
-        "advice": "",
-        **changed,
-    }
-    return ActorStatus(**settings)
-
-
-def silent(number: int, silent_s: float) -> ActorStatus:
-    advice = "silent; check that its process runs and can reach the ingest endpoint"
-    return actor(number, is_live=False, silent_s=silent_s, steps_per_s=0.0, advice=advice)
-
-
-def status(actors: list[ActorStatus], **changed: Any) -> BrokerStatus:
-    produced = sum(one.produced for one in actors)
-    settings: dict[str, Any] = {
-        "run": "walker-ppo",
-        "version": "1.184",
-        "task": None,
-        "uptime_s": 4521.0,
-        "queue_batches": 16,
-        "queue_env_steps": 4000,
-        "queue_bytes": 1 << 20,
-        "reserved_env_steps": 8000,
-        "fragment_steps": 250,
-        "fragment_s": 0.125,
-        "actors": actors,
-        "learners": [
-            LearnerStatus(0, "gpu-1", 0.1, 4000, 16, LearnerProgress(409_600, 100, 1234.5))
-        ],
-        "ledger": Ledger(produced=produced, consumed=produced - 48, held=48),
-        "rejects": {},
-        "duplicates": 0,
-        "snapshots_sent": len(actors),
-        "traffic": TrafficStatus(0, 0, 0, 0, 0.0, 0, 0.0),
-        "quarantined": [],
-        **changed,
-    }
-    return BrokerStatus(**settings)
-
-
 def rejects() -> BrokerStatus:
     reason = "column 'rewards' holds a value that is not finite"
     failing = "its simulator failed and 3 episodes were dropped; see its log"
-    return status(
+    return make_status(
         [
-            actor(0),
-            actor(1, rejected=4, last_reject=reason),
-            actor(2, rejected=31, last_reject="column 'obs' has dtype float64, the manifest wants"),
-            actor(3, broken_episodes=3, advice=failing),
-            actor(4, broken_episodes=3, advice=failing),
-            actor(5, actor="a-simulator-with-a-very-long-name-on-host-17-4711-a3f2c1"),
+            make_actor(0),
+            make_actor(1, rejected=4, last_reject=reason),
+            make_actor(
+                2, rejected=31, last_reject="column 'obs' has dtype float64, the manifest wants"
+            ),
+            make_actor(3, broken_episodes=3, advice=failing),
+            make_actor(4, broken_episodes=3, advice=failing),
+            make_actor(5, actor="a-simulator-with-a-very-long-name-on-host-17-4711-a3f2c1"),
         ],
         rejects={"invalid_batch": 35, "malformed": 2},
         quarantined=[QuarantineStatus(name="stranger", left_s=41.0, times=1)],
@@ -104,11 +42,15 @@ def rejects() -> BrokerStatus:
 
 
 CASES: dict[str, Callable[[], BrokerStatus]] = {
-    "5": lambda: status([actor(n) for n in range(4)] + [silent(4, 75.0)]),
-    "45": lambda: status([actor(n) for n in range(40)] + [silent(n, n) for n in range(40, 45)]),
-    "300": lambda: status([actor(n) for n in range(280)] + [silent(n, n) for n in range(280, 300)]),
+    "5": lambda: make_status([make_actor(n) for n in range(4)] + [make_silent(4, 75.0)]),
+    "45": lambda: make_status(
+        [make_actor(n) for n in range(40)] + [make_silent(n, n) for n in range(40, 45)]
+    ),
+    "300": lambda: make_status(
+        [make_actor(n) for n in range(280)] + [make_silent(n, n) for n in range(280, 300)]
+    ),
     "rejects": rejects,
-    "nobody": lambda: status([], learners=[], run=None, version=None, ledger=Ledger()),
+    "nobody": lambda: make_status([], learners=[], run=None, version=None, ledger=Ledger()),
 }
 
 
@@ -125,8 +67,8 @@ def test_a_screen_of_80_columns_and_24_rows_is_as_it_is_kept(name: str) -> None:
 
 @pytest.mark.parametrize("sort", ["id", "steps", "lag", "produced", "rejected", "silent", "host"])
 def test_actors_are_sorted_with_the_live_ones_first(sort: Sort) -> None:
-    actors = [actor(n, rejected=n % 4) for n in range(12)] + [silent(12, 5.0)]
-    lines = status_lines(status(actors), Selection(sort, "all"), Screen(80))
+    actors = [make_actor(n, rejected=n % 4) for n in range(12)] + [make_silent(12, 5.0)]
+    lines = status_lines(make_status(actors), Selection(sort, "all"), Screen(80))
     names = [line.text.split()[0] for line in lines if line.text.startswith("walker")]
     assert names[-1] == "walker-12"
     first = {"id": 0, "steps": 11, "lag": 1, "produced": 11, "rejected": 3, "silent": 0, "host": 0}
@@ -163,8 +105,10 @@ def test_a_wide_terminal_shows_host_and_client_too() -> None:
 
 def test_a_peers_control_characters_do_not_reach_the_terminal() -> None:
     evil = "\x1b[2J"
-    bad = actor(1, actor=evil, host=evil, client=evil, rejected=1, last_reject=evil, advice=evil)
+    bad = make_actor(
+        1, actor=evil, host=evil, client=evil, rejected=1, last_reject=evil, advice=evil
+    )
     quarantined = [QuarantineStatus(name=evil, left_s=1.0, times=1)]
-    shown = status([bad], run=evil, task=evil, rejects={"other": 1}, quarantined=quarantined)
+    shown = make_status([bad], run=evil, task=evil, rejects={"other": 1}, quarantined=quarantined)
     for line in status_lines(shown, Selection(), Screen(200)):
         assert "\x1b" not in line.text

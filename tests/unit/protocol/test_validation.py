@@ -44,6 +44,16 @@ def test_a_column_that_does_not_fit_is_named(columns: dict[str, Any], fault: str
     assert re.search(fault, found)
 
 
+@pytest.mark.parametrize(("value", "fits"), [(-np.inf, True), (np.inf, True), (np.nan, False)])
+def test_masked_actions_may_be_infinitely_unlikely(value: float, fits: bool) -> None:
+    module = make_module()
+    logits = ColumnSpec("action_dist_inputs", "float32", (2,))
+    module = msgspec.structs.replace(module, columns=(*module.columns, logits))
+    rows = np.array([[0.0, value]] * 5, np.float32)
+    batch = make_batch(action_dist_inputs=rows)
+    assert (find_batch_fault(batch, make_manifest(module=module), 5) is None) is fits
+
+
 def test_empty_rows_are_within_any_bounds() -> None:
     module = make_module()
     empty = ColumnSpec("mask", "float32", (0,), 0.0, 1.0)
