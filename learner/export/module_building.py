@@ -55,6 +55,9 @@ def require_numbers(observation: gym.Space[Any], action: gym.Space[Any]) -> None
                 raise ConfigError(
                     f"{path!r} is {_shown(leaf)}, which has no elements: leave it out"
                 )
+            # RLlib gives simulators arrays of shape (1,) for it, which are not in the space.
+            if root == ACTIONS and isinstance(leaf, gym.spaces.Box) and leaf.shape == ():
+                raise ConfigError(f"{path!r} is {_shown(leaf)}, which has no axes: use shape (1,)")
 
 
 def _advice(observation: gym.Space[Any], action: gym.Space[Any]) -> str | None:
@@ -64,6 +67,8 @@ def _advice(observation: gym.Space[Any], action: gym.Space[Any]) -> str | None:
             "write flatten_observations = true under [learner] (in a script, RLlib's connector "
             "FlattenObservations)"
         )
+    if observation.shape == ():
+        return f"{_shown(observation)} has no axes: use shape (1,)"
     if len(observation.shape or ()) == _IMAGE_AXES:
         return (
             f"RLlib has no default network for images of {_sizes(observation)}: write "

@@ -63,6 +63,10 @@ SPACES: dict[str, tuple[Space[Any], Space[Any]]] = {
     "Pixels": (Box(0, 255, (37, 51, 3), np.uint8), Discrete(2)),
     "Continuous": (VECTOR, Box(-1.0, 1.0, (2,), np.float32)),
     "TextActions": (VECTOR, Text(5)),
+    "Scalar": (Box(-1.0, 1.0, (), np.float32), Discrete(2)),
+    "ScalarActions": (VECTOR, Box(-1.0, 1.0, (), np.float32)),
+    "ScalarPart": (VECTOR, Tuple((Discrete(2), Box(-1.0, 1.0, (), np.float32)))),
+    "FieldActions": (VECTOR, Box(-1.0, 1.0, (2, 3), np.float32)),
     "Empty": (Box(-1.0, 1.0, (0,), np.float32), Discrete(2)),
 }
 gym.register("Anything-v0", lambda **_: Plain())

@@ -100,6 +100,24 @@ def run(folder: Path, *command: str) -> str:
     return ended.stdout
 
 
+def test_the_command_of_the_readme_installs_all_that_a_simulator_imports(tmp_path: Path) -> None:
+    if shutil.which("npm") is None:
+        pytest.skip("npm is not installed")
+    readme = (ROOT / "actors" / "js" / "README.md").read_text()
+    lines = [line for line in readme.splitlines() if line.startswith("    ")]
+    [command] = [line.split("#")[0].split() for line in lines if "npm install" in line]
+    variable, npm_command, *arguments = command
+    assert (variable, npm_command) == ("ONNXRUNTIME_NODE_INSTALL=skip", "npm")
+    ignored = shutil.ignore_patterns("node_modules")
+    shutil.copytree(ROOT / "actors" / "js", tmp_path / "actors" / "js", ignore=ignored)
+    pinned = [RUNTIME if argument == "onnxruntime-node" else argument for argument in arguments]
+    npm(tmp_path, *pinned)
+    script = (
+        "await import('onnxruntime-node'); console.log(typeof (await import('headrace')).Agent)"
+    )
+    assert run(tmp_path, "node", "--input-type=module", "-e", script) == "function\n"
+
+
 def test_its_own_tests_pass(package: Path) -> None:
     run(package, "npm", "test")
 

@@ -228,6 +228,20 @@ def test_a_policy_client_acts_remotely_with_the_same_verbs(
     assert {(chunk.episode_return, chunk.truncated) for chunk in ended} == {(15.0, True)}
 
 
+def test_observations_of_other_dtypes_are_converted_remotely_too(
+    served: ServerThread, learner: Learner
+) -> None:
+    with PolicyClient(served.endpoint, "remote") as client:
+        episode = client.start_episode()
+        for value in (point(0).astype(np.float64), [1.0, 1.0], [2, 2], point(3).astype(np.int16)):
+            client.get_action(episode, value)
+            client.log_returns(episode, np.float64(1.0))
+        client.end_episode(episode, point(4).astype(np.float16))
+    [chunk] = chunks_of(learner, 4)
+    assert chunk.columns["obs"].dtype == np.float32
+    assert chunk.columns["obs"][:, 0].tolist() == [0.0, 1.0, 2.0, 3.0, 4.0]
+
+
 def test_foreign_actions_are_recorded_or_refused_remotely_too(
     broker: BrokerThread, learner: Learner
 ) -> None:

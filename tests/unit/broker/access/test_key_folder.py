@@ -74,6 +74,23 @@ def test_a_revoked_name_can_be_invited_again(folder: KeyFolder) -> None:
     assert [access.peer_of(key, "ingest") is not None for key in keys] == [False, True]
 
 
+def test_what_cannot_be_written_leaves_the_invitations_as_they_are(
+    folder: KeyFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder.invite("actor", "walker", ADDRESS)
+    kept = {path.name: path.read_bytes() for path in folder.path.iterdir()}
+
+    def fail(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as full_disk:
+        full_disk.setattr("os.fsync", fail)
+        with pytest.raises(ConfigError, match="No space left on device"):
+            folder.invite("actor", "runner", ADDRESS)
+    assert {name: (folder.path / name).read_bytes() for name in kept} == kept
+    folder.revoke("walker")
+
+
 def test_revoking_an_unknown_name_lists_the_invited_peers(folder: KeyFolder) -> None:
     folder.invite("actor", "walker", ADDRESS)
     with pytest.raises(ConfigError, match="invited peers: walker"):
