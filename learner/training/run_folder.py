@@ -207,7 +207,9 @@ class RunFolder:
     def _require_ownership(self) -> None:
         if (self.path / _OWNER_FILE).read_bytes() != self._owner:
             raise RefusedError(
-                RejectCode.SUPERSEDED, f"another process has resumed the run in {self.path}"
+                RejectCode.SUPERSEDED,
+                "another process has resumed the run",
+                f"the run folder {self.path}",
             )
 
     def _cut_metrics(self) -> None:
