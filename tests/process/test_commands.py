@@ -21,6 +21,7 @@ from support.commands import LEARNER, Commands, children_of, versions_in, wait_f
 from support.machine import scaled
 from support.running import wait_until
 
+from headrace.deploy.cores import usable_cores
 from headrace.deploy.exit_codes import ExitCode
 from headrace.deploy.status_view import fetch_status
 
@@ -45,6 +46,17 @@ def test_a_broker_serves_until_sigterm(commands: Commands) -> None:
     broker.send_signal(signal.SIGTERM)
     assert broker.wait(10) == ExitCode.OK
     assert "stopped" in commands.text("broker")
+
+
+@pytest.mark.parametrize("given", ["{port}", "localhost:{port}"])
+def test_a_brokers_page_is_served_to_this_machine_only(commands: Commands, given: str) -> None:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        port = found.getsockname()[1]
+    _, _, url = commands.start_broker("tcp://127.0.0.1:0", "--http", given.format(port=port))
+    assert url == f"http://127.0.0.1:{port}"
+    assert url in commands.text("broker")
+    assert fetch_status(url).actors == []
 
 
 def test_a_watched_status_is_redrawn_until_interrupted(commands: Commands) -> None:
@@ -328,6 +340,7 @@ def test_up_restarts_an_actor_and_fails_with_the_last_lines_of_a_broker_that_die
     log = commands.folder / "runs" / "try" / "logs" / "actor-1.log"
     wait_until(lambda: log.exists() and "acting with" in log.read_text(), 60)
     [actor] = [child for child in children_of(up) if "try-1" in child.cmdline()]
+    assert 1 <= int(actor.environ()["OMP_NUM_THREADS"]) <= usable_cores()
     before = len(log.read_text())
     actor.kill()
     wait_until(lambda: "acting with" in log.read_text()[before:], 60)
