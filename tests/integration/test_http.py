@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import json
+import platform
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from importlib import metadata
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -97,6 +99,21 @@ def test_metrics_match_the_ledger(url: str, broker: BrokerThread, context: Conte
     assert found["headrace_fan_out_seconds_count",] == 1
     accepted = found["headrace_bytes_total", "accepted"]
     assert accepted == 3 / 2 * found["headrace_bytes_total", "leased"] > 0
+
+
+def test_the_status_names_the_versions_of_an_actors_libraries(
+    url: str, broker: BrokerThread, context: Context
+) -> None:
+    with connect(broker, context, "a"):
+        wait_until(lambda: fetch_status(url).actors)
+        [actor] = fetch_status(url).actors
+    for name, version in {
+        "headrace-python": metadata.version("headrace"),
+        "Python": platform.python_version(),
+        "onnxruntime": metadata.version("onnxruntime"),
+        "pyzmq": metadata.version("pyzmq"),
+    }.items():
+        assert f"{name} {version}" in actor.client
 
 
 def test_an_unresponsive_loop_is_unhealthy(context: Context) -> None:
