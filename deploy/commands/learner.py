@@ -92,7 +92,7 @@ def plan_of(
     """Returns the learner's part of a run file, overridden by command-line options.
 
     Raises:
-        ConfigError: the broker's address is none.
+        ConfigError: the broker's address is invalid.
     """
     address = run.broker.address if address is None else address
     BrokerAddress.parse(address)

@@ -29,7 +29,7 @@ from headrace.learner.training.connector_factories import (
 )
 from headrace.learner.training.importing import load_function
 from headrace.learner.training.module_mapping import ModuleMapping
-from headrace.learner.training.run_sections import DictSpace, LearnerRun
+from headrace.learner.training.run_sections import DictSpace, EnvironmentSection, LearnerRun
 from headrace.learner.training.settings_check import refused_by_rllib, require_kinds
 from headrace.learner.training.space_sections import space_of
 from headrace.protocol.environment_ids import is_function
@@ -138,13 +138,8 @@ def _config_class(algorithm: str) -> Callable[[], AlgorithmConfig]:
 
 def _set_environment(config: AlgorithmConfig, run: LearnerRun, newest_epoch: int) -> None:
     environment = run.environment
+    _require_one_source(environment)
     spaces = (environment.observation_space, environment.action_space)
-    made = "id" if environment.multi_agent is None else "multi_agent"
-    if getattr(environment, made) is not None and spaces != (None, None):
-        raise ConfigError(
-            f"[environment] names both {made} and spaces; leave the spaces out: they are the "
-            "environment's own"
-        )
     is_by_agent = bool(run.learner.modules) and all(isinstance(s, DictSpace) for s in spaces)
     if run.learner.modules and environment.multi_agent is None and not is_by_agent:
         raise ConfigError(
@@ -184,11 +179,22 @@ def _set_environment(config: AlgorithmConfig, run: LearnerRun, newest_epoch: int
         config.environment(action_space=space_of(environment.action_space))
 
 
+def _require_one_source(environment: EnvironmentSection) -> None:
+    sources = {
+        "id": (environment.id,),
+        "multi_agent": (environment.multi_agent,),
+        "spaces": (environment.observation_space, environment.action_space),
+    }
+    named = [name for name, values in sources.items() if any(v is not None for v in values)]
+    if len(named) > 1:
+        raise ConfigError(
+            f"[environment] names both {named[0]} and {named[1]}; leave one of them out"
+        )
+
+
 def _set_agents(config: AlgorithmConfig, run: LearnerRun, env_config: dict[str, Any]) -> None:
     """Takes the agents and their spaces from the environment; actors make their own."""
     environment = run.environment
-    if environment.id is not None:
-        raise ConfigError("[environment] names both an id and multi_agent; leave one of them out")
     source = str(environment.multi_agent)
     make = load_function(source, "[environment] multi_agent")
     with making(source):
