@@ -70,13 +70,7 @@ def act_alone(
                 functools.partial(_assigned, client),
             )
             try:
-                collector = Collector(
-                    client,
-                    environment,
-                    seed=settings.seed,
-                    on_non_finite=settings.on_non_finite,
-                )
-                _collect_until_the_next_run(collector, follower, stop)
+                _collect_until_the_next_run(client, environment, settings, follower, stop)
             finally:
                 environment.close()
 
@@ -84,8 +78,16 @@ def act_alone(
 
 
 def _collect_until_the_next_run(
-    collector: Collector, follower: RunFollower, stop: threading.Event
+    client: Client,
+    environment: RestartingEnvironment,
+    settings: Settings,
+    follower: RunFollower,
+    stop: threading.Event,
 ) -> None:
+    # The client serves one agent: this one has to be gone before the next run's is made.
+    collector = Collector(
+        client, environment, seed=settings.seed, on_non_finite=settings.on_non_finite
+    )
     try:
         collector.run(stop, follower.has_changed)
     except ConfigError:

@@ -87,11 +87,14 @@ class ClientLoop(SocketLoop):
         now_s = self._clock()
         if drain(self._sockets.disconnections):
             self._session.on_disconnect(now_s)
+        had_learner = self._session.learner_is_connected
         for frames in drain(self._sockets.control):
             try:
                 self._session.on_control(frames[1:], now_s)
             except RemoteProtocolError as error:
                 _LOG.warning("dropped a control message: %s", error)
+        if had_learner is not False and self._session.learner_is_connected is False:
+            _LOG.warning("waiting for a learner: the broker has none")
         for frames in drain(self._sockets.weights):
             try:
                 self._session.on_weights(frames[1:])

@@ -101,19 +101,12 @@ class RunFollower:
                 return
 
     def _wait_for_run(self) -> PolicyUpdate | None:
-        has_said = False
         while not self._stop.is_set():
             update = self._client.policy_update(_LOOK_FOR_STOP_S)
             if update is None:
                 continue
             if self._client.learner_is_connected is not False:
                 return update
-            if not has_said:
-                _LOG.warning(
-                    "waiting for the next learner: that of run %s has gone",
-                    update.policy.manifest.run,
-                )
-                has_said = True
             self._stop.wait(_LOOK_FOR_STOP_S)
         return None
 

@@ -1,7 +1,8 @@
-"""Clients in children of the process that made them, and clients that join by a path."""
+"""Who uses a client: one agent after the other, no forked child, whom an invitation names."""
 
 from __future__ import annotations
 
+import gc
 import subprocess
 import sys
 from collections.abc import Callable
@@ -9,8 +10,19 @@ from pathlib import Path
 
 import pytest
 from support.machine import scaled
-from support.running import BrokerThread, Context, Learner, first_policy, push, wait_until
+from support.running import (
+    BrokerThread,
+    Context,
+    Learner,
+    connect,
+    first_policy,
+    push,
+    wait_until,
+)
 
+from headrace.actors.agents.agent import Agent
+from headrace.actors.agents.episode_agent import EpisodeAgent
+from headrace.actors.agents.vector_agent import VectorAgent
 from headrace.actors.connection.client import Client
 from headrace.actors.inference.policy_client import PolicyClient
 from headrace.broker.access.key_folder import KeyFolder
@@ -54,6 +66,22 @@ def test_a_client_does_not_wait_in_a_forked_child(
         [sys.executable, str(script)], capture_output=True, text=True, timeout=scaled(30)
     )
     assert done.stdout.startswith("this client belongs to the parent process"), done.stderr
+
+
+@pytest.mark.parametrize(
+    "make", [Agent, lambda client: VectorAgent(client, 2), lambda client: EpisodeAgent(client)]
+)
+def test_a_client_serves_the_next_agent_once_the_former_is_gone(
+    broker: BrokerThread, context: Context, make: Callable[[Client], object]
+) -> None:
+    gc.disable()  # the former goes at once, and not when cycles are looked for
+    try:
+        with connect(broker, context, "a") as client:
+            for _ in range(3):
+                agent = make(client)
+                del agent
+    finally:
+        gc.enable()
 
 
 def joined(broker: BrokerThread) -> bool:

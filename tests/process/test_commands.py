@@ -167,6 +167,31 @@ def test_parts_started_by_hand_in_any_order_train(commands: Commands) -> None:
     assert len(fetch_status(url).actors) == 2
 
 
+@pytest.mark.rllib
+def test_actors_follow_the_next_run_into_another_environment(commands: Commands) -> None:
+    _, address, url = commands.start_broker()
+
+    def train(run: str, environment: str) -> int:
+        commands.write_run("env_steps = 3000", environment=f'id = "{environment}"')
+        commands.run_file.write_text(commands.run_file.read_text().replace('"try"', f'"{run}"'))
+        return commands.start(run, "learner", "run.toml", "--broker", address).wait(TRAINED_S)
+
+    def waits(actor: str) -> bool:
+        return "waiting for a learner: the broker has none" in commands.text(actor)
+
+    early = commands.start("early", "actor", "--broker", address)
+    wait_until(lambda: waits("early"), 60)
+    assert train("poles", "CartPole-v1") == ExitCode.OK
+    late = commands.start("late", "actor", "--broker", address)
+    wait_until(lambda: waits("late"), 60)
+    assert train("links", "Acrobot-v1") == ExitCode.OK
+    assert (early.poll(), late.poll()) == (None, None)
+    rejected = [actor.rejected for actor in fetch_status(url).actors if actor.is_live]
+    assert rejected == [0, 0]
+    for name in ("early", "late"):
+        assert versions_in(commands.text(name))[-1] >= (2, 0)
+
+
 def test_a_run_continues_after_restarts_of_broker_and_learner(commands: Commands) -> None:
     commands.write_run("env_steps = 25_000")
     broker, address, url = commands.start_broker()
