@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import subprocess
 import sys
 import threading
@@ -14,7 +13,7 @@ from pathlib import Path
 import pytest
 import zmq
 from support.machine import scaled
-from support.running import BrokerThread, Context, Learner, wait_until
+from support.running import BrokerThread, Context, Learner, free_port, wait_until
 
 from headrace.actors.agents.agent import Agent
 from headrace.actors.connection.client import Client
@@ -32,13 +31,6 @@ from headrace.protocol.zeromq.diagnosis import (
 )
 
 ANYWHERE = "tcp://127.0.0.1:0"
-
-
-def free_port() -> int:
-    """Returns a port at which nothing listens; four from there are most likely free, too."""
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 import time
 from collections.abc import Callable, Generator
@@ -44,6 +45,13 @@ def wait_until(condition: Callable[[], Any], deadline_s: float = SOON_S) -> None
     while not condition():
         assert time.monotonic() < end_s, f"not within {deadline_s} s"
         pause.wait(0.01)
+
+
+def free_port() -> int:
+    """Returns a port at which nothing listens; four from there are most likely free, too."""
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
 
 
 @contextmanager
