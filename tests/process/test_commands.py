@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 import signal
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import psutil
@@ -105,18 +107,37 @@ def test_parts_started_by_hand_in_any_order_train(commands: Commands) -> None:
     first.wait(10)
     learner = commands.start("learner", "learner", "run.toml", "--broker", address)
     wait_until(lambda: "waiting for a broker" in commands.text("learner"), 60)
+    first_actor_s = time.monotonic()
     commands.start("actor-1", "actor", "--broker", address, "--id", "one")
     _, again, url = commands.start_broker(address)
     assert again == address
     commands.start("actor-2", "actor", "--broker", address, "--env", "CartPole-v1")
     assert learner.wait(TRAINED_S) == ExitCode.OK
     summary = commands.summary
+    assert 0 < summary["wall_s"] < time.monotonic() - first_actor_s, "it counts from the first data"
     batches = summary["batches"]
     ended = sum(batches[name] for name in ("consumed", "stale", "rejected", "dropped", "held"))
     assert batches["produced"] == ended > 0
     assert summary["env_steps"] >= 12_000
     assert summary["policy_lag_mean"] <= 1.5
     assert len(fetch_status(url).actors) == 2
+
+
+def test_a_second_learner_is_refused_before_it_starts_ray(commands: Commands) -> None:
+    commands.write_run("env_steps = 100_000_000")
+    _, address, url = commands.start_broker()
+    commands.start("first", "learner", "run.toml", "--broker", address)
+    wait_until(lambda: fetch_status(url).learners, 60)
+    commands.run_file.write_text(commands.run_file.read_text().replace('"try"', '"other"'))
+    second = commands.start("second", "learner", "run.toml", "--broker", address)
+    started: set[int] = set()
+    while second.poll() is None:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            started |= {child.pid for child in children_of(second)}
+    assert second.returncode == ExitCode.REFUSED
+    assert "already trains run 'try'" in commands.text("second")
+    assert not started, "Ray's processes"
+    assert not list((commands.folder / "runs" / "other").glob("*"))
 
 
 @pytest.mark.rllib

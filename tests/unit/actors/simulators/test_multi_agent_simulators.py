@@ -224,3 +224,41 @@ def test_a_flag_for_all_agents_counts() -> None:
     simulator.reset(SEED)
     step = simulator.step(dict.fromkeys(simulator.reset(SEED), 1))
     assert step.ending == Ending(terminated=True, truncated=False)
+
+
+class FourFromAll(Survivors):
+    """Returns one `done` flag per agent, as PettingZoo did before its version 1.23."""
+
+    def step(self, actions: Any) -> Any:
+        observations, rewards, terminated, _, infos = super().step(actions)
+        return observations, rewards, terminated, infos
+
+
+class FourInTurn(Turns):
+    """Its last() returns one `done` flag."""
+
+    def last(self, observe: bool = True) -> Any:
+        observation, reward, terminated, _, info = super().last(observe)
+        return observation, reward, terminated, info
+
+
+class FourOfRLlib(WithoutAll):
+    """Returns one `done` flag per agent, as RLlib's did before Ray 2.3."""
+
+    def step(self, action_dict: dict[Any, Any]) -> Any:
+        observations, rewards, terminated, _, infos = super().step(action_dict)
+        return observations, rewards, terminated, infos
+
+
+@pytest.mark.parametrize(
+    ("kind", "named"),
+    [
+        (FourFromAll, r"step\(\) of FourFromAll does not return five maps by agent id"),
+        (FourInTurn, r"last\(\) of FourInTurn does not return five values"),
+        (FourOfRLlib, r"step\(\) of FourOfRLlib does not return five maps by agent id"),
+    ],
+)
+def test_the_four_values_of_former_releases_are_named(kind: type[Any], named: str) -> None:
+    simulator = RestartingSimulator(lambda: simulator_of(kind()), lambda _: False)
+    with pytest.raises(ConfigError, match=f"{named}.*, truncated, info"):
+        simulator.step(dict.fromkeys(simulator.reset(SEED), 1))
