@@ -27,6 +27,7 @@ def fit(config: Any, folder: Path, samples: int = 1, at_once: int | None = 1) ->
     return tuner.fit()
 
 
+@pytest.mark.nightly
 @pytest.mark.timeout(300)  # two trials, each with processes of its own
 def test_trials_train_one_after_the_other_on_one_broker(
     broker: BrokerThread, context: Context, tmp_path: Path
