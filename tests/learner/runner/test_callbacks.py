@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterator
-from functools import partial
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from types import SimpleNamespace
 from typing import Any
@@ -87,9 +86,10 @@ def chunks_of_one_episode(count: int) -> Iterator[SingleAgentEpisode]:
         ).to_numpy()
 
 
-def sample(callbacks: SampleCallbacks, chunk: SingleAgentEpisode) -> None:
-    segment: Any = SimpleNamespace(episode_id=chunk.id_)
-    callbacks.sampled(RUNNER, [segment], [chunk])
+def sample_each(callbacks: SampleCallbacks, chunks: Iterable[SingleAgentEpisode]) -> None:
+    for chunk in chunks:
+        segment: Any = SimpleNamespace(episode_id=chunk.id_)
+        callbacks.sampled(RUNNER, [segment], [chunk])
 
 
 def test_the_newest_chunks_of_a_long_episode_are_kept_for_its_end() -> None:
@@ -97,9 +97,7 @@ def test_the_newest_chunks_of_a_long_episode_are_kept_for_its_end() -> None:
     config = PPOConfig().callbacks(
         on_episode_end=lambda prev_episode_chunks, **_: seen.extend(prev_episode_chunks)
     )
-    callbacks = SampleCallbacks(config)
-    for chunk in chunks_of_one_episode(50):
-        sample(callbacks, chunk)
+    sample_each(SampleCallbacks(config), chunks_of_one_episode(50))
     assert sum(map(len, seen)) == 20_000
     assert [chunk.t_started for chunk in seen] == list(range(29_000, 49_000, CHUNK_STEPS))
 
@@ -119,6 +117,5 @@ class SeesSamples(RLlibCallback):
 def test_no_chunk_is_kept_for_a_class_that_does_not_see_the_ends() -> None:
     callbacks = SampleCallbacks(PPOConfig().callbacks(SeesSamples))
     before = count_of_episodes()
-    for _ in map(partial(sample, callbacks), islice(chunks_of_one_episode(4), 3)):
-        pass
+    sample_each(callbacks, islice(chunks_of_one_episode(4), 3))
     assert count_of_episodes() == before
