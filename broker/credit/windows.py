@@ -20,10 +20,16 @@ def _clamp(value: float, low: float, high: float) -> float:
 
 
 class CreditWindow(abc.ABC):
-    """The size of the credit window W, and of the fragments F that fill it."""
+    """The size of the credit window W, and of the fragments F that fill it.
+
+    If a learner has several brokers, each has a share of one window, so that data is no older than
+    with one broker.
+    """
 
     def __init__(self) -> None:
         self._delivered = 0
+        self._share = 1.0
+        self._asked_steps: int | None = None
         self._published_at_s: float | None = None
         # The fastest recent update, because the others include waiting for data: with the mean,
         # slow data would make batches longer, and longer batches would make data slower.
@@ -45,6 +51,17 @@ class CreditWindow(abc.ABC):
     @abc.abstractmethod
     def needed_number(self, newest: int, outstanding_steps: float) -> int:
         """The oldest version number that is not stale when a batch begun now is delivered."""
+
+    def divide(self, share: float | None, asked_steps: int | None) -> None:
+        """Reduces the window to one broker's share of it.
+
+        Args:
+            share: None for the only broker.
+            asked_steps: what the sessions asked of this broker and were not leased; None until they
+                have asked for data to train the newest version with.
+        """
+        self._share = 1.0 if share is None else share
+        self._asked_steps = None if share is None else asked_steps
 
     def delivered(self, env_steps: int) -> None:
         """Counts env steps that were leased to a learner session."""
@@ -68,11 +85,17 @@ class OnPolicyWindow(CreditWindow):
     @property
     def missing_steps(self) -> int:
         """Env steps that the learner still needs before it trains; 0 while it trains."""
-        return max(0, self._flow.train_batch_env_steps - self._delivered)
+        if self._asked_steps is not None:
+            return min(self._asked_steps, self._flow.train_batch_env_steps)
+        return max(0, round(self._batch_steps) - self._delivered)
 
     def target_steps(self, live_actors: int) -> float:
         """Returns what this update still needs, and a share of the next one."""
-        return self.missing_steps + self._flow.overlap * self._flow.train_batch_env_steps
+        return self.missing_steps + self._flow.overlap * self._batch_steps
+
+    @property
+    def _batch_steps(self) -> float:
+        return self._share * self._flow.train_batch_env_steps
 
     def fragment_steps(self, live_actors: int, queue_env_steps: int) -> int:
         """Returns a size that gives several fragments per actor and update.
@@ -82,7 +105,7 @@ class OnPolicyWindow(CreditWindow):
         Polychronopoulos and Kuck 1987).
         """
         batch, actors = self._flow.train_batch_env_steps, max(live_actors, 1)
-        share = max(self._flow.overlap, 0.5) * batch / (_BATCHES_PER_ACTOR * actors)
+        share = max(self._flow.overlap, 0.5) * self._batch_steps / (_BATCHES_PER_ACTOR * actors)
         fragment = int(_clamp(share, min(_MIN_FRAGMENT_STEPS, batch), max(batch / 16, 1)))
         short = self.missing_steps - queue_env_steps
         return min(fragment, math.ceil(short / actors)) if short > 0 else fragment
@@ -108,7 +131,7 @@ class AsynchronousWindow(CreditWindow):
 
     def target_steps(self, live_actors: int) -> float:
         """Returns what the learner takes in `versions_under_way` versions."""
-        return self._flow.versions_under_way * self._flow.version_env_steps
+        return self._share * self._flow.versions_under_way * self._flow.version_env_steps
 
     def fragment_steps(self, live_actors: int, queue_env_steps: int) -> int:
         """Returns a size that gives several fragments per actor, each at most half a version."""
@@ -126,7 +149,8 @@ class AsynchronousWindow(CreditWindow):
 
     def needed_number(self, newest: int, outstanding_steps: float) -> int:
         """Counts the versions that the steps in flight will make."""
-        version_at_delivery = newest + int(outstanding_steps // self._flow.version_env_steps) + 1
+        version_steps = max(1.0, self._share * self._flow.version_env_steps)
+        version_at_delivery = newest + int(outstanding_steps // version_steps) + 1
         return _oldest_fresh(newest, version_at_delivery, self._flow.max_policy_lag)
 
 
@@ -143,12 +167,12 @@ class OffPolicyWindow(CreditWindow):
 
     def target_steps(self, live_actors: int) -> float:
         """Returns `samples_under_way` samples' worth, at least two fragments per actor."""
-        samples = self._flow.samples_under_way * self._flow.sample_env_steps
+        samples = self._share * self._flow.samples_under_way * self._flow.sample_env_steps
         return max(samples, 2 * live_actors * self.fragment_steps(live_actors, 0))
 
     def fragment_steps(self, live_actors: int, queue_env_steps: int) -> int:
         """Returns an actor's share of the steps in flight, within fixed bounds."""
-        samples = self._flow.samples_under_way * self._flow.sample_env_steps
+        samples = self._share * self._flow.samples_under_way * self._flow.sample_env_steps
         share = samples / (_BATCHES_PER_ACTOR * max(live_actors, 1))
         return int(_clamp(share, _MIN_FRAGMENT_STEPS, _MAX_OFF_POLICY_FRAGMENT_STEPS))
 

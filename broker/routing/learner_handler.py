@@ -6,6 +6,8 @@ import dataclasses
 import sys
 from typing import assert_never
 
+from msgspec import UNSET
+
 from headrace.broker.routing.broker_state import BrokerState
 from headrace.broker.routing.effects import KeepDeadLetter, SendToLearner
 from headrace.broker.routing.handover import check_held, take_over
@@ -96,6 +98,7 @@ class LearnerHandler:
         known = state.sessions.get(hello.session)
         if known is not None:
             known.routing_id = routing_id  # its hello was repeated before the welcome arrived
+            self._admit(hello)
             self._publishing.welcome(known)
             return
         replaced = state.sessions.replaced_by(hello)
@@ -113,7 +116,7 @@ class LearnerHandler:
             self._publishing.welcome(SessionRecord(hello, routing_id, now_s))
             return
         check_held(hello)
-        state.policy.admit(hello)
+        self._admit(hello)
         for mark in hello.marks:
             self._marks.add(mark)
         self._settlement.finish_confirmed(hello.marks)
@@ -128,9 +131,15 @@ class LearnerHandler:
         for other in state.sessions:  # a restarted broker asks each how many there were
             self._report_to(other, now_s)
 
+    def _admit(self, hello: LearnerHello) -> None:
+        epoch = self._state.policy.epoch
+        self._state.policy.admit(hello)
+        if self._state.policy.epoch != epoch:
+            self._publishing.welcome_all()
+
     def _take_pull(self, session: SessionRecord, pull: Pull, now_s: float) -> None:
         state = self._state
-        session.lease_up_to_steps = max(session.lease_up_to_steps, pull.lease_up_to_steps)
+        session.ask(pull.lease_up_to_steps, None if pull.share is UNSET else pull.share)
         session.progress = pull.progress or session.progress
         session.stopping = pull.stopping
         state.evaluations.request(pull.session, pull.evaluation)

@@ -40,11 +40,15 @@ class Publishing:
         )
         self._state.outbox.add(SendToLearner(session.routing_id, message))
 
+    def welcome_all(self) -> None:
+        """Sends all sessions the present epoch."""
+        for session in self._state.sessions:
+            self.welcome(session)
+
     def begin_epoch(self) -> None:
         """Moves to an epoch above every known one, and sends it to all sessions."""
         self._state.policy.begin_epoch()
-        for session in self._state.sessions:
-            self.welcome(session)
+        self.welcome_all()
 
     def publish(self, published: Published, *, is_new_policy: bool, now_s: float) -> None:
         """Sends a version to all actors and starts the next update."""
@@ -54,6 +58,8 @@ class Publishing:
             state.credit = CreditControl(published.manifest.flow)
         elif is_new_policy:
             state.credit.adopt(published.manifest.flow)
+        state.sessions.note_version()
+        state.credit.window.divide(state.sessions.share, state.sessions.asked_steps)
         state.credit.published(published.version, state.queue.env_steps, now_s)
         if is_new_policy:
             self._drop_unfit(published)

@@ -175,6 +175,7 @@ class Router:
             for origin in state.evaluations.assign(state.evaluators):
                 state.outbox.schedule_delivery(origin)
         if state.credit is not None and self._admission.is_open:
+            state.credit.window.divide(state.sessions.share, state.sessions.asked_steps)
             for origin in state.credit.grant(state.queue.env_steps, now_s):
                 state.outbox.schedule_delivery(origin)
         self._admission.ask_for_waiting()

@@ -21,6 +21,9 @@ class SessionRecord:
     Attributes:
         routing_id: the socket that its last message came from.
         lease_up_to_steps: env steps that it takes in total; cumulative.
+        share: the part of the learner's data that it wants from this broker; None if it has no
+            other broker.
+        has_asked: whether it has asked for data since the newest version was published.
         leased_env_steps: env steps leased to it so far.
         leases: unconfirmed batches, by lease number.
         awaited: batches that it also holds but that have not arrived at this broker, with lease
@@ -32,6 +35,8 @@ class SessionRecord:
     routing_id: bytes
     last_heard_s: float
     lease_up_to_steps: int = 0
+    share: float | None = None
+    has_asked: bool = False
     leased_env_steps: int = 0
     last_lease: int = 0
     progress: LearnerProgress | None = None
@@ -41,9 +46,21 @@ class SessionRecord:
     leased_by_origin: Counter[Origin] = field(default_factory=Counter)
 
     @property
+    def asked_steps(self) -> int:
+        """Env steps that it asked for and was not leased."""
+        return max(0, self.lease_up_to_steps - self.leased_env_steps)
+
+    @property
     def takes_more(self) -> bool:
         """Whether it may be leased another batch."""
-        return self.leased_env_steps < self.lease_up_to_steps
+        return self.asked_steps > 0
+
+    def ask(self, lease_up_to_steps: int, share: float | None) -> None:
+        """Records what it asks for; what it asked of one of several brokers may be withdrawn."""
+        self.share, self.has_asked = share, True
+        if share is None:
+            lease_up_to_steps = max(lease_up_to_steps, self.lease_up_to_steps)
+        self.lease_up_to_steps = lease_up_to_steps
 
     def lease(self, batch: QueuedBatch) -> int:
         """Records a lease and returns its number."""
@@ -147,6 +164,23 @@ class SessionRecords:
             return 1
         del self._orphaned[key]
         return 2
+
+    @property
+    def share(self) -> float | None:
+        """The part of the learner's data asked of this broker; None if it is the only one."""
+        shares = [session.share for session in self._by_id.values() if session.share is not None]
+        return sum(shares) / len(shares) if shares else None
+
+    @property
+    def asked_steps(self) -> int | None:
+        """Env steps that are asked for and not leased; None until the newest version is trained."""
+        asking = [session for session in self._by_id.values() if session.has_asked]
+        return sum(session.asked_steps for session in asking) if asking else None
+
+    def note_version(self) -> None:
+        """Records that a version was published: what was asked for was for the one before."""
+        for session in self._by_id.values():
+            session.has_asked = False
 
     @property
     def are_complete(self) -> bool:

@@ -53,13 +53,14 @@ class PolicyVersions:
         self.published: Published | None = None
 
     def admit(self, hello: LearnerHello) -> None:
-        """Grants a learner run its epoch, unless it has one already.
+        """Grants a learner run its epoch, or raises it to what another broker has granted.
 
         Raises:
             RemoteProtocolError: the learner claims an implausibly high epoch.
         """
         self.note_epoch(max(hello.newest_epoch, hello.granted_epoch))
         if hello.learner_run == self.learner_run:
+            self._raise_to(hello.granted_epoch)
             return
         self.learner_run = hello.learner_run
         if hello.granted_epoch > self.epoch and hello.granted_epoch == self._newest_epoch_heard:
@@ -68,6 +69,13 @@ class PolicyVersions:
             self._epoch_is_older_than_broker = True
         else:
             self.begin_epoch()
+
+    def _raise_to(self, epoch: int) -> None:
+        """Moves to an epoch that was granted elsewhere: the learner publishes in it again."""
+        if epoch > self.epoch:
+            self.epoch = epoch
+            self._epoch_is_older_than_broker = True
+            self._offered.clear()
 
     def begin_epoch(self) -> None:
         """Moves to an epoch above every known one."""

@@ -28,6 +28,8 @@ from headrace.protocol.messages.parts import (
     Purpose,
 )
 
+Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
+
 
 class LearnerMessage(Message, frozen=True):
     """Base of the messages that learner sessions send; `session` is a random id, not a socket."""
@@ -44,8 +46,8 @@ class LearnerHello(LearnerMessage, frozen=True, tag="learner_hello"):
             one.
         run: the run's id, as in the manifest.
         takeover: end the sessions of another learner run instead of being refused.
-        granted_epoch: the epoch that an earlier broker incarnation granted to this learner run, 0
-            for none; it stays valid unless the broker knows a newer one.
+        granted_epoch: the epoch that an earlier broker incarnation, or another broker, granted to
+            this learner run, 0 for none; it stays valid unless the broker knows a newer one.
         newest_epoch: the newest epoch known from a checkpoint; the granted one is above it.
         former: this process's previous session, 0 for none; its leases that are neither in marks
             nor held were lost in transit.
@@ -85,6 +87,9 @@ class Pull(LearnerMessage, frozen=True, tag="pull"):
         stopping: the run is ending; the next report to each of its sessions says so.
         evaluation: the request of this session, until it has the episodes.
         assignment: the newest of this session; unset if it has made none.
+        share: the part of the learner's data that this broker's actors should make, of a learner
+            with several brokers; `lease_up_to_steps` may then fall, and the credit window holds
+            what the sessions ask for. Unset by a learner with one broker.
     """
 
     lease_up_to_steps: Count
@@ -93,6 +98,7 @@ class Pull(LearnerMessage, frozen=True, tag="pull"):
     progress: LearnerProgress | None = None
     evaluation: EvaluationRequest | None = None
     assignment: Assignment | msgspec.UnsetType = msgspec.UNSET
+    share: Share | msgspec.UnsetType = msgspec.UNSET
 
 
 class Offer(LearnerMessage, frozen=True, tag="offer"):

@@ -155,9 +155,13 @@ class FakeFleet:
         if published is not None:
             self.version = PolicyVersion(*map(int, published.split(".")))
 
-    def pull(self, up_to_steps: int, confirmed: int = 0, session: int = 1) -> list[Lease]:
+    def pull(
+        self, up_to_steps: int, confirmed: int = 0, session: int = 1, **asked: Any
+    ) -> list[Lease]:
         before = len(self.leases(session))
-        self.learner(Pull(session=session, lease_up_to_steps=up_to_steps, confirmed=confirmed))
+        self.learner(
+            Pull(session=session, lease_up_to_steps=up_to_steps, confirmed=confirmed, **asked)
+        )
         return self.leases(session)[before:]
 
     def leave(self, session: int = 1) -> None:

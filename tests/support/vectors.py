@@ -232,6 +232,7 @@ def _later_vectors(vectors: Mapping[str, Vector]) -> dict[str, Vector]:
         "learner_hello.probe": _with(vectors["learner_hello"], probe=True),
         "lease.part": _with(vectors["lease"], **part),
         "pull.evaluation": _with(vectors["pull"], evaluation=EvaluationRequest(**evaluation)),
+        "pull.share": _with(vectors["pull"], share=0.25),
         "trajectories.part": _with(vectors["trajectories"], **part),
         "welcome.limits": _with(vectors["welcome"], **limits),
     }

@@ -121,3 +121,54 @@ def test_each_flow_has_its_window(
     flow: OnPolicyFlow | AsynchronousFlow | OffPolicyFlow, kind: type[object]
 ) -> None:
     assert isinstance(make_window(flow), kind)
+
+
+class TestDivision:
+    """The window of one broker of several."""
+
+    def test_what_is_asked_and_a_share_of_the_overlap_may_be_in_flight(self) -> None:
+        window = OnPolicyWindow(OnPolicyFlow(train_batch_env_steps=BATCH, overlap=0.5))
+        window.divide(0.25, 400)
+        assert (window.missing_steps, window.target_steps(2)) == (400, 525)
+        window.divide(0.25, 0)
+        assert window.target_steps(2) == 125
+
+    def test_more_than_a_train_batch_is_never_missing(self) -> None:
+        window = OnPolicyWindow(OnPolicyFlow(train_batch_env_steps=BATCH))
+        window.divide(0.5, 2**50)
+        assert window.missing_steps == BATCH
+
+    def test_a_new_update_begins_with_the_share_until_the_learner_asks(self) -> None:
+        window = OnPolicyWindow(OnPolicyFlow(train_batch_env_steps=BATCH))
+        window.published(0.0)
+        window.divide(0.25, None)
+        assert window.missing_steps == 250
+
+    def test_the_shares_of_all_brokers_are_one_window(self) -> None:
+        flow = OnPolicyFlow(train_batch_env_steps=BATCH)
+        shares = (0.5, 0.3, 0.2)
+        windows = [OnPolicyWindow(flow) for _ in shares]
+        for window, share in zip(windows, shares, strict=True):
+            window.divide(share, round(share * BATCH))
+        alone = OnPolicyWindow(flow)
+        assert sum(window.target_steps(2) for window in windows) == alone.target_steps(6)
+
+    def test_an_asynchronous_broker_counts_versions_by_its_share_of_them(self) -> None:
+        window = AsynchronousWindow(AsynchronousFlow(100, versions_under_way=4, max_policy_lag=2))
+        window.divide(0.25, 0)
+        assert window.target_steps(2) == 100
+        assert window.needed_number(newest=9, outstanding_steps=25) == 9
+        assert window.needed_number(newest=9, outstanding_steps=24) == 8
+
+    def test_a_broker_without_a_share_grants_nothing(self) -> None:
+        window = AsynchronousWindow(AsynchronousFlow(100))
+        window.divide(0.0, 0)
+        assert window.target_steps(2) == 0
+        assert window.needed_number(newest=9, outstanding_steps=0) == 0
+
+    def test_off_policy_actors_keep_two_fragments_each_with_any_share(self) -> None:
+        window = OffPolicyWindow(OffPolicyFlow(sample_env_steps=1000))
+        window.divide(0.0, 0)
+        assert window.target_steps(3) == 6 * 16
+        window.divide(0.5, 0)
+        assert window.target_steps(3) == 2000

@@ -277,3 +277,28 @@ def test_a_mark_is_capped_at_what_its_actor_produced(running: FakeFleet) -> None
     running.push("a", 1)
     running.open(session=2, marks=(mark("a", 2**40),))
     assert ledger(running) == Ledger(produced=1, consumed=1)
+
+
+def test_what_was_asked_of_one_of_several_brokers_may_be_withdrawn(running: FakeFleet) -> None:
+    running.pull(100, share=0.5)
+    running.push("a", 1)
+    assert len(running.leases()) == 1
+    running.pull(5, share=0.5)
+    running.push("a", 2)
+    assert len(running.leases()) == 1
+
+
+def test_the_only_broker_ignores_a_lower_limit(running: FakeFleet) -> None:
+    running.pull(100)
+    running.pull(0)
+    running.push("a", 1)
+    assert len(running.leases()) == 1
+
+
+def test_no_credit_is_granted_without_a_share(fleet: FakeFleet) -> None:
+    fleet.publish()
+    fleet.pull(0, share=0.0)
+    fleet.join("a")
+    assert fleet.router.status(0.0).reserved_env_steps == 0
+    fleet.pull(0, share=1.0)
+    assert fleet.router.status(0.0).reserved_env_steps > 0

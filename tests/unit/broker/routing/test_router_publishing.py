@@ -211,3 +211,34 @@ def test_a_learner_of_another_wire_version_is_refused(running: FakeFleet) -> Non
     running.flush()
     assert running.last(Refusal).code is RejectCode.UNSUPPORTED_VERSION
     assert running.last(Refusal).session == 12
+
+
+class TestEpochsOfSeveralBrokers:
+    """A learner's versions have one epoch at all of its brokers: the highest one granted."""
+
+    @pytest.mark.parametrize("session", [1, 2])
+    def test_a_learner_raises_its_epoch_to_another_brokers(
+        self, running: FakeFleet, session: int
+    ) -> None:
+        running.open(session=session, worker_index=session - 1, granted_epoch=7)
+        assert {welcome.epoch for welcome in running.all(Welcome)[-session:]} == {7}
+        running.publish(1)
+        assert running.version == PolicyVersion(7, 1)
+
+    def test_a_lower_epoch_changes_nothing(self, running: FakeFleet) -> None:
+        running.open(session=1, granted_epoch=7)
+        running.open(session=1, granted_epoch=3)
+        assert running.last(Welcome).epoch == 7
+
+    def test_an_implausibly_high_epoch_raises_nothing(self, running: FakeFleet) -> None:
+        running.open(session=1, granted_epoch=2**53 - 1)
+        assert running.last(Refusal).code is RejectCode.MALFORMED
+        running.open(session=1)
+        assert running.last(Welcome).epoch == 1
+
+    def test_a_later_learner_is_granted_an_epoch_above_the_raised_one(
+        self, running: FakeFleet
+    ) -> None:
+        running.open(session=1, granted_epoch=7)
+        running.open(session=2, learner_run="run-2", takeover=True)
+        assert running.last(Welcome).epoch == 8
