@@ -14,6 +14,7 @@ from benchmarks.load import Payloads, run_load
 from benchmarks.pairs import Row, compare
 from benchmarks.processes import broker_process, pipe, running
 from headrace.broker.access.key_folder import KeyFolder, ServerKey
+from headrace.learner.connection.broker_target import BrokerTarget
 from headrace.learner.connection.link import BrokerLink
 from headrace.learner.connection.session import LearnerIdentity
 from headrace.protocol.flow_control import OffPolicyFlow
@@ -93,10 +94,9 @@ def through_broker(
         as_actor = keys.invite("actor", "load", address) if keys is not None else None
         as_learner = keys.invite("learner", "benchmark", address) if keys is not None else None
         link = BrokerLink(
-            address,
+            [BrokerTarget(address, as_learner)],
             LearnerIdentity("benchmark", 0, RUN, "here"),
             zmq.Context.instance(),
-            invitation=as_learner,
         )
         flow = OffPolicyFlow(sample_env_steps=32 * env_steps)
         link.offer(ScriptedWeights(make_manifest(flow, 1024)).version(1))

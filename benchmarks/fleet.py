@@ -14,8 +14,10 @@ from benchmarks.cartpole import RUN, ScriptedWeights, make_manifest
 from benchmarks.load import Payloads, run_load
 from benchmarks.pairs import Row, alone
 from benchmarks.processes import broker_process, pipe, running
+from headrace.learner.connection.broker_target import BrokerTarget
+from headrace.learner.connection.leased_batches import LeasedBatch
 from headrace.learner.connection.link import BrokerLink
-from headrace.learner.connection.session import LearnerIdentity, LeasedBatch
+from headrace.learner.connection.session import LearnerIdentity
 from headrace.protocol.flow_control import AsynchronousFlow, Flow, OnPolicyFlow
 from headrace.protocol.messages import Totals
 
@@ -70,7 +72,9 @@ def _measure(scenario: Scenario, slow: int | None = None) -> list[Row]:
         running(run_load, address, scenario.speeds, Payloads(), theirs),
     ):
         link = BrokerLink(
-            address, LearnerIdentity("benchmark", 0, RUN, "here"), zmq.Context.instance()
+            [BrokerTarget(address)],
+            LearnerIdentity("benchmark", 0, RUN, "here"),
+            zmq.Context.instance(),
         )
         try:
             rows = _train(scenario, link, slow)

@@ -22,6 +22,7 @@ from headrace.actors.agents.episode_agent import EpisodeAgent
 from headrace.actors.connection.client import Client
 from headrace.actors.inference.policy_server import PolicyServer
 from headrace.actors.policy.onnx_policy import OnnxPolicy
+from headrace.learner.connection.broker_target import BrokerTarget
 from headrace.learner.connection.link import BrokerLink
 from headrace.learner.connection.session import LearnerIdentity
 from headrace.learner.connection.weights_offer import OfferedWeights
@@ -119,7 +120,9 @@ def _learner(address: str) -> Generator[None]:
     flow = OffPolicyFlow(sample_env_steps=20_000)
     manifest = Manifest(run=RUN, flow=flow, modules={DEFAULT_MODULE: exported.manifest})
     frame = encode_policy(Policy(manifest, {DEFAULT_MODULE: exported.graph}))
-    link = BrokerLink(address, LearnerIdentity(RUN, 0, RUN, "here"), zmq.Context.instance())
+    link = BrokerLink(
+        [BrokerTarget(address)], LearnerIdentity(RUN, 0, RUN, "here"), zmq.Context.instance()
+    )
     digest = policy_digest(frame)
     link.offer(OfferedWeights(1, "0" * 32, digest, frame, encode_payload(weights)))
     stopping = threading.Event()

@@ -21,6 +21,7 @@ from benchmarks.pairs import Row, alone, compare
 from benchmarks.processes import broker_process, pipe, running
 from headrace.actors.connection.config import ClientConfig
 from headrace.actors.connection.session import ActorSession
+from headrace.learner.connection.broker_target import BrokerTarget
 from headrace.learner.connection.link import BrokerLink
 from headrace.learner.connection.session import LearnerIdentity
 from headrace.protocol.endpoints import BrokerAddress
@@ -70,7 +71,7 @@ def _through_broker(count: int, megabytes: float) -> Generator[Trip]:
     weights = ScriptedWeights(make_manifest(flow, int(megabytes * 1e6)))
     with broker_process() as address, running(_subscribe, address, count, theirs):
         identity = LearnerIdentity("benchmark", 0, RUN, "here")
-        link = BrokerLink(address, identity, zmq.Context.instance())
+        link = BrokerLink([BrokerTarget(address)], identity, zmq.Context.instance())
         number = 0
 
         def trip() -> float:

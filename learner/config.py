@@ -11,6 +11,7 @@ from headrace.protocol.identity import Count, Name
 
 Positive = Annotated[float, msgspec.Meta(gt=0)]
 MaxLag = Annotated[int, msgspec.Meta(ge=0, le=2**40)] | None
+Address = Annotated[str, msgspec.Meta(min_length=1)]
 PolicyKind = Literal["graph", "rllib"]
 
 
@@ -19,8 +20,10 @@ class RunnerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     Attributes:
         address: see `BrokerAddress.parse`; empty for the invitation's, or the default.
+        addresses: of several brokers, each with actors of its own, instead of `address`.
         join: the invitation file, present on each host that has runners; empty for a broker
-            without keys. Its contents never enter a config or a checkpoint.
+            without keys. Its contents never enter a config or a checkpoint. Several brokers have
+            one each, in the order of `addresses`.
         run: the run's id, shown in `headrace status`.
         pull_timeout_s: after this long without enough data, `sample()` returns what it has; keep
             it at or below half of RLlib's `sample_timeout_s`.
@@ -39,7 +42,8 @@ class RunnerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """
 
     address: str = ""
-    join: str = ""
+    addresses: tuple[Address, ...] = ()
+    join: str | tuple[str, ...] = ""
     run: Name = "rllib"
     pull_timeout_s: Positive = 30.0
     takeover: bool = False
@@ -49,6 +53,13 @@ class RunnerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     policy: PolicyKind = "graph"
     infos: tuple[Name, ...] = ()
     compression: Literal["lz4", "none"] | None = None
+
+
+def join_files(join: str | tuple[str, ...]) -> tuple[str, ...]:
+    """Returns the invitation files of `RunnerConfig.join`."""
+    if isinstance(join, str):
+        return (join,) if join else ()
+    return join
 
 
 CONFIG_KEY = "headrace"

@@ -85,9 +85,22 @@ PURE = [
     ROOT / "actors" / "connection" / "evaluation_tasks.py",
     ROOT / "actors" / "connection" / "newest_policy.py",
     ROOT / "actors" / "connection" / "session.py",
-    ROOT / "learner" / "connection" / "lease_tracker.py",
-    ROOT / "learner" / "connection" / "session.py",
-    ROOT / "learner" / "connection" / "weights_offer.py",
+    *(
+        ROOT / "learner" / "connection" / f"{name}.py"
+        for name in (
+            "broker_sessions",
+            "demand",
+            "evaluation_division",
+            "known_broker",
+            "lease_tracker",
+            "leased_batches",
+            "merged_reports",
+            "session",
+            "shared_evaluation",
+            "shares",
+            "weights_offer",
+        )
+    ),
     *sources("learner/episodes"),
     ROOT / "learner" / "spaces.py",
 ]

@@ -1,15 +1,16 @@
-"""The thread that owns a learner's socket: receives, sends what is due, notifies waiters."""
+"""The thread that owns a learner's sockets: receives, sends what is due, notifies waiters."""
 
 from __future__ import annotations
 
 import contextlib
 import logging
 import threading
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass
 
 import zmq
 
-from headrace.learner.connection.session import LearnerSession
+from headrace.learner.connection.broker_sessions import BrokerSessions
 from headrace.protocol.errors import RemoteProtocolError
 from headrace.protocol.silence import SilenceWatch
 from headrace.protocol.zeromq.frames import drain, receive
@@ -22,28 +23,35 @@ _GOODBYE_LINGER_MS = 500
 Clock = Callable[[], float]
 
 
-class LinkLoop(SocketLoop):
-    """Serves a session in a daemon thread.
+@dataclass
+class BrokerSocket:
+    """A connected DEALER, and how long its broker has been silent."""
 
-    The session is shared with the runner's threads: `changed` guards it. Hold it for every call
+    dealer: zmq.Socket[bytes]
+    address: str
+    endpoint: str
+    silence: SilenceWatch
+
+
+class LinkLoop(SocketLoop):
+    """Serves the sessions with all brokers in a daemon thread.
+
+    The sessions are shared with the runner's threads: `changed` guards them. Hold it for every call
     except `join`.
     """
 
     def __init__(
         self,
-        session: LearnerSession,
-        dealer: zmq.Socket[bytes],
-        endpoint: str,
+        sessions: BrokerSessions,
+        sockets: Sequence[BrokerSocket],
         wake_pair: WakePair,
         changed: threading.Condition,
         clock: Clock,
     ) -> None:
         super().__init__(wake_pair, changed)
-        self._session = session
-        self._dealer = dealer
-        self._endpoint = endpoint
+        self._sessions = sessions
+        self._sockets = sockets
         self._clock = clock
-        self._silence = SilenceWatch(clock())
         self._awaited: list[Callable[[], bool]] = []
         self._start("headrace-learner")
 
@@ -65,36 +73,56 @@ class LinkLoop(SocketLoop):
 
     def _serve_until_stopped(self) -> None:
         poller = zmq.Poller()
-        poller.register(self._dealer, zmq.POLLIN)
-        poller.register(self._wake_pair.receive, zmq.POLLIN)
+        for socket in (self._wake_pair.receive, *(broker.dealer for broker in self._sockets)):
+            poller.register(socket, zmq.POLLIN)
         while not self._is_stopping:
-            left_s = self._session.next_event_at_s() - self._clock()
+            left_s = self._sessions.next_event_at_s() - self._clock()
             ready = dict(poller.poll(self._poll_ms(left_s)))
             with self._changed:
                 if self._wake_pair.receive in ready:
                     drain(self._wake_pair.receive)
-                if self._dealer in ready:
-                    self._receive()
+                for number, broker in enumerate(self._sockets):
+                    if broker.dealer in ready:
+                        self._receive(number, broker)
                 self._reconnect_if_silent()
-                for frames in self._session.outgoing(self._clock()):
-                    with contextlib.suppress(zmq.Again):  # repeated, or a new session repairs it
-                        self._dealer.send_multipart(frames, zmq.NOBLOCK, copy=False)
+                self._send_due()
+                self._log_changes()
                 if any(condition() for condition in self._awaited):
                     self._changed.notify_all()
-        with contextlib.suppress(zmq.Again):
-            self._dealer.send_multipart(self._session.goodbye(), zmq.NOBLOCK)
-        self._dealer.close(linger=_GOODBYE_LINGER_MS)
+        for broker, goodbye in zip(self._sockets, self._sessions.goodbyes(), strict=True):
+            with contextlib.suppress(zmq.Again):
+                broker.dealer.send_multipart(goodbye, zmq.NOBLOCK)
+            broker.dealer.close(linger=_GOODBYE_LINGER_MS)
+
+    def _send_due(self) -> None:
+        for number, frames in self._sessions.outgoing(self._clock()):
+            with contextlib.suppress(zmq.Again):  # repeated, or a new session repairs it
+                self._sockets[number].dealer.send_multipart(frames, zmq.NOBLOCK, copy=False)
+
+    def _log_changes(self) -> None:
+        changes = self._sessions.take_changes()
+        if len(self._sockets) == 1:
+            return  # who waits for it explains
+        for number, is_live in changes:
+            address = self._sockets[number].address
+            if is_live:
+                _LOG.info("the broker at %s takes part", address)
+            else:
+                _LOG.warning("the broker at %s is silent: the others take its share", address)
 
     def _reconnect_if_silent(self) -> None:
-        if self._session.refusal is None and self._silence.restart_if_overdue(self._clock()):
-            _LOG.info("reconnecting to the broker: it has been silent")
-            self._dealer.disconnect(self._endpoint)
-            self._dealer.connect(self._endpoint)
+        if self._sessions.refusal is not None:
+            return
+        for broker in self._sockets:
+            if broker.silence.restart_if_overdue(self._clock()):
+                _LOG.info("reconnecting to the broker at %s: it has been silent", broker.address)
+                broker.dealer.disconnect(broker.endpoint)
+                broker.dealer.connect(broker.endpoint)
 
-    def _receive(self) -> None:
-        while (frames := receive(self._dealer)) is not None:
-            self._silence.note_contact(self._clock())
+    def _receive(self, number: int, broker: BrokerSocket) -> None:
+        while (frames := receive(broker.dealer)) is not None:
+            broker.silence.note_contact(self._clock())
             try:
-                self._session.on_message(frames, self._clock())
+                self._sessions.on_message(number, frames, self._clock())
             except RemoteProtocolError as error:
-                _LOG.warning("dropped a message from the broker: %s", error)
+                _LOG.warning("dropped a message from the broker at %s: %s", broker.address, error)

@@ -1,4 +1,4 @@
-"""Connects a runner, or a driver, to the broker that its config names."""
+"""Connects a runner, or a driver, to the brokers that its config names."""
 
 from __future__ import annotations
 
@@ -11,40 +11,41 @@ from pathlib import Path
 import ray
 import zmq
 
-from headrace.learner.config import RunnerConfig
+from headrace.learner.config import RunnerConfig, join_files
+from headrace.learner.connection.broker_target import BrokerTarget
 from headrace.learner.connection.link import BrokerLink
 from headrace.learner.connection.probe import require_welcome
 from headrace.learner.connection.session import LearnerIdentity
-from headrace.protocol.endpoints import DEFAULT_ADDRESS
-from headrace.protocol.invitation import Invitation
+from headrace.protocol.endpoints import DEFAULT_ADDRESS, BrokerAddress
+from headrace.protocol.errors import ConfigError
 from headrace.protocol.messages import Purpose
 from headrace.protocol.zeromq.invitation_file import load_invitation
 
 _RESUME_ATTEMPTS = 15
 
 
-def require_broker(config: RunnerConfig, *, resumes: bool) -> None:
-    """Asks the broker that a config names, if it runs, whether it would serve the learner.
+def require_brokers(config: RunnerConfig, *, resumes: bool) -> None:
+    """Asks the brokers that a config names, those that run, whether they would serve the learner.
 
     Args:
         resumes: whether to wait for a former learner of the run, which may have been killed.
 
     Raises:
-        ConfigError: the address or the invitation is invalid.
-        RefusedError: it would not serve the learner.
+        ConfigError: an address or an invitation is invalid.
+        RefusedError: one would not serve the learner.
     """
+    targets = targets_of(config)
     if config.takeover:
         return
-    address, invitation = _address_of(config)
     identity = LearnerIdentity(secrets.token_hex(8), 0, config.run, socket.gethostname())
     attempts = _RESUME_ATTEMPTS if resumes else 1
-    require_welcome(address, identity, zmq.Context.instance(), invitation, attempts=attempts)
+    require_welcome(targets, identity, zmq.Context.instance(), attempts=attempts)
 
 
 def open_link(
     config: RunnerConfig, log_dir: str, worker_index: int = 0, purpose: Purpose = "train"
 ) -> BrokerLink:
-    """Connects a runner, or the driver of an Algorithm without a local one, to the broker."""
+    """Connects a runner, or the driver of an Algorithm without a local one, to its brokers."""
     job = ray.get_runtime_context().get_job_id() if ray.is_initialized() else str(os.getpid())
     identity = LearnerIdentity(
         # The same for all runners of one Algorithm and their restarts, and for no others.
@@ -56,11 +57,32 @@ def open_link(
         newest_epoch=config.newest_epoch,
         purpose=purpose,
     )
-    address, invitation = _address_of(config)
-    return BrokerLink(address, identity, zmq.Context.instance(), invitation=invitation)
+    return BrokerLink(targets_of(config), identity, zmq.Context.instance())
 
 
-def _address_of(config: RunnerConfig) -> tuple[str, Invitation | None]:
-    invitation = load_invitation(Path(config.join), "learner") if config.join else None
-    address = config.address or (invitation.address if invitation else DEFAULT_ADDRESS)
-    return address, invitation
+def targets_of(config: RunnerConfig) -> tuple[BrokerTarget, ...]:
+    """Returns the brokers of a config: those of its addresses, or of its invitations.
+
+    Raises:
+        ConfigError: addresses and invitations do not fit together, or one is invalid.
+    """
+    addresses = config.addresses or ((config.address,) if config.address else ())
+    if config.address and config.addresses:
+        raise ConfigError("give either address, of one broker, or addresses, of several")
+    invitations = [load_invitation(Path(file), "learner") for file in join_files(config.join)]
+    if not addresses:
+        addresses = tuple(one.address for one in invitations) or (DEFAULT_ADDRESS,)
+    if invitations and len(invitations) != len(addresses):
+        raise ConfigError(
+            f"{len(addresses)} addresses and {len(invitations)} invitations: give one invitation "
+            "for each address, in the same order, or invitations alone"
+        )
+    if len(set(addresses)) < len(addresses):
+        raise ConfigError("the same broker is given twice; each address must be another broker's")
+    targets = tuple(
+        BrokerTarget(address, invitations[number] if invitations else None)
+        for number, address in enumerate(addresses)
+    )
+    for target in targets:
+        BrokerAddress.parse_remote(target.address)
+    return targets

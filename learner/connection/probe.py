@@ -1,4 +1,4 @@
-"""Asks a broker whether it would serve a learner, before anything slow is started."""
+"""Asks brokers whether they would serve a learner, before anything slow is started."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import contextlib
 import logging
 import secrets
 import threading
+from collections.abc import Sequence
 
 import zmq
 
+from headrace.learner.connection.broker_target import BrokerTarget
 from headrace.learner.connection.session import LearnerIdentity
-from headrace.protocol.endpoints import BrokerAddress
 from headrace.protocol.errors import RefusedError, RejectCode, RemoteProtocolError
 from headrace.protocol.identity import MAX_SAFE_INTEGER
-from headrace.protocol.invitation import Invitation
 from headrace.protocol.limits import DEFAULT_LIMITS
 from headrace.protocol.messages import LearnerGoodbye, LearnerHello, Refusal
 from headrace.protocol.messages.headers import encode_header, to_learner_decoder
@@ -26,24 +26,35 @@ _AGAIN_AFTER_S = 1.0
 
 
 def require_welcome(
-    address: str,
+    targets: Sequence[BrokerTarget],
     identity: LearnerIdentity,
     context: Context,
-    invitation: Invitation | None = None,
     *,
     attempts: int = 1,
 ) -> None:
-    """Asks whether a broker, if one runs, would serve this learner.
+    """Asks whether those of the brokers that run would serve this learner.
 
     Args:
         attempts: how often to ask, once a second, while another learner is connected: a broker
             notices only after 10 s that a learner was killed.
 
     Raises:
-        RefusedError: it would not.
+        RefusedError: one would not.
     """
+    for target in targets:
+        try:
+            _require_one(target, identity, context, attempts)
+        except RefusedError as error:
+            if len(targets) == 1:
+                raise
+            raise RefusedError(error.code, f"{target.address}: {error.reason}") from None
+
+
+def _require_one(
+    target: BrokerTarget, identity: LearnerIdentity, context: Context, attempts: int
+) -> None:
     for attempt in range(attempts):
-        refusal = _ask(address, identity, context, invitation)
+        refusal = _ask(target, identity, context)
         if refusal is None:
             return
         exists = refusal.code is RejectCode.LEARNER_EXISTS
@@ -54,11 +65,9 @@ def require_welcome(
         threading.Event().wait(_AGAIN_AFTER_S)
 
 
-def _ask(
-    address: str, identity: LearnerIdentity, context: Context, invitation: Invitation | None
-) -> Refusal | None:
+def _ask(target: BrokerTarget, identity: LearnerIdentity, context: Context) -> Refusal | None:
     """Returns the broker's refusal; None if it would serve the learner, or does not answer."""
-    endpoint = BrokerAddress.parse_remote(address).learner
+    endpoint, invitation = target.endpoint, target.invitation
     hello = LearnerHello(
         session=secrets.randbelow(MAX_SAFE_INTEGER) + 1,
         learner_run=identity.learner_run,

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from msgspec import UNSET
 
 from headrace.learner.connection.lease_tracker import LeaseTracker
+from headrace.learner.connection.leased_batches import LeasedBatch, LeasedBatches
 from headrace.learner.connection.weights_offer import OfferedWeights, WeightsOffer
 from headrace.protocol.errors import RefusedError, RejectCode, RemoteProtocolError
 from headrace.protocol.foreign_versions import ForeignVersions
@@ -35,7 +36,6 @@ from headrace.protocol.messages import (
     Welcome,
 )
 from headrace.protocol.messages.headers import Frame, encode_header, to_learner_decoder
-from headrace.protocol.trajectory import TrajectoryBatch, unpack_batch
 
 _PULL_EVERY_S = 1.0
 _HELLO_EVERY_S = 1.0
@@ -54,23 +54,6 @@ class LearnerIdentity:
     purpose: Purpose = "train"
 
 
-@dataclass(frozen=True)
-class LeasedBatch:
-    """A batch leased to this session for training or evaluation."""
-
-    lease: Lease
-    payload: Frame
-    limits: DecodeLimits = DEFAULT_LIMITS
-
-    def unpack(self) -> TrajectoryBatch:
-        """Returns the trajectories.
-
-        Raises:
-            RemoteProtocolError: the payload is not a batch.
-        """
-        return unpack_batch(self.payload, compression=self.lease.compression, limits=self.limits)
-
-
 class LearnerSession:
     """Successive sessions with brokers; a new one begins whenever the old one is lost."""
 
@@ -85,14 +68,13 @@ class LearnerSession:
         self._decode = to_learner_decoder(limits).decode
         self._leases = LeaseTracker()
         self._offer = WeightsOffer()
-        self._wanted_steps = 0
+        self._least_epoch = 0
         self._out: list[tuple[Message, tuple[Frame, ...]]] = []
         self._hello_due_s = float("-inf")
         self._pull_due_s = float("-inf")
         self._has_joined = False
         self._ever_joined = False
-        self.ready: deque[LeasedBatch] = deque()
-        self.ready_env_steps = 0
+        self.batches = LeasedBatches()
         self.epoch = 0
         self.duplicates = 0
         self.report: FleetReport | None = None
@@ -102,16 +84,12 @@ class LearnerSession:
         self.evaluation: EvaluationRequest | None = None
         self.assignment: Assignment | None = None
         self.evaluated: deque[LeasedBatch] = deque()
+        self.share: float | None = None
         self.refusal: RefusedError | None = None
         self._limits = limits
         self._foreign_versions = ForeignVersions()
         self._session = 0
         self._begin()
-
-    @property
-    def evaluated_episodes(self) -> int:
-        """How many evaluation episodes have arrived as a whole."""
-        return sum(batch.lease.more is not True for batch in self.evaluated)
 
     @property
     def is_joined(self) -> bool:
@@ -135,37 +113,38 @@ class LearnerSession:
 
     def request(self, env_steps: int) -> None:
         """Asks for leases until this many env steps are ready or in flight."""
-        self._wanted_steps = env_steps
+        self.batches.want(env_steps)
+        self.hasten()
+
+    def hasten(self) -> None:
+        """Pulls at once; the broker answers with a report."""
         self._pull_due_s = float("-inf")
 
-    def take(self) -> LeasedBatch | None:
-        """Returns the next ready batch; once training has all of it, `confirm` it."""
-        if not self.ready:
-            return None
-        batch = self.ready.popleft()
-        self.ready_env_steps -= batch.lease.env_steps
-        self._wanted_steps = max(0, self._wanted_steps - batch.lease.env_steps)
-        return batch
+    def raise_epoch(self, epoch: int) -> None:
+        """Asks for an epoch that another broker has granted, if it is above this broker's."""
+        if epoch > self._least_epoch:
+            self._least_epoch = epoch
+            self._hello_due_s = float("-inf")
 
     def confirm(self, batch: LeasedBatch) -> None:
-        """Confirms the batches that `take` returned, up to this one."""
+        """Confirms the batches that `batches.take` returned, up to this one."""
         if self._leases.confirm(batch.lease):
-            self._pull_due_s = float("-inf")
+            self.hasten()
 
     def evaluate(self, request: EvaluationRequest | None) -> None:
         """Asks for episodes, which arrive in `evaluated`; None stops asking."""
         self.evaluation = request
-        self._pull_due_s = float("-inf")
+        self.hasten()
 
     def assign(self, assignment: Assignment) -> None:
         """Sends actors an assignment for their next episodes, through the broker."""
         self.assignment = assignment
-        self._pull_due_s = float("-inf")
+        self.hasten()
 
     def stop(self) -> None:
         """Announces to all sessions of the run that it is stopping."""
         self.stopping = True
-        self._pull_due_s = float("-inf")
+        self.hasten()
 
     @property
     def run_is_stopping(self) -> bool:
@@ -192,7 +171,7 @@ class LearnerSession:
 
     def outgoing(self, now_s: float) -> list[list[Frame]]:
         """Returns, once, the messages that are due."""
-        if not self._has_joined and now_s >= self._hello_due_s and self.refusal is None:
+        if self._needs_hello and now_s >= self._hello_due_s and self.refusal is None:
             self._hello_due_s = now_s + _HELLO_EVERY_S
             self._out.append((self._hello(), ()))
         if self._has_joined and now_s >= self._pull_due_s:
@@ -210,7 +189,8 @@ class LearnerSession:
             return float("inf")
         if not self._has_joined:
             return self._hello_due_s
-        return min(self._pull_due_s, self._offer.due_s)
+        hello_due_s = self._hello_due_s if self._needs_hello else float("inf")
+        return min(hello_due_s, self._pull_due_s, self._offer.due_s)
 
     def goodbye(self) -> list[Frame]:
         """Returns the message that ends the session."""
@@ -218,13 +198,17 @@ class LearnerSession:
 
     # ---------------------------------------------------------------- inside
 
+    @property
+    def _needs_hello(self) -> bool:
+        return not self._has_joined or self.epoch < self._least_epoch
+
     def _begin(self) -> None:
         """Starts a new session, which keeps the leases that the process holds."""
         self._former = self._session
         self._session = self._new_session_id()
         self._has_joined = False
         self._hello_due_s = float("-inf")
-        self._leased_steps = 0
+        self.batches.begin_session()
         self._leases.begin()
 
     def _take(self, message: ToLearner, payloads: Sequence[Frame], now_s: float) -> None:
@@ -246,8 +230,11 @@ class LearnerSession:
                 self.refusal = RefusedError(message.code, message.reason)
 
     def _join(self, welcome: Welcome) -> None:
+        is_raised = 0 < self.epoch < welcome.epoch <= self._least_epoch
         self.epoch = welcome.epoch
         if self._has_joined:
+            if is_raised:
+                self._offer.reopen()
             return
         self._has_joined = self._ever_joined = True
         if welcome.max_payload_bytes is not UNSET:
@@ -255,7 +242,7 @@ class LearnerSession:
                 self._limits, max_payload_bytes=welcome.max_payload_bytes
             )
         self._check_size()
-        self._pull_due_s = float("-inf")
+        self.hasten()
         self._offer.reopen()
 
     def _check_size(self) -> None:
@@ -273,20 +260,17 @@ class LearnerSession:
         if lease.purpose == "evaluate":
             self.evaluated.append(leased)
             return
-        self._leased_steps += lease.env_steps
+        self.batches.add(leased, is_new=is_new)
         if not is_new:
             self.duplicates += 1
-            self._pull_due_s = float("-inf")
-            return
-        self.ready.append(leased)
-        self.ready_env_steps += lease.env_steps
+            self.hasten()
 
     def _take_want(self, want: Want) -> None:
         policy_frame = self._offer.take_want(want, self.epoch)
         if policy_frame is not None:
             self._out += self._offer.publication(self._session, policy_frame)
         elif not self._offer.is_open:
-            self._pull_due_s = float("-inf")
+            self.hasten()
 
     def _hello(self) -> LearnerHello:
         identity = self._identity
@@ -297,7 +281,7 @@ class LearnerSession:
             run=identity.run,
             # A learner that was taken over must not take its place back.
             takeover=identity.takeover and not self._ever_joined,
-            granted_epoch=self.epoch,
+            granted_epoch=max(self.epoch, self._least_epoch),
             newest_epoch=identity.newest_epoch,
             purpose=identity.purpose,
             former=self._former,
@@ -310,16 +294,16 @@ class LearnerSession:
     def _pull(self) -> Pull:
         # No leases while an offer is open: leased data is judged against the newest published
         # weights, and counts towards the update that they begin.
-        wanted = 0 if self._offer.is_open else self._wanted_steps
-        missing = max(0, wanted - self.ready_env_steps)
+        missing = 0 if self._offer.is_open else self.batches.asked_steps
         return Pull(
             session=self._session,
-            lease_up_to_steps=self._leased_steps + missing,
+            lease_up_to_steps=self.batches.lease_up_to_steps(missing),
             confirmed=self._leases.confirmed,
             stopping=self.stopping,
             evaluation=self.evaluation,
             assignment=self.assignment or UNSET,
             progress=self.progress,
+            share=UNSET if self.share is None else self.share,
         )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Mapping
 
-from headrace.learner.connection.session import LeasedBatch
+from headrace.learner.connection.leased_batches import LeasedBatch
 from headrace.learner.episodes.gc_pause import paused_gc
 from headrace.learner.episodes.segments import EpisodeSegment, cut_segment, segments_of
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 
+from headrace.learner.connection.leased_batches import LeasedBatch
 from headrace.learner.connection.link import BrokerLink
-from headrace.learner.connection.session import LeasedBatch
 from headrace.learner.episodes.segments import EpisodeSegment, segments_of
 from headrace.protocol.identity import Origin
 from headrace.protocol.messages import FleetReport

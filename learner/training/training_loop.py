@@ -17,7 +17,7 @@ from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
 from ray.rllib.algorithms.impala import IMPALAConfig
 
 from headrace.learner.connection.link import BrokerLink, LearnerStopping
-from headrace.learner.connection.open_link import open_link, require_broker
+from headrace.learner.connection.open_link import open_link, require_brokers
 from headrace.learner.runner.env_runner import BrokerEnvRunner
 from headrace.learner.runner.runner_config import runner_config_of
 from headrace.learner.training.algorithm_config import build_config
@@ -102,7 +102,7 @@ class Training:
         config = build_config(self._plan, newest_epoch=self._before.epoch)
         check_config(config)
         self._folder.require_writable()
-        require_broker(runner_config_of(config), resumes=self._plan.resume)
+        require_brokers(runner_config_of(config), resumes=self._plan.resume)
         return config
 
     def _find_checkpoint(self) -> Path | None:

@@ -15,6 +15,7 @@ from chaos.actor import index_of
 from chaos.batches import read_mark
 from chaos.diary import Diary
 from headrace.deploy.process import on_stop_signal
+from headrace.learner.connection.broker_target import BrokerTarget
 from headrace.learner.connection.link import BrokerLink
 from headrace.learner.connection.session import LearnerIdentity
 from headrace.learner.connection.weights_offer import OfferedWeights
@@ -93,7 +94,7 @@ def main() -> None:
         learner_run="chaos", worker_index=plan.worker_index, run=RUN, host="chaos"
     )
     invitation = load_invitation(Path(plan.join), "learner") if plan.join else None
-    link = BrokerLink(plan.address, identity, zmq.Context(), invitation=invitation)
+    link = BrokerLink([BrokerTarget(plan.address, invitation)], identity, zmq.Context())
     train(plan, Diary(Path(plan.diary)), link, stopping)
     link.close()
 

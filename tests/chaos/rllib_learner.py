@@ -16,8 +16,8 @@ from ray.rllib.env.single_agent_episode import SingleAgentEpisode
 
 from chaos.batches import BatchId, mark_of, read_mark
 from chaos.diary import Diary
+from headrace.learner.connection.leased_batches import LeasedBatch
 from headrace.learner.connection.link import BrokerLink
-from headrace.learner.connection.session import LeasedBatch
 from headrace.learner.runner.env_runner import BrokerEnvRunner
 from headrace.learner.training.remote_runners import end_remote_runners
 

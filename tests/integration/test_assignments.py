@@ -37,7 +37,7 @@ from headrace.actors.simulators.collector import Collector
 from headrace.actors.simulators.environments import make_environment
 from headrace.actors.simulators.multi_agent_collector import MultiAgentCollector
 from headrace.actors.simulators.multi_agent_simulators import simulator_of
-from headrace.learner.connection.session import LeasedBatch
+from headrace.learner.connection.leased_batches import LeasedBatch
 from headrace.protocol.errors import LocalProtocolError
 from headrace.protocol.flow_control import OffPolicyFlow
 from headrace.protocol.messages import Assignment

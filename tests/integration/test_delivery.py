@@ -23,6 +23,7 @@ from support.running import (
 )
 
 from headrace.actors.connection.client import Client
+from headrace.learner.connection.broker_target import BrokerTarget
 from headrace.learner.connection.link import LearnerStopping
 from headrace.learner.connection.probe import require_welcome
 from headrace.learner.connection.session import LearnerIdentity
@@ -186,17 +187,17 @@ def test_a_learner_that_would_be_refused_is_told_so_before_it_joins(
     broker: BrokerThread, context: Context
 ) -> None:
     asking = LearnerIdentity("run-2", 0, "cart-pole", "host")
-    require_welcome(broker.address, asking, context)
+    require_welcome([BrokerTarget(broker.address)], asking, context)
     assert broker.status.learners == []
     with Learner(context, broker.address) as first:
         first.publish(1)
         wait_until(lambda: broker.status.version is not None)
         with pytest.raises(RefusedError, match="already trains run") as caught:
-            require_welcome(broker.address, asking, context)
+            require_welcome([BrokerTarget(broker.address)], asking, context)
         assert caught.value.code is RejectCode.LEARNER_EXISTS
         closing = threading.Timer(1.5, first.link.close)
         closing.start()
-        require_welcome(broker.address, asking, context, attempts=60)
+        require_welcome([BrokerTarget(broker.address)], asking, context, attempts=60)
         closing.join()
 
 

@@ -24,7 +24,7 @@ from support.serving import (
 )
 
 from headrace.actors.inference.policy_client import PolicyClient
-from headrace.learner.connection.session import LeasedBatch
+from headrace.learner.connection.leased_batches import LeasedBatch
 from headrace.protocol.errors import LocalProtocolError, RefusedError
 from headrace.protocol.flow_control import OffPolicyFlow, OnPolicyFlow
 

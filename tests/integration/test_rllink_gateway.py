@@ -30,7 +30,7 @@ from support.serving import one_module, publish
 
 from headrace.actors.rllib.rllink_config import config_for_clients
 from headrace.actors.rllib.rllink_gateway import RLlinkGateway
-from headrace.learner.connection.session import LeasedBatch
+from headrace.learner.connection.leased_batches import LeasedBatch
 from headrace.protocol.messages import Assignment
 from headrace.protocol.trajectory import Chunk, unpack_batch
 

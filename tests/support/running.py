@@ -20,8 +20,10 @@ from headrace.broker.access.key_folder import KeyFolder
 from headrace.broker.config import BrokerConfig, RouterConfig
 from headrace.broker.routing.status import BrokerStatus
 from headrace.broker.service import BrokerService
+from headrace.learner.connection.broker_target import BrokerTarget
+from headrace.learner.connection.leased_batches import LeasedBatch
 from headrace.learner.connection.link import BrokerLink
-from headrace.learner.connection.session import LearnerIdentity, LeasedBatch
+from headrace.learner.connection.session import LearnerIdentity
 from headrace.learner.connection.weights_offer import OfferedWeights
 from headrace.protocol.errors import ConfigError
 from headrace.protocol.invitation import Invitation
@@ -181,7 +183,7 @@ class Learner:
             "host": "test",
         }
         identity = LearnerIdentity(**{**fields, **who})
-        self.link = BrokerLink(address, identity, context, invitation=invitation)
+        self.link = BrokerLink([BrokerTarget(address, invitation)], identity, context)
         self.taken: list[LeasedBatch] = []
 
     def __enter__(self) -> Self:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from headrace.learner.connection.session import LeasedBatch
+from headrace.learner.connection.leased_batches import LeasedBatch
 from headrace.protocol.trajectory import unpack_batch
 from support.running import Learner, wait_until
 

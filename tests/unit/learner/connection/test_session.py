@@ -110,19 +110,19 @@ def test_a_pull_asks_for_the_missing_env_steps(joined: Talk) -> None:
 def test_taken_batches_are_confirmed_once_training_has_them(joined: Talk) -> None:
     for number in (1, 2, 3):
         joined.lease(number)
-    taken = [joined.session.take() for _ in range(2)]
+    taken = [joined.session.batches.take() for _ in range(2)]
     assert taken[1] is not None
     joined.session.confirm(taken[1])
     joined.flush()
     assert joined.all(Pull)[-1].confirmed == 2
-    assert joined.session.ready_env_steps == 10
+    assert joined.session.batches.ready_env_steps == 10
 
 
 def test_a_repeated_batch_is_dropped_but_its_lease_counts(joined: Talk) -> None:
     joined.lease(1, seq=4)
     joined.lease(2, seq=4)
     joined.lease(3, seq=5)
-    taken = [joined.session.take() for _ in range(3)]
+    taken = [joined.session.batches.take() for _ in range(3)]
     assert [batch.lease.seq if batch else None for batch in taken] == [4, 5, None]
     assert joined.session.duplicates == 1
 
@@ -139,13 +139,13 @@ def test_a_lost_lease_begins_a_new_session_that_lists_held_batches(joined: Talk,
     hello = joined.all(LearnerHello)[-1]
     assert (hello.session, hello.former, hello.granted_epoch) == (2, 1, 5)
     assert (hello.marks, hello.held) == ((Mark("a", 1, 0),), (HeldBatch(0, 1),))
-    assert joined.session.take() is not None
+    assert joined.session.batches.take() is not None
 
 
 def test_a_new_session_reports_ended_confirmed_and_held_batches(joined: Talk) -> None:
     for number, seq in enumerate((3, 5, 6, 9), start=1):
         joined.lease(number, seq=seq, ended=min(seq - 1, 2))
-    taken = [joined.session.take() for _ in range(4)]
+    taken = [joined.session.batches.take() for _ in range(4)]
     assert taken[1] is not None
     joined.session.confirm(taken[1])
     joined.receive(Refusal(session=1, code=RejectCode.UNKNOWN_SESSION, reason=""))
@@ -157,7 +157,7 @@ def test_a_new_session_reports_ended_confirmed_and_held_batches(joined: Talk) ->
 def test_leases_of_an_earlier_session_are_confirmed_in_the_new_one(joined: Talk) -> None:
     for number in (1, 2, 3):
         joined.lease(number)
-    taken = [joined.session.take() for _ in range(3)]
+    taken = [joined.session.batches.take() for _ in range(3)]
     joined.receive(Refusal(session=1, code=RejectCode.UNKNOWN_SESSION, reason=""))
     joined.join(session=2)
     assert taken[1] is not None
@@ -166,7 +166,7 @@ def test_leases_of_an_earlier_session_are_confirmed_in_the_new_one(joined: Talk)
     assert joined.all(Pull)[-1].confirmed == 2
     joined.lease(4, session=2)
     assert joined.session.is_joined, "new leases are numbered after the held ones"
-    assert joined.session.ready_env_steps == 10
+    assert joined.session.batches.ready_env_steps == 10
 
 
 def test_a_hello_contains_the_learners_number_of_sessions(joined: Talk) -> None:
@@ -178,7 +178,7 @@ def test_a_hello_contains_the_learners_number_of_sessions(joined: Talk) -> None:
 
 def test_a_repeated_batch_is_confirmed_even_as_the_newest_lease(joined: Talk) -> None:
     joined.lease(1)
-    batch = joined.session.take()
+    batch = joined.session.batches.take()
     assert batch is not None
     joined.session.confirm(batch)
     joined.lease(2, seq=1)
@@ -346,9 +346,9 @@ def test_evaluations_are_requested_and_leave_no_marks(joined: Talk) -> None:
     )
     joined.receive(lease, b"payload")
     assert [batch.lease.seq for batch in joined.session.evaluated] == [9]
-    assert joined.session.take() is None
+    assert joined.session.batches.take() is None
     joined.lease(2, seq=3)
-    assert joined.session.take() is not None
+    assert joined.session.batches.take() is not None
     joined.receive(Refusal(session=1, code=RejectCode.UNKNOWN_SESSION, reason=""))
     hello = joined.all(LearnerHello)[-1]
     assert (hello.marks, hello.held) == ((Mark("a", 1, 0),), (HeldBatch(0, 3),))
@@ -382,7 +382,7 @@ def test_weights_that_the_broker_would_reject_are_not_published(
 
 def test_messages_of_an_older_session_are_ignored(joined: Talk) -> None:
     joined.lease(1, session=9)
-    assert joined.session.take() is None
+    assert joined.session.batches.take() is None
 
 
 def test_goodbye_names_the_session(joined: Talk) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec import UNSET
 
-from headrace.learner.connection.session import LeasedBatch
+from headrace.learner.connection.leased_batches import LeasedBatch
 from headrace.learner.runner.evaluation import whole_episodes
 from headrace.protocol.identity import PolicyVersion
 from headrace.protocol.messages import Lease
