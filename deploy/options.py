@@ -19,8 +19,9 @@ stop_on_eof = click.option(
 broker_address = click.option(
     "--broker",
     "address",
-    help="The broker's base address, or ingest=…,control=…,weights=…,learner=…; default: the "
-    f"invitation's, or {DEFAULT_ADDRESS}.",
+    help="The broker's base address, or ingest=…,control=…,weights=…,learner=…; of several, "
+    "separated by commas, the actor id chooses one; default: the invitation's, or "
+    f"{DEFAULT_ADDRESS}.",
 )
 join = click.option(
     "--join",

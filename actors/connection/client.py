@@ -7,7 +7,7 @@ import random
 import secrets
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Self
 
@@ -17,13 +17,12 @@ from headrace.actors.connection.actor_ids import actor_id_of
 from headrace.actors.connection.batch_encoding import encode_batch
 from headrace.actors.connection.broker_client import BatchPermit, EvaluationPermit
 from headrace.actors.connection.config import ClientConfig
-from headrace.actors.connection.joining import invitation_of
+from headrace.actors.connection.joining import broker_of, invitation_of
 from headrace.actors.connection.newest_policy import PolicyUpdate
 from headrace.actors.connection.session import ActorSession
 from headrace.actors.connection.shared_session import SharedSession
 from headrace.actors.connection.sockets import ClientSockets
 from headrace.actors.connection.software import software
-from headrace.protocol.endpoints import DEFAULT_ADDRESS, BrokerAddress
 from headrace.protocol.errors import LocalProtocolError
 from headrace.protocol.identity import MAX_SAFE_INTEGER, PolicyVersion
 from headrace.protocol.invitation import Invitation
@@ -52,7 +51,7 @@ class Client:
 
     def __init__(
         self,
-        address: str | None = None,
+        address: str | Sequence[str] | None = None,
         *,
         actor: str | None = None,
         invitation: Invitation | None = None,
@@ -64,6 +63,8 @@ class Client:
         """Connects; the broker need not be running yet.
 
         Args:
+            address: the broker's; of several, as a list or separated by commas, the actor id
+                chooses one.
             join: path of an invitation file, instead of `invitation`.
 
         Raises:
@@ -73,11 +74,8 @@ class Client:
         self._config = config
         self._session = _make_session(actor_id_of(actor, invitation), config)
         context = context or zmq.Context.instance()
-        if address is None:
-            address = invitation.address if invitation else DEFAULT_ADDRESS
-        sockets = ClientSockets(
-            context, BrokerAddress.parse_remote(address), self._session.actor, invitation
-        )
+        broker = broker_of(address, invitation, self._session.actor)
+        sockets = ClientSockets(context, broker, self._session.actor, invitation)
         self._shared = SharedSession(self._session, sockets, WakePair(context), clock)
 
     def __enter__(self) -> Self:

@@ -42,7 +42,7 @@ class PolicyClient:
 
     def __init__(  # noqa: PLR0913 - one parameter per option
         self,
-        address: str | None = None,
+        address: str | Sequence[str] | None = None,
         inference_mode: InferenceMode = "local",
         *,
         actor: str | None = None,
@@ -56,7 +56,8 @@ class PolicyClient:
         """Connects; the broker or policy server need not be running yet.
 
         Args:
-            address: the broker's address; with remote inference, a policy server's endpoint.
+            address: the broker's address, or those of several, of which the actor id chooses one;
+                with remote inference, a policy server's endpoint.
             inference_mode: whether the policy runs in this process, or in `headrace
                 policy-server`. `without_credit`, `policy_mapping_fn` and `seed` are for local
                 inference.
@@ -75,6 +76,8 @@ class PolicyClient:
         if inference_mode == "remote":
             if address is None:
                 address = invitation.address if invitation else DEFAULT_INFERENCE
+            if not isinstance(address, str):
+                raise ConfigError("remote inference needs the endpoint of one policy server")
             self._backend = RemoteBackend(
                 address, invitation=invitation, on_non_finite=on_non_finite
             )

@@ -111,6 +111,26 @@ void an_invitation_is_read_and_damage_is_noticed() {
   check_raises<ConfigError>([] { Invitation::parse("hello"); });
 }
 
+void an_actor_chooses_the_broker_that_other_languages_choose() {
+  const std::vector<std::string> brokers =
+      split_addresses("tcp://10.0.0.1:5555, tcp://10.0.0.2:5555,tcp://10.0.0.3:5555");
+  CHECK(brokers.size() == 3);
+  const int chosen[] = {0, 1, 0, 2, 1, 0};
+  for (int actor = 0; actor < 6; ++actor) {
+    CHECK(choose_broker(brokers, "walker-" + std::to_string(actor)) ==
+          brokers[static_cast<std::size_t>(chosen[actor])]);
+  }
+}
+
+void several_brokers_may_each_name_their_endpoints() {
+  const std::string first = "ingest=tcp://a:1,control=tcp://a:2,weights=tcp://a:3,learner=tcp://a:4";
+  const std::string second = "ingest=tcp://b:1,control=tcp://b:2,weights=tcp://b:3,learner=tcp://b:4";
+  const std::vector<std::string> expected{first, "tcp://c:1", second};
+  CHECK(split_addresses(first + ",tcp://c:1," + second) == expected);
+  CHECK(split_addresses(first).size() == 1);
+  check_raises<ConfigError>([&] { split_addresses(first + "," + first); });
+}
+
 /// Decodes frames; only RemoteProtocolError may be raised.
 template <class Decode>
 bool is_read(const Decode& decode) {
@@ -190,6 +210,10 @@ int main() {
       {"the digest of a policy is the one in the vector",
        the_digest_of_a_policy_is_the_one_in_the_vector},
       {"an invitation is read, and damage is noticed", an_invitation_is_read_and_damage_is_noticed},
+      {"an actor chooses the broker that other languages choose",
+       an_actor_chooses_the_broker_that_other_languages_choose},
+      {"several brokers may each name their endpoints",
+       several_brokers_may_each_name_their_endpoints},
       {"mutated bytes give a value or one type of error",
        mutated_bytes_give_a_value_or_one_type_of_error},
   });

@@ -5,6 +5,7 @@ import { curveKeyPair } from "zeromq";
 
 import { actorIdOf } from "../src/connection/actor-ids.js";
 import { publicKeyOf } from "../src/wire/curve-keys.js";
+import { chooseBroker, splitAddresses } from "../src/wire/broker-choice.js";
 import { parseBrokerAddress } from "../src/wire/endpoints.js";
 import { ConfigError } from "../src/wire/errors.js";
 import { parseInvitation } from "../src/wire/invitation.js";
@@ -66,4 +67,23 @@ test("a base address means consecutive ports, and all four may be named", () => 
   for (const wrong of ["h:10", "tcp://h:0", "tcp://h:65533", "ingest=tcp://h:1"]) {
     assert.throws(() => parseBrokerAddress(wrong), ConfigError);
   }
+});
+
+test("an actor chooses the broker that other languages choose", () => {
+  const brokers = splitAddresses("tcp://10.0.0.1:5555, tcp://10.0.0.2:5555,tcp://10.0.0.3:5555");
+  const chosen = [0, 1, 0, 2, 1, 0];
+  for (const [actor, at] of chosen.entries()) {
+    assert.equal(chooseBroker(brokers, `walker-${actor}`), brokers[at]);
+    assert.equal(chooseBroker(brokers.toReversed(), `walker-${actor}`), brokers[at]);
+  }
+});
+
+test("several brokers may each name their endpoints", () => {
+  const named = (/** @type {string} */ h) =>
+    `ingest=tcp://${h}:1,control=tcp://${h}:2,weights=tcp://${h}:3,learner=tcp://${h}:4`;
+  const addresses = [named("a"), "tcp://c:1", named("b")];
+  assert.deepEqual(splitAddresses(addresses.join(",")), addresses);
+  assert.deepEqual(splitAddresses(addresses), addresses);
+  assert.throws(() => splitAddresses([named("a"), named("a")]), ConfigError);
+  assert.throws(() => splitAddresses([]), ConfigError);
 });

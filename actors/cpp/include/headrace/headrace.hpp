@@ -18,6 +18,7 @@
 #include "headrace/recording/recording_agent.hpp"
 #include "headrace/recording/step_result.hpp"
 #include "headrace/wire/arrays.hpp"
+#include "headrace/wire/broker_choice.hpp"
 #include "headrace/wire/endpoints.hpp"
 #include "headrace/wire/errors.hpp"
 #include "headrace/wire/invitation.hpp"

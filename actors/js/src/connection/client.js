@@ -3,6 +3,7 @@
 import { randomInt } from "node:crypto";
 import { hostname } from "node:os";
 
+import { chooseBroker, splitAddresses } from "../wire/broker-choice.js";
 import { DEFAULT_ADDRESS, parseBrokerAddress } from "../wire/endpoints.js";
 import { HeadraceError, LocalProtocolError } from "../wire/errors.js";
 import { encodeBatch } from "../wire/trajectory.js";
@@ -56,7 +57,8 @@ export class Client {
   #closing = null;
 
   /**
-   * @param {string} [address] by default the invitation's, or a broker on this machine
+   * @param {string | readonly string[]} [address] of several brokers, as a list or separated by
+   *   commas, the actor id chooses one; by default the invitation's, or a broker on this machine
    * @param {ClientOptions} [options]
    * @throws {import("../wire/errors.js").ConfigError} an option cannot work
    */
@@ -64,7 +66,7 @@ export class Client {
     const { invitation, clock = monotonicS, log = console.warn, Sockets = ClientSockets } = options;
     this.#config = { ...DEFAULT_CONFIG, ...options.config };
     const actor = actorIdOf(options.actor, invitation);
-    const endpoints = parseBrokerAddress(address ?? invitation?.address ?? DEFAULT_ADDRESS);
+    const endpoints = brokerOf(address ?? invitation?.address ?? DEFAULT_ADDRESS, actor, log);
     const identity = { actor, incarnation: randomIncarnation(), host: hostname() };
     this.#session = new ActorSession(identity, this.#config, Math.random);
     const sockets = new Sockets(endpoints, actor, invitation);
@@ -243,4 +245,20 @@ export class Client {
 /** Returns a number from 1 to 2^53 - 1; `randomInt` returns at most 48 bits at a time. */
 function randomIncarnation() {
   return randomInt(2 ** 21) * 2 ** 32 + randomInt(1, 2 ** 32);
+}
+
+/**
+ * Returns the broker that an actor uses: of several, the one that its id chooses.
+ * @param {string | readonly string[]} address
+ * @param {string} actor
+ * @param {import("./loop.js").Log} log
+ */
+function brokerOf(address, actor, log) {
+  const addresses = splitAddresses(address);
+  addresses.forEach(parseBrokerAddress);
+  const chosen = chooseBroker(addresses, actor);
+  if (addresses.length > 1) {
+    log(`actor ${actor} uses the broker at ${chosen}, of ${addresses.length}`);
+  }
+  return parseBrokerAddress(chosen);
 }

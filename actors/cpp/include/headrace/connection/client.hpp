@@ -9,6 +9,7 @@
 #include <optional>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "headrace/connection/actor_ids.hpp"
 #include "headrace/connection/config.hpp"
@@ -16,6 +17,7 @@
 #include "headrace/connection/session.hpp"
 #include "headrace/connection/sockets.hpp"
 #include "headrace/connection/zmq.hpp"
+#include "headrace/wire/broker_choice.hpp"
 #include "headrace/wire/clock.hpp"
 #include "headrace/wire/compression.hpp"
 #include "headrace/wire/endpoints.hpp"
@@ -53,6 +55,18 @@ inline std::string address_of(const ClientConfig& config) {
   return config.invitation ? config.invitation->address : default_address;
 }
 
+/// Returns the broker that an actor uses: of several, the one that its id chooses.
+inline BrokerAddress broker_of(const ClientConfig& config, const std::string& actor) {
+  const std::vector<std::string> addresses = split_addresses(address_of(config));
+  for (const std::string& address : addresses) BrokerAddress::parse(address);
+  const std::string chosen = choose_broker(addresses, actor);
+  if (addresses.size() > 1 && config.log) {
+    config.log("actor " + actor + " uses the broker at " + chosen + ", of " +
+               std::to_string(addresses.size()));
+  }
+  return BrokerAddress::parse(chosen);
+}
+
 }  // namespace detail
 
 /// Connects a simulator to a broker; safe to use from several threads.
@@ -73,7 +87,7 @@ class Client {
         session_(detail::session_config(config_)),
         loop_(session_,
               std::make_unique<detail::ClientSockets>(
-                  context_, BrokerAddress::parse(detail::address_of(config_)), session_.actor(),
+                  context_, detail::broker_of(config_, session_.actor()), session_.actor(),
                   config_.invitation),
               context_, mutex_, changed_, config_.clock, {config_.log, config_.on_transmitted}) {}
 
