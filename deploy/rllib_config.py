@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from headrace.deploy.broker_places import learner_addresses
 from headrace.deploy.run_file import read_run_file
 from headrace.learner.training.importing import load_function
 from headrace.learner.training.run_sections import LearnerRun
@@ -50,7 +51,7 @@ def _of_run_file(path: Path) -> AlgorithmConfig:
             run=run.run,
             environment=run.environment,
             learner=run.learner,
-            address=run.broker.address,
+            addresses=learner_addresses(run.broker),
             folder="",
         )
     )

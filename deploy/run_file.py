@@ -20,10 +20,19 @@ from headrace.protocol.errors import ConfigError
 
 
 class BrokerSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`[broker]`: the broker's addresses."""
+    """`[broker]`: where the broker is, or several.
+
+    Attributes:
+        address: of the broker; with `count`, of the first.
+        http: host:port of its status; with `count`, of the first.
+        addresses: of several brokers, each with actors of its own, that the learner connects to.
+        count: how many brokers `headrace up` starts, each ten ports above the one before.
+    """
 
     address: str = DEFAULT_ADDRESS
     http: str = "127.0.0.1:5560"
+    addresses: tuple[str, ...] = ()
+    count: Annotated[int, msgspec.Meta(ge=1, le=64)] = 1
 
 
 class ActorsSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -8,6 +8,7 @@ from operator import attrgetter
 from typing import Any, Literal
 
 from headrace.broker.routing.status import ActorStatus, BrokerStatus, LearnerStatus
+from headrace.deploy.merged_status import BrokerPart
 
 Sort = Literal["id", "steps", "lag", "produced", "rejected", "silent", "host"]
 State = Literal["live", "silent", "all"]
@@ -73,6 +74,7 @@ _COLUMNS = (
     _Column("client", lambda a: _printable(a.client), is_number=False),
 )
 _ALWAYS = 7
+_BROKER = _Column("broker", lambda a: _printable(a.broker or "-"))
 
 _KEYS: dict[Sort, Callable[[ActorStatus], Any]] = {
     "id": lambda a: _natural(a.actor),
@@ -86,9 +88,16 @@ _KEYS: dict[Sort, Callable[[ActorStatus], Any]] = {
 
 
 def status_lines(
-    status: BrokerStatus, selection: Selection = Selection(), screen: Screen = Screen()
+    status: BrokerStatus,
+    selection: Selection = Selection(),
+    screen: Screen = Screen(),
+    brokers: Sequence[BrokerPart] = (),
 ) -> list[Line]:
-    """Returns the status, with no more rows of actors than there is room for."""
+    """Returns the status, with no more rows of actors than there is room for.
+
+    Args:
+        brokers: those whose status it is, if there are several.
+    """
     above = [
         *_wrapped(_run_parts(status), screen.width),
         *(
@@ -100,6 +109,8 @@ def status_lines(
     if not status.learners:
         above.append(Line("learner  none is connected"))
     above += _wrapped(_fleet_parts(status), screen.width)
+    for part in brokers:
+        above += _broker_lines(part, status.version, screen.width)
     below = [
         *_wrapped(_ledger_parts(status), screen.width),
         *_reject_lines(status, screen.width),
@@ -140,20 +151,27 @@ def _table(actors: Sequence[ActorStatus], width: int) -> list[Line]:
         return []
     names = [_printable(actor.actor) for actor in actors]
     name_width = max(_LEAST_NAME, *map(len, names))
-    cells = [[column.read(actor) for actor in actors] for column in _COLUMNS]
+    are_of_several = any(actor.broker for actor in actors)
+    columns = (_BROKER, *_COLUMNS) if are_of_several else _COLUMNS
+    cells = [[column.read(actor) for actor in actors] for column in columns]
     widths = [
         max(len(column.name), *map(len, values))
-        for column, values in zip(_COLUMNS, cells, strict=True)
+        for column, values in zip(columns, cells, strict=True)
     ]
-    count = _ALWAYS
-    while count < len(_COLUMNS) and _total(name_width, widths[: count + 1]) <= width:
+    count = _ALWAYS + are_of_several
+    while count < len(columns) and _total(name_width, widths[: count + 1]) <= width:
         count += 1
     name_width = max(_LEAST_NAME, min(name_width, width - _total(0, widths[:count])))
-    header = [column.name for column in _COLUMNS[:count]]
+    header = [column.name for column in columns[:count]]
     rows = [[values[index] for values in cells[:count]] for index in range(len(actors))]
-    lines = [Line(_row(["actor", *header], name_width, widths), "bold")]
+    are_numbers = [column.is_number for column in columns]
+
+    def line(name: str, row: Sequence[str]) -> str:
+        return _row([_shortened(name, name_width), *row], name_width, widths, are_numbers)
+
+    lines = [Line(line("actor", header), "bold")]
     for actor, name, row in zip(actors, names, rows, strict=True):
-        text = _row([_shortened(name, name_width), *row], name_width, widths)
+        text = line(name, row)
         lines.append(Line(text, "" if actor.is_live else "dim"))
     return lines
 
@@ -162,10 +180,12 @@ def _total(name_width: int, widths: Sequence[int]) -> int:
     return name_width + sum(2 + width for width in widths)
 
 
-def _row(cells: Sequence[str], name_width: int, widths: Sequence[int]) -> str:
+def _row(
+    cells: Sequence[str], name_width: int, widths: Sequence[int], are_numbers: Sequence[bool]
+) -> str:
     texts = [cells[0].ljust(name_width)]
-    for cell, column, width in zip(cells[1:], _COLUMNS, widths, strict=False):
-        texts.append(cell.rjust(width) if column.is_number else cell.ljust(width))
+    for cell, is_number, width in zip(cells[1:], are_numbers, widths, strict=False):
+        texts.append(cell.rjust(width) if is_number else cell.ljust(width))
     return "  ".join(texts).rstrip()
 
 
@@ -202,6 +222,23 @@ def _fleet_parts(status: BrokerStatus) -> list[str]:
         parts.append(f"{len(silent)} silent, the last since {_duration(last_s)}")
     queue = f"queue {status.queue_env_steps:,} env steps in {status.queue_batches:,} batches"
     return [*parts, queue]
+
+
+def _broker_lines(part: BrokerPart, newest: str | None, width: int) -> list[Line]:
+    name = f"broker {part.name} at {_printable(part.place)}"
+    status = part.status
+    if status is None:
+        return [Line(_cut(f"{name}   does not answer", width), "red")]
+    live = [actor for actor in status.actors if actor.is_live]
+    parts = [
+        name,
+        f"{len(live)} live",
+        f"{sum(actor.steps_per_s for actor in live):,.0f} env steps/s",
+        f"queue {status.queue_env_steps:,}",
+    ]
+    if status.version != newest:
+        parts.append(f"policy {status.version or '-'}")
+    return _wrapped(parts, width)
 
 
 def _ledger_parts(status: BrokerStatus) -> list[str]:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import socket
 import urllib.request
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from http.client import BadStatusLine, HTTPConnection, HTTPException, HTTPResponse
 
 import msgspec
@@ -11,6 +14,7 @@ from rich.console import Console, Group
 from rich.text import Text
 
 from headrace.broker.routing.status import BrokerStatus
+from headrace.deploy.merged_status import BrokerPart, merged_status
 from headrace.deploy.status_screen import Screen, Selection, status_lines
 from headrace.protocol.errors import HeadraceError
 
@@ -61,8 +65,50 @@ def fetch_status(url: str) -> BrokerStatus:
         ) from error
 
 
+@dataclass(frozen=True)
+class FleetStatus:
+    """The status of one broker, or of several together.
+
+    Attributes:
+        brokers: if there are several.
+    """
+
+    status: BrokerStatus
+    brokers: tuple[BrokerPart, ...] = ()
+
+
+def fetch_fleet(urls: Sequence[str]) -> FleetStatus:
+    """Returns the status of all brokers together; those that do not answer are left out.
+
+    Raises:
+        BrokerUnreachableError: none answers.
+    """
+    if len(urls) == 1:
+        return FleetStatus(fetch_status(urls[0]))
+    with ThreadPoolExecutor(len(urls)) as executor:
+        answers = list(executor.map(_status_or_error, urls))
+    if all(isinstance(answer, BrokerUnreachableError) for answer in answers):
+        raise BrokerUnreachableError("\n".join(map(str, answers)))
+    parts = tuple(
+        BrokerPart(
+            str(number),
+            url.partition("://")[2].rstrip("/"),
+            answer if isinstance(answer, BrokerStatus) else None,
+        )
+        for number, (url, answer) in enumerate(zip(urls, answers, strict=True), start=1)
+    )
+    return FleetStatus(merged_status(parts), parts)
+
+
+def _status_or_error(url: str) -> BrokerStatus | BrokerUnreachableError:
+    try:
+        return fetch_status(url)
+    except BrokerUnreachableError as error:
+        return error
+
+
 def render_status(
-    status: BrokerStatus, console: Console, selection: Selection = Selection(), *, is_live: bool
+    fleet: FleetStatus, console: Console, selection: Selection = Selection(), *, is_live: bool
 ) -> Group:
     """Returns the status for a terminal.
 
@@ -70,5 +116,5 @@ def render_status(
         is_live: whether it is redrawn in place, and so must not be higher than the terminal.
     """
     screen = Screen(console.width, console.height if is_live else None)
-    lines = status_lines(status, selection, screen)
+    lines = status_lines(fleet.status, selection, screen, fleet.brokers)
     return Group(*(Text(line.text, line.style, no_wrap=True) for line in lines))

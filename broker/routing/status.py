@@ -17,6 +17,7 @@ class ActorStatus(msgspec.Struct, frozen=True):
         policy_lag: versions published since the one it acts with; None if it has none.
         unarrived: granted batches that have not arrived.
         advice: what the operator should do; empty if nothing.
+        broker: which one it uses, where several are shown together.
     """
 
     actor: str
@@ -38,6 +39,7 @@ class ActorStatus(msgspec.Struct, frozen=True):
     stale: int
     last_reject: str
     advice: str
+    broker: str | msgspec.UnsetType = msgspec.UNSET
 
 
 class LearnerStatus(msgspec.Struct, frozen=True):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
 import msgspec
 
 from headrace.deploy import options
+from headrace.deploy.broker_places import learner_addresses
 from headrace.deploy.exit_codes import ExitCode
 from headrace.deploy.extras import extra
 from headrace.deploy.logging_options import log_options, quieten_libraries
@@ -17,14 +19,27 @@ from headrace.deploy.progress import make_progress_view
 from headrace.deploy.ray_version import require_supported_ray
 from headrace.deploy.run_file import RunFile, read_run_file
 from headrace.learner.training.run_sections import LearnerRun
+from headrace.protocol.broker_choice import split_addresses
 from headrace.protocol.endpoints import BrokerAddress
 from headrace.protocol.zeromq.invitation_file import load_invitation
 
 
 @click.command()
 @click.argument("run_file", type=click.Path(path_type=Path, dir_okay=False))
-@click.option("--broker", "address", help="The broker's address; default: [broker] address.")
-@options.join
+@click.option(
+    "--broker",
+    "addresses",
+    multiple=True,
+    help="The broker's address; repeat it for several brokers; default: those of [broker].",
+)
+@click.option(
+    "--join",
+    multiple=True,
+    type=click.Path(path_type=Path, dir_okay=False),
+    envvar="HEADRACE_JOIN",
+    show_envvar=True,
+    help="Invitation file, for a broker with keys; one for each broker, in their order.",
+)
 @click.option("--seed", type=SEED, help="Seed of the learner; default: [run] seed.")
 @click.option(
     "--runs",
@@ -43,8 +58,8 @@ from headrace.protocol.zeromq.invitation_file import load_invitation
 @log_options
 def command(  # noqa: PLR0913 - one parameter per option
     run_file: Path,
-    address: str | None,
-    join: Path | None,
+    addresses: tuple[str, ...],
+    join: tuple[Path, ...],
     seed: int | None,
     runs: Path,
     resume: bool,
@@ -56,12 +71,14 @@ def command(  # noqa: PLR0913 - one parameter per option
     Ctrl-C or SIGTERM stops it after a checkpoint, from which --resume continues.
     """
     require_supported_ray()
-    plan = plan_of(read_run_file(run_file), address, seed, runs, resume=resume)
+    plan = plan_of(read_run_file(run_file), addresses, seed, runs, resume=resume)
     plan = msgspec.structs.replace(plan, takeover=takeover)
-    if join is not None:
-        invited_to = load_invitation(join, "learner").address
+    if join:
+        invited_to = tuple(load_invitation(file, "learner").address for file in join)
         plan = msgspec.structs.replace(
-            plan, address=invited_to if address is None else address, join=str(join.absolute())
+            plan,
+            addresses=plan.addresses if addresses else invited_to,
+            join=tuple(str(file.absolute()) for file in join),
         )
     # Imported here, so that a mistake in the file is reported before torch and Ray are loaded.
     with extra("learner"):
@@ -87,21 +104,22 @@ def command(  # noqa: PLR0913 - one parameter per option
 
 
 def plan_of(
-    run: RunFile, address: str | None, seed: int | None, runs: Path, *, resume: bool
+    run: RunFile, addresses: Sequence[str], seed: int | None, runs: Path, *, resume: bool
 ) -> LearnerRun:
     """Returns the learner's part of a run file, overridden by command-line options.
 
     Raises:
-        ConfigError: the broker's address is invalid.
+        ConfigError: a broker's address is invalid.
     """
-    address = run.broker.address if address is None else address
-    BrokerAddress.parse(address)
+    dialled = split_addresses(addresses) if addresses else learner_addresses(run.broker)
+    for address in dialled:
+        BrokerAddress.parse(address)
     section = run.run if seed is None else msgspec.structs.replace(run.run, seed=seed)
     return LearnerRun(
         run=section,
         environment=run.environment,
         learner=run.learner,
-        address=address,
+        addresses=dialled,
         folder=str(runs / section.name),
         resume=resume,
     )

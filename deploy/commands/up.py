@@ -6,6 +6,7 @@ import json
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from rich.live import Live
 from rich.text import Text
 
 from headrace.broker.monitoring.http_address import HttpAddress
+from headrace.deploy.broker_places import BrokerPlace, broker_places
 from headrace.deploy.cores import thread_settings, usable_cores
 from headrace.deploy.exit_codes import ExitCode
 from headrace.deploy.former_run import FormerRun, make_folder
@@ -22,9 +24,8 @@ from headrace.deploy.numbers import SEED
 from headrace.deploy.process import on_stop_signal
 from headrace.deploy.restarts import Restarts
 from headrace.deploy.run_file import RunFile, read_run_file
-from headrace.deploy.status_view import BrokerUnreachableError, fetch_status, render_status
+from headrace.deploy.status_view import BrokerUnreachableError, fetch_fleet, render_status
 from headrace.deploy.supervisor import Child, ChildDiedError, Supervisor
-from headrace.protocol.endpoints import BrokerAddress
 from headrace.protocol.errors import ConfigError
 
 _START_TIMEOUT_S = 30.0
@@ -58,7 +59,7 @@ def command(
     resume: bool,
     overwrite: bool,
 ) -> None:
-    """Starts a whole run on this machine: broker, learner and actors, each in its own process.
+    """Starts a whole run on this machine: brokers, learner and actors, each in its own process.
 
     Ends when the learner does, with its exit code. Ctrl-C stops everything after a checkpoint.
     """
@@ -67,8 +68,13 @@ def command(
         raise ConfigError(
             "[broker] http is empty, but `up` reads the status there: write host:port"
         )
-    BrokerAddress.parse(run.broker.address)
+    if run.broker.addresses:
+        raise ConfigError(
+            "[broker] addresses are those of brokers that run already; `up` starts its own: write "
+            "count, or start learner and actors with `headrace learner` and `headrace actor`"
+        )
     HttpAddress.parse(run.broker.http)
+    places = broker_places(run.broker)
     folder = runs / run.run.name
     former = FormerRun.set_aside(folder) if overwrite and not resume else None
     supervisor = Supervisor(make_folder(folder / "logs"))
@@ -76,7 +82,8 @@ def command(
     on_stop_signal(stop.set)
     status: int = ExitCode.CHILD_DIED
     try:
-        status = _run(supervisor, run, run_file, _Options(seed, actors, runs, resume), stop)
+        command_line = _Options(seed, actors, runs, resume)
+        status = _run(supervisor, run, run_file, places, command_line, stop)
     except ChildDiedError as error:
         click.echo(f"headrace: {error}", err=True)
     finally:
@@ -97,27 +104,35 @@ class _Options:
 
 
 def _run(
-    supervisor: Supervisor, run: RunFile, run_file: Path, options: _Options, stop: threading.Event
+    supervisor: Supervisor,
+    run: RunFile,
+    run_file: Path,
+    places: Sequence[BrokerPlace],
+    options: _Options,
+    stop: threading.Event,
 ) -> int:
-    supervisor.start("broker", _broker_arguments(run, options))
-    announced = _wait_for_broker(supervisor, options.runs / run.run.name / "broker.json", stop)
-    if announced is None:
+    folder = options.runs / run.run.name
+    for place in places:
+        supervisor.start(place.name, _broker_arguments(place, folder))
+    brokers = [_wait_for_broker(supervisor, folder, place, stop) for place in places]
+    addresses = [broker.address for broker in brokers if broker is not None]
+    urls = [broker.url for broker in brokers if broker is not None]
+    if len(addresses) < len(places):
         return ExitCode.FAILED
-    address, url = announced
     cores = usable_cores()
     learner = supervisor.start(
         "learner",
-        _learner_arguments(run_file, address, options),
+        _learner_arguments(run_file, addresses, options),
         thread_settings(max(1, cores - 1)),  # one for the broker and the actors
     )
     seed = options.seed if options.seed is not None else run.run.seed
     count = run.actors.count if options.actors is None else options.actors
     for index in range(count):
-        arguments = _actor_arguments(run, address, index, seed)
+        arguments = _actor_arguments(run, addresses, index, seed)
         if run.learner.policy == "rllib":
             arguments += ["--policy", "rllib", "--rllib-config", str(run_file)]
         supervisor.start(f"actor-{index}", arguments, thread_settings(1), Restarts())
-    _watch(supervisor, learner, url, stop)
+    _watch(supervisor, learner, urls, stop)
     if stop.is_set():
         supervisor.stop(learner, _CHECKPOINT_TIMEOUT_S)
     status = learner.process.wait()
@@ -130,35 +145,42 @@ def _run(
     return status
 
 
-def _broker_arguments(run: RunFile, options: _Options) -> list[str]:
-    folder = options.runs / run.run.name
-    announce = folder / "broker.json"
+def _broker_arguments(place: BrokerPlace, folder: Path) -> list[str]:
+    announce = _announcement(place, folder)
     announce.unlink(missing_ok=True)
-    broker = run.broker
     return [
         "broker",
         "--address",
-        broker.address,
+        place.address,
         "--http",
-        broker.http,
+        place.http,
         "--announce",
         str(announce),
         "--dead-letters",
-        str(folder / "dead-letters"),
+        str(folder / place.name.replace("broker", "dead-letters")),
         "--drain-s",
         "0",  # when it is stopped, its only learner has ended
     ]
 
 
-def _learner_arguments(run_file: Path, address: str, options: _Options) -> list[str]:
-    arguments = ["learner", str(run_file), "--broker", address, "--runs", str(options.runs)]
+def _announcement(place: BrokerPlace, folder: Path) -> Path:
+    return folder / f"{place.name}.json"
+
+
+def _learner_arguments(run_file: Path, addresses: Sequence[str], options: _Options) -> list[str]:
+    arguments = ["learner", str(run_file), "--runs", str(options.runs)]
+    for address in addresses:
+        arguments += ["--broker", address]
     if options.seed is not None:
         arguments += ["--seed", str(options.seed)]
     return [*arguments, "--resume"] if options.resume else arguments
 
 
-def _actor_arguments(run: RunFile, address: str, index: int, seed: int | None) -> list[str]:
-    arguments = ["actor", "--broker", address, "--environments", str(run.actors.environments)]
+def _actor_arguments(
+    run: RunFile, addresses: Sequence[str], index: int, seed: int | None
+) -> list[str]:
+    arguments = ["actor", "--broker", ",".join(addresses)]
+    arguments += ["--environments", str(run.actors.environments)]
     arguments += ["--id", f"{run.run.name}-{index}"]
     if run.environment.multi_agent is not None:
         arguments += ["--multi-agent", run.environment.multi_agent]
@@ -166,36 +188,46 @@ def _actor_arguments(run: RunFile, address: str, index: int, seed: int | None) -
     return arguments if seed is None else [*arguments, "--seed", str(1000 * seed + index)]
 
 
+@dataclass(frozen=True)
+class _StartedBroker:
+    address: str
+    url: str
+
+
 def _wait_for_broker(
-    supervisor: Supervisor, announce: Path, stop: threading.Event
-) -> tuple[str, str] | None:
+    supervisor: Supervisor, folder: Path, place: BrokerPlace, stop: threading.Event
+) -> _StartedBroker | None:
+    """Returns where a broker listens, None if `stop` is set first."""
+    announcement = _announcement(place, folder)
     deadline_s = time.monotonic() + _START_TIMEOUT_S
     while not stop.wait(0.02):
         supervisor.check()
-        if announce.exists():
-            announced = json.loads(announce.read_text())
-            return announced["address"], announced["http"]
+        if announcement.exists():
+            announced = json.loads(announcement.read_text())
+            return _StartedBroker(announced["address"], announced["http"])
         if time.monotonic() > deadline_s:
-            raise ChildDiedError(f"the broker did not start within {_START_TIMEOUT_S:.0f} s")
+            raise ChildDiedError(f"the {place.name} did not start within {_START_TIMEOUT_S:.0f} s")
     return None
 
 
-def _watch(supervisor: Supervisor, learner: Child, url: str, stop: threading.Event) -> None:
+def _watch(
+    supervisor: Supervisor, learner: Child, urls: Sequence[str], stop: threading.Event
+) -> None:
     """Shows the status until the learner ends or `stop` is set."""
     if sys.stdout.isatty():
         with Live(Text("starting"), auto_refresh=False, transient=True) as live:
             while learner.process.poll() is None and not stop.wait(_REFRESH_S):
                 supervisor.check(may_end=learner)
-                live.update(_render(url, live.console, is_live=True), refresh=True)
+                live.update(_render(urls, live.console, is_live=True), refresh=True)
         return
     console = Console()
     while learner.process.poll() is None and not stop.wait(_PLAIN_EVERY_S):
         supervisor.check(may_end=learner)
-        console.print(_render(url, console, is_live=False))
+        console.print(_render(urls, console, is_live=False))
 
 
-def _render(url: str, console: Console, *, is_live: bool) -> RenderableType:
+def _render(urls: Sequence[str], console: Console, *, is_live: bool) -> RenderableType:
     try:
-        return render_status(fetch_status(url), console, is_live=is_live)
+        return render_status(fetch_fleet(urls), console, is_live=is_live)
     except BrokerUnreachableError as error:
         return Text(str(error), style="red")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import os
 import secrets
 import socket
@@ -16,6 +17,7 @@ from headrace.learner.connection.broker_target import BrokerTarget
 from headrace.learner.connection.link import BrokerLink
 from headrace.learner.connection.probe import require_welcome
 from headrace.learner.connection.session import LearnerIdentity
+from headrace.protocol.broker_choice import split_addresses
 from headrace.protocol.endpoints import DEFAULT_ADDRESS, BrokerAddress
 from headrace.protocol.errors import ConfigError
 from headrace.protocol.messages import Purpose
@@ -66,23 +68,20 @@ def targets_of(config: RunnerConfig) -> tuple[BrokerTarget, ...]:
     Raises:
         ConfigError: addresses and invitations do not fit together, or one is invalid.
     """
-    addresses = config.addresses or ((config.address,) if config.address else ())
     if config.address and config.addresses:
         raise ConfigError("give either address, of one broker, or addresses, of several")
+    given = config.addresses or ((config.address,) if config.address else ())
+    addresses = split_addresses(given) if given else ()
     invitations = [load_invitation(Path(file), "learner") for file in join_files(config.join)]
     if not addresses:
         addresses = tuple(one.address for one in invitations) or (DEFAULT_ADDRESS,)
-    if invitations and len(invitations) != len(addresses):
+    if len(invitations) not in (0, 1, len(addresses)):
         raise ConfigError(
-            f"{len(addresses)} addresses and {len(invitations)} invitations: give one invitation "
-            "for each address, in the same order, or invitations alone"
+            f"{len(addresses)} brokers and {len(invitations)} invitations: give one invitation for "
+            "each broker, in the same order, or one for all if they share their keys"
         )
-    if len(set(addresses)) < len(addresses):
-        raise ConfigError("the same broker is given twice; each address must be another broker's")
-    targets = tuple(
-        BrokerTarget(address, invitations[number] if invitations else None)
-        for number, address in enumerate(addresses)
-    )
+    keys = itertools.cycle(invitations or [None])
+    targets = tuple(map(BrokerTarget, split_addresses(addresses), keys))
     for target in targets:
         BrokerAddress.parse_remote(target.address)
     return targets

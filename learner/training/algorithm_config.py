@@ -147,8 +147,9 @@ def _set_environment(config: AlgorithmConfig, run: LearnerRun, newest_epoch: int
             "multi_agent, or give observation_space and action_space of type dict, by agent id"
         )
     runner = RunnerConfig(
-        address=run.address,
-        join=run.join,
+        address=run.addresses[0] if len(run.addresses) == 1 else "",
+        addresses=run.addresses if len(run.addresses) > 1 else (),
+        join=run.join[0] if len(run.join) == 1 else run.join,
         run=run.run.name,
         pull_timeout_s=run.learner.pull_timeout_s,
         publish_interval_s=run.learner.publish_interval_s,

@@ -177,8 +177,8 @@ class LearnerRun(msgspec.Struct, frozen=True):
     """Everything that a learner needs to know about a run.
 
     Attributes:
-        address: the broker's address; empty for the invitation's.
-        join: the invitation file, as an absolute path; empty for none.
+        addresses: of the learner's brokers; empty for the invitations'.
+        join: the invitation files, as absolute paths; empty for none.
         folder: where checkpoints, metrics and curves are written.
         resume: continue from the newest checkpoint in `folder`.
         takeover: end another learner of the broker instead of being refused.
@@ -187,8 +187,8 @@ class LearnerRun(msgspec.Struct, frozen=True):
     run: RunSection
     environment: EnvironmentSection
     learner: LearnerSection
-    address: str
+    addresses: tuple[str, ...]
     folder: str
     resume: bool = False
     takeover: bool = False
-    join: str = ""
+    join: tuple[str, ...] = ()

@@ -206,7 +206,7 @@ def _run_file(snippet: Snippet, bench: Bench, tmp_path: Path) -> None:
     try:
         build_config(
             LearnerRun(
-                address=bench.broker.address,
+                addresses=(bench.broker.address,),
                 folder=str(tmp_path / "runs"),
                 run=run.run,
                 environment=run.environment,

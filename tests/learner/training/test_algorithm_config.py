@@ -39,7 +39,7 @@ def make_run(environment: EnvironmentSection | None = None, **learner: Any) -> L
         run=RunSection(name="run", seed=3),
         environment=environment or EnvironmentSection(id="CartPole-v1"),
         learner=LearnerSection(**learner),
-        address="tcp://127.0.0.1:7000",
+        addresses=("tcp://127.0.0.1:7000",),
         folder="runs/run",
         resume=True,
     )

@@ -79,6 +79,8 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 
 def test_command_line_options_override_the_run_file(tmp_path: Path) -> None:
     run = read_run_file(write(tmp_path, RUN))
-    plan = plan_of(run, "tcp://other:1", 9, Path("runs"), resume=True)
-    assert (plan.address, plan.run.seed, plan.folder) == ("tcp://other:1", 9, "runs/try")
-    assert plan_of(run, None, None, Path("runs"), resume=False).run.seed == 3
+    others = ("tcp://other:1", "tcp://other:9")
+    plan = plan_of(run, others, 9, Path("runs"), resume=True)
+    assert (plan.addresses, plan.run.seed, plan.folder) == (others, 9, "runs/try")
+    assert plan_of(run, [",".join(others)], 9, Path("runs"), resume=True).addresses == others
+    assert plan_of(run, (), None, Path("runs"), resume=False).run.seed == 3

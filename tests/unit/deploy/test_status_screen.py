@@ -9,11 +9,13 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 from support.statuses import make_actor, make_silent, make_status
 
 from headrace.broker.access.policing import QuarantineStatus
 from headrace.broker.routing.status import BrokerStatus
+from headrace.deploy.merged_status import BrokerPart, merged_status
 from headrace.deploy.status_screen import Screen, Selection, Sort, status_lines
 from headrace.protocol.messages import Ledger
 
@@ -60,6 +62,23 @@ def test_a_screen_of_80_columns_and_24_rows_is_as_it_is_kept(name: str) -> None:
     assert all(len(line) <= 80 for line in lines)
     assert len(lines) < 24
     path = SCREENS / f"{name}.txt"
+    if "HEADRACE_WRITE_SCREENS" in os.environ:
+        path.write_text("\n".join(lines) + "\n")
+    assert "\n".join(lines) + "\n" == path.read_text()
+
+
+def test_several_brokers_have_a_line_each_and_a_column() -> None:
+    fleets = [make_status([make_actor(n) for n in range(first, first + 3)]) for first in (0, 3)]
+    fleets[1] = msgspec.structs.replace(fleets[1], version="1.183")
+    parts = [
+        BrokerPart("1", "10.0.0.1:5560", fleets[0]),
+        BrokerPart("2", "10.0.0.2:5560", fleets[1]),
+        BrokerPart("3", "10.0.0.3:5560", None),
+    ]
+    shown = status_lines(merged_status(parts), Selection(), TERMINAL, parts)
+    lines = [line.text for line in shown]
+    assert all(len(line) <= 80 for line in lines)
+    path = SCREENS / "several-brokers.txt"
     if "HEADRACE_WRITE_SCREENS" in os.environ:
         path.write_text("\n".join(lines) + "\n")
     assert "\n".join(lines) + "\n" == path.read_text()

@@ -23,7 +23,7 @@ def plan(folder: Path, environment: dict[str, Any] | None = None, **learner: Any
         run=RunSection(name="run"),
         environment=msgspec.convert(environment or {"id": "CartPole-v1"}, EnvironmentSection),
         learner=msgspec.convert(learner, LearnerSection),
-        address="",
+        addresses=(),
         folder=str(folder),
         resume=True,
     )

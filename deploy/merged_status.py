@@ -1,0 +1,93 @@
+"""The status of several brokers as one: their books and fleets add up."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+import msgspec
+
+from headrace.broker.routing.status import BrokerStatus, LearnerStatus, TrafficStatus
+from headrace.protocol.messages import Ledger
+
+Counts = TypeVar("Counts", bound=msgspec.Struct)
+
+
+@dataclass(frozen=True)
+class BrokerPart:
+    """One broker of several.
+
+    Attributes:
+        name: what the column "broker" shows for its actors.
+        place: its HTTP address.
+        status: None if it does not answer.
+    """
+
+    name: str
+    place: str
+    status: BrokerStatus | None
+
+
+def merged_status(parts: Sequence[BrokerPart]) -> BrokerStatus:
+    """Returns one status of the brokers that answer, of which there is at least one."""
+    known = [(part.name, part.status) for part in parts if part.status is not None]
+    statuses = [status for _, status in known]
+    first = statuses[0]
+    return msgspec.structs.replace(
+        first,
+        run=next((s.run for s in statuses if s.run is not None), None),
+        version=max((s.version for s in statuses if s.version is not None), key=_of, default=None),
+        task=next((s.task for s in statuses if s.task is not None), None),
+        uptime_s=min(s.uptime_s for s in statuses),
+        queue_batches=sum(s.queue_batches for s in statuses),
+        queue_env_steps=sum(s.queue_env_steps for s in statuses),
+        queue_bytes=sum(s.queue_bytes for s in statuses),
+        reserved_env_steps=sum(s.reserved_env_steps for s in statuses),
+        fragment_steps=max(s.fragment_steps or 0 for s in statuses) or None,
+        fragment_s=max(s.fragment_s or 0.0 for s in statuses) or None,
+        actors=[
+            msgspec.structs.replace(actor, broker=name)
+            for name, status in known
+            for actor in status.actors
+        ],
+        learners=_merged_learners([learner for s in statuses for learner in s.learners]),
+        ledger=_summed(Ledger, [s.ledger for s in statuses]),
+        rejects={
+            code: sum(s.rejects.get(code, 0) for s in statuses)
+            for code in sorted({code for s in statuses for code in s.rejects})
+        },
+        duplicates=sum(s.duplicates for s in statuses),
+        snapshots_sent=sum(s.snapshots_sent for s in statuses),
+        traffic=_summed(TrafficStatus, [s.traffic for s in statuses]),
+        quarantined=[peer for s in statuses for peer in s.quarantined],
+    )
+
+
+def _merged_learners(learners: Sequence[LearnerStatus]) -> list[LearnerStatus]:
+    """Returns each runner once: it has a session at every broker."""
+    by_runner: dict[tuple[int, str], LearnerStatus] = {}
+    for learner in learners:
+        key = learner.worker_index, learner.host
+        other = by_runner.get(key)
+        by_runner[key] = learner if other is None else _merged_sessions(other, learner)
+    return list(by_runner.values())
+
+
+def _merged_sessions(one: LearnerStatus, other: LearnerStatus) -> LearnerStatus:
+    newest = max((one, other), key=lambda s: s.progress.iteration if s.progress is not None else -1)
+    return msgspec.structs.replace(
+        newest,
+        silent_s=min(one.silent_s, other.silent_s),
+        leased_env_steps=one.leased_env_steps + other.leased_env_steps,
+        unconfirmed=one.unconfirmed + other.unconfirmed,
+    )
+
+
+def _summed(kind: type[Counts], parts: Sequence[Counts]) -> Counts:
+    names = [field.name for field in msgspec.structs.fields(kind)]
+    return kind(**{name: sum(getattr(part, name) for part in parts) for name in names})
+
+
+def _of(version: str) -> tuple[int, ...]:
+    return tuple(map(int, version.split(".")))
