@@ -139,7 +139,8 @@ class LearnerHandler:
 
     def _take_pull(self, session: SessionRecord, pull: Pull, now_s: float) -> None:
         state = self._state
-        session.ask(pull.lease_up_to_steps, None if pull.share is UNSET else pull.share)
+        share = None if pull.share is UNSET else pull.share
+        state.sessions.ask(session, pull.lease_up_to_steps, share)
         session.progress = pull.progress or session.progress
         session.stopping = pull.stopping
         state.evaluations.request(pull.session, pull.evaluation)

@@ -124,13 +124,19 @@ class SessionRecord:
 
 
 class SessionRecords:
-    """The live sessions of one learner run."""
+    """The live sessions of one learner run.
+
+    Attributes:
+        share: the part of the learner's data that is asked of this broker; None if it is the only
+            one. It stays when sessions end: a learner that is cut off comes back to no more.
+    """
 
     def __init__(self, timeout_s: float) -> None:
         self._timeout_s = timeout_s
         self._by_id: dict[int, SessionRecord] = {}
         # Not yet arrived at this restarted broker, and the session that held them has ended.
         self._orphaned: dict[BatchKey, None] = {}
+        self.share: float | None = None
 
     def __len__(self) -> int:
         return len(self._by_id)
@@ -165,11 +171,14 @@ class SessionRecords:
         del self._orphaned[key]
         return 2
 
-    @property
-    def share(self) -> float | None:
-        """The part of the learner's data asked of this broker; None if it is the only one."""
-        shares = [session.share for session in self._by_id.values() if session.share is not None]
-        return sum(shares) / len(shares) if shares else None
+    def ask(self, session: SessionRecord, lease_up_to_steps: int, share: float | None) -> None:
+        """Records what a session asks for."""
+        session.ask(lease_up_to_steps, share)
+        asking = list(self._by_id.values())
+        # A driver beside remote runners takes no data, and knows nothing of how it is delivered.
+        taking = [session for session in asking if session.leased_env_steps] or asking
+        shares = [session.share for session in taking if session.share is not None]
+        self.share = sum(shares) / len(shares) if shares else None
 
     @property
     def asked_steps(self) -> int | None:

@@ -5,9 +5,12 @@ from __future__ import annotations
 from itertools import pairwise
 
 import pytest
+from support.examples import RUN
 from support.simulated_run import SimulatedRun
 
 from headrace.protocol.identity import PolicyVersion
+from headrace.protocol.messages import LearnerGoodbye, LearnerHello
+from headrace.protocol.messages.headers import encode_header
 
 ACTORS, TRAIN_BATCH, UPDATE_S = 64, 4000, 1.2
 SPEED = 1.5 * TRAIN_BATCH / UPDATE_S / ACTORS
@@ -125,11 +128,14 @@ def test_versions_never_go_back_when_another_learner_takes_over() -> None:
 
 def test_all_brokers_publish_in_the_highest_epoch_that_one_of_them_granted() -> None:
     run = SimulatedRun([[125.0] * 3] * 3, TRAIN_BATCH, UPDATE_S)
-    run.brokers[1].router._state.policy.note_epoch(6)  # pyright: ignore[reportPrivateUsage]
+    former = LearnerHello(session=99, learner_run="former", worker_index=0, run=RUN, newest_epoch=6)
+    for message in (former, LearnerGoodbye(session=99)):
+        run.brokers[1].receive_from_learner([encode_header(message)])
+    run.run_for(0.1)
     run.learner.start()
     run.run_updates(4)
-    assert run.learner.sessions.epoch == 7
+    assert run.learner.sessions.epoch == 8
     newest = {actor.versions[-1] for actor in run.actors}
-    assert {version.epoch for version in newest} == {7}
-    assert max(newest) >= PolicyVersion(7, 3)
+    assert {version.epoch for version in newest} == {8}
+    assert max(newest) >= PolicyVersion(8, 3)
     assert run.stale_share < 0.05

@@ -302,3 +302,14 @@ def test_no_credit_is_granted_without_a_share(fleet: FakeFleet) -> None:
     assert fleet.router.status(0.0).reserved_env_steps == 0
     fleet.pull(0, share=1.0)
     assert fleet.router.status(0.0).reserved_env_steps > 0
+
+
+def test_a_share_stays_when_its_learner_is_cut_off(fleet: FakeFleet) -> None:
+    fleet.publish()
+    fleet.pull(0, share=0.0)
+    fleet.leave()
+    fleet.join("a")
+    assert fleet.router.status(0.0).reserved_env_steps == 0
+    fleet.open(session=2, learner_run="run-2")
+    fleet.pull(0, session=2)
+    assert fleet.router.status(0.0).reserved_env_steps > 0
