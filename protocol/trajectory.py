@@ -32,7 +32,7 @@ ENV_T = "env_t"
 """The env step at which each observation was seen: agents need not act in every one."""
 
 EPISODE_ID_BYTES = 16
-_LONGEST_CHUNK = 2**31
+LONGEST_CHUNK = 2**31
 DEFAULT_AGENT = "default_agent"
 
 INTEGER_FIELDS = (
@@ -331,8 +331,8 @@ def _table_fault(table: ChunkTable) -> str | None:
         return "an 'agent' index outside 'agents'"
     if least[_LENGTH] < 1:
         return "a chunk without steps"
-    if max(most[_LENGTH], most[_LOOKBACK]) > _LONGEST_CHUNK:
-        return f"a chunk of more than {_LONGEST_CHUNK} steps"
+    if max(most[_LENGTH], most[_LOOKBACK]) > LONGEST_CHUNK:
+        return f"a chunk of more than {LONGEST_CHUNK} steps"
     if max(most[_TERMINATED], most[_TRUNCATED]) > 1:
         return "'terminated' or 'truncated' that is neither 0 nor 1"
     if most[_LOOKBACK] and (integers[:, _LOOKBACK] > integers[:, _T_STARTED]).any():

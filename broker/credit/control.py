@@ -60,7 +60,7 @@ class CreditControl:
         self._fleets_batch_steps = MovingAverage(_FLEETS_WEIGHT)
         self._newest = PolicyVersion(0, 0)
         self._min_version = PolicyVersion(0, 0)
-        self._queue_env_steps = 0
+        self._fragment_steps = self.window.fragment_steps(0, 0)
         self.reserved_steps = 0
 
     def adopt(self, flow: Flow) -> None:
@@ -138,7 +138,7 @@ class CreditControl:
     def grant(self, queue_env_steps: int, now_s: float) -> list[Origin]:
         """Grants as much as the window allows; returns the actors whose credit grew."""
         fragment = self.window.fragment_steps(len(self._accounts), queue_env_steps)
-        self._queue_env_steps = queue_env_steps
+        self._fragment_steps = fragment
         target = self.window.target_steps(len(self._accounts))
         changed: dict[Origin, None] = {}
         while (outstanding := queue_env_steps + self.reserved_steps) < target:
@@ -166,7 +166,7 @@ class CreditControl:
             return None
         return Credit(
             up_to=account.granted,
-            fragment_steps=self.window.fragment_steps(len(self._accounts), self._queue_env_steps),
+            fragment_steps=self._fragment_steps,
             fragment_s=self.window.fragment_s,
             min_version=self._min_version,
         )

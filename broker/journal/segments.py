@@ -8,7 +8,6 @@ ended; the end of a batch is never recorded in an earlier segment than the batch
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -109,6 +108,6 @@ def open_batches(segments: Iterable[Segment]) -> list[QueuedBatch]:
     left = {batch.arrival: batch for batch in batches if batch.arrival not in ended}
     # Copied, because the file may be deleted while they wait.
     return [
-        dataclasses.replace(batch, payload=bytes(batch.payload))
+        msgspec.structs.replace(batch, payload=bytes(batch.payload))
         for _, batch in sorted(left.items())
     ]

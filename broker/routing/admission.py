@@ -5,7 +5,10 @@ from __future__ import annotations
 from enum import Enum, auto
 
 from headrace.broker.routing.broker_state import BrokerState
-from headrace.broker.state.fleet import ActorRecord
+from headrace.broker.state.actor_record import ActorRecord
+from headrace.broker.state.policy_versions import Published
+from headrace.protocol.batch_layouts import BatchLayouts
+from headrace.protocol.compression import decompress
 from headrace.protocol.errors import RejectCode, RemoteProtocolError
 from headrace.protocol.messages import Trajectories
 from headrace.protocol.messages.headers import Frame
@@ -32,6 +35,8 @@ class Admission:
 
     def __init__(self, state: BrokerState) -> None:
         self._state = state
+        self._layouts_digest = ""
+        self._layouts: BatchLayouts
         self.is_open = True
 
     @property
@@ -70,14 +75,26 @@ class Admission:
         config = self._state.config
         if not config.validates:
             return
-        batch = unpack_batch(payload, config.limits, compression=header.compression)
+        plain = decompress(header.compression, payload, config.limits)
+        layouts = self._layouts_of(published)
+        if layouts.accepts(plain, header.env_steps):
+            return
+        batch = unpack_batch(plain, config.limits)
         fault = find_batch_fault(batch, published.manifest, header.env_steps)
         if fault is not None:
             raise RemoteProtocolError(RejectCode.INVALID_BATCH, fault)
+        layouts.learn(plain, batch)
+
+    def _layouts_of(self, published: Published) -> BatchLayouts:
+        if published.digest != self._layouts_digest:
+            self._layouts_digest = published.digest
+            self._layouts = BatchLayouts(published.manifest)
+        return self._layouts
 
     def join_credit(self, record: ActorRecord, now_s: float) -> None:
         """Includes a live actor in credit."""
         record.is_live = True
+        self._state.fleet.touch(record)
         credit = self._state.credit
         if credit is not None:
             # While young, trust what it reports having begun under an earlier broker.
@@ -87,6 +104,7 @@ class Admission:
     def leave_credit(self, record: ActorRecord) -> None:
         """Excludes an actor that ended or fell silent from credit and evaluations."""
         record.is_live = False
+        self._state.fleet.touch(record)
         self._state.evaluations.leave(record.origin)
         credit = self._state.credit
         if credit is not None:

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import msgspec
 
 from headrace.broker.state.batch import QueuedBatch
 from headrace.protocol.messages import ControlMessage, ToLearner, Trajectories, WeightsMessage
 from headrace.protocol.messages.headers import Frame
 
 
-@dataclass(frozen=True)
-class PublishControl:
+class PublishControl(msgspec.Struct, frozen=True):
     """Publish on the control endpoint."""
 
     topic: bytes
     message: ControlMessage
 
 
-@dataclass(frozen=True)
-class PublishWeights:
+class PublishWeights(msgspec.Struct, frozen=True):
     """Publish on the weights endpoint."""
 
     topic: bytes
@@ -26,8 +24,7 @@ class PublishWeights:
     payloads: tuple[Frame, ...]
 
 
-@dataclass(frozen=True)
-class SendToLearner:
+class SendToLearner(msgspec.Struct, frozen=True):
     """Send to one learner's socket."""
 
     routing_id: bytes
@@ -35,16 +32,14 @@ class SendToLearner:
     payloads: tuple[Frame, ...] = ()
 
 
-@dataclass(frozen=True)
-class Note:
+class Note(msgspec.Struct, frozen=True):
     """Log a line for the operator."""
 
     text: str
     is_warning: bool = False
 
 
-@dataclass(frozen=True)
-class KeepDeadLetter:
+class KeepDeadLetter(msgspec.Struct, frozen=True):
     """Keep a batch that was given up, for an operator to inspect."""
 
     batch: Trajectories
@@ -52,15 +47,13 @@ class KeepDeadLetter:
     reason: str
 
 
-@dataclass(frozen=True)
-class StoreBatch:
+class StoreBatch(msgspec.Struct, frozen=True):
     """Write a batch to disk; then call `Router.on_stored`."""
 
     batch: QueuedBatch
 
 
-@dataclass(frozen=True)
-class ForgetBatch:
+class ForgetBatch(msgspec.Struct, frozen=True):
     """A batch has ended and need not be kept on disk."""
 
     arrival: int

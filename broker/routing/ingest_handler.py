@@ -10,8 +10,8 @@ from headrace.broker.routing.effects import StoreBatch
 from headrace.broker.routing.marks import Marks
 from headrace.broker.routing.publishing import Publishing
 from headrace.broker.routing.rejections import Rejections
+from headrace.broker.state.actor_record import ActorRecord
 from headrace.broker.state.batch import QueuedBatch
-from headrace.broker.state.fleet import ActorRecord
 from headrace.protocol.delivery import Outcome, Verdict
 from headrace.protocol.errors import RejectCode, RemoteProtocolError
 from headrace.protocol.messages import (

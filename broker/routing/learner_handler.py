@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 import sys
 from typing import assert_never
 
+import msgspec
 from msgspec import UNSET
 
 from headrace.broker.routing.broker_state import BrokerState
@@ -155,12 +155,13 @@ class LearnerHandler:
 
     def _report_to(self, session: SessionRecord, now_s: float) -> None:
         state = self._state
+        totals = state.fleet.totals
         report = FleetReport(
             session=session.hello.session,
             queue_env_steps=state.queue.env_steps,
-            actors=sum(record.is_live for record in state.fleet),
+            actors=totals.live,
             ledger=self._settlement.ledger(),
-            evaluators=len(state.evaluators),
+            evaluators=totals.evaluating,
             last_lease=session.last_lease,
             stopping=any(other.stopping for other in state.sessions),
             sessions=state.session_count(now_s),
@@ -187,7 +188,7 @@ class LearnerHandler:
         poisonous = [batch for batch in unconfirmed if batch.attempt >= limit]
         state.queue.put_back(
             [
-                dataclasses.replace(batch, attempt=batch.attempt + may_have_trained)
+                msgspec.structs.replace(batch, attempt=batch.attempt + may_have_trained)
                 for batch in unconfirmed
                 if batch.attempt < limit
             ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
+import msgspec
 
 from headrace.broker.routing.broker_state import BrokerState
 from headrace.broker.routing.effects import SendToLearner
@@ -49,11 +49,12 @@ class Leasing:
                 continue  # and the actor's later batches must not overtake it
             state.queue.remove(batch)
             if self._may_have_been_leased_elsewhere(batch):
-                batch = dataclasses.replace(batch, attempt=2)
-            if self._is_stale(batch):
+                batch = msgspec.structs.replace(batch, attempt=2)
+            lag = self._policy_lag(batch)
+            if self._is_stale(lag):
                 self._settlement.finish(batch, Outcome.STALE)
             else:
-                self._lease_to(taker, batch)
+                self._lease_to(taker, batch, lag)
                 served = taker
 
     def _lease_evaluated(self) -> None:
@@ -64,7 +65,7 @@ class Leasing:
             if session is None:
                 self._settlement.finish(batch, Outcome.DROPPED)
             else:
-                self._lease_to(session, batch)
+                self._lease_to(session, batch, self._policy_lag(batch))
 
     def _may_have_been_leased_elsewhere(self, batch: QueuedBatch) -> bool:
         """Whether an earlier broker may have leased a batch to a session that is not back."""
@@ -84,12 +85,10 @@ class Leasing:
             return None
         return max(0, published.version.number - version.number)
 
-    def _is_stale(self, batch: QueuedBatch) -> bool:
-        limit = self._flow.max_policy_lag if self._flow is not None else None
-        if limit is None:
-            return False
-        lag = self._policy_lag(batch)
-        return lag is None or lag > limit
+    def _is_stale(self, lag: int | None) -> bool:
+        flow = self._flow
+        limit = flow.max_policy_lag if flow is not None else None
+        return limit is not None and (lag is None or lag > limit)
 
     def _has_its_last_chance(self, batch: QueuedBatch) -> bool:
         """Whether a batch will be stale with the next version, which follows this collection."""
@@ -101,7 +100,7 @@ class Leasing:
         published = self._state.policy.published
         return published.manifest.flow if published is not None else None
 
-    def _lease_to(self, session: SessionRecord, batch: QueuedBatch) -> None:
+    def _lease_to(self, session: SessionRecord, batch: QueuedBatch, lag: int | None) -> None:
         header = batch.header
         number = session.lease(batch)
         self._state.counters.leased_bytes += len(batch.payload)
@@ -117,7 +116,7 @@ class Leasing:
             env_steps=header.env_steps,
             ended=self._settlement.ended_up_to(batch.origin),
             attempt=batch.attempt,
-            policy_lag=self._policy_lag(batch),
+            policy_lag=lag,
             purpose=header.purpose,
             task=header.task,
             compression=header.compression,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from headrace.broker.routing.broker_state import BrokerState
 from headrace.broker.routing.settlement import Settlement
-from headrace.broker.state.fleet import ActorRecord
+from headrace.broker.state.actor_record import ActorRecord
 from headrace.protocol.identity import Origin
 from headrace.protocol.messages import Mark, Presence
 

@@ -12,6 +12,9 @@ from headrace.protocol.compression import unpacked_bytes
 from headrace.protocol.errors import RejectCode
 from headrace.protocol.messages.headers import Frame
 
+Read = Callable[[Sequence[Frame], float, str], None]
+"""Reads a message: its frames, the time and its sender's name."""
+
 
 class PeerGuard:
     """Applies permissions, rate limits and quarantine; a peer's name is empty without keys."""
@@ -46,17 +49,15 @@ class PeerGuard:
         self.deny(name, "subscribed to another actor's topic")
         return False
 
-    def admit_message(
-        self, name: str, frames: Sequence[Frame], now_s: float, read: Callable[[], None]
-    ) -> None:
+    def admit_message(self, name: str, frames: Sequence[Frame], now_s: float, read: Read) -> None:
         """Calls `read` if the peer may send a message; a reject counts as a strike."""
         if not name:
-            read()
+            read(frames, now_s, name)
             return
         match self._policer.take_message(name, sum(map(unpacked_bytes, frames)), now_s):
             case Ruling.READ:
                 before = self._rejections.total
-                read()
+                read(frames, now_s, name)
                 if self._rejections.total > before:
                     self._strike(name, now_s)
             case Ruling.TOO_MUCH:

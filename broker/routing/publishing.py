@@ -7,8 +7,8 @@ from headrace.broker.routing.admission import Admission
 from headrace.broker.routing.broker_state import BrokerState
 from headrace.broker.routing.effects import PublishWeights, SendToLearner
 from headrace.broker.routing.settlement import Settlement
+from headrace.broker.state.actor_record import ActorRecord
 from headrace.broker.state.batch import QueuedBatch
-from headrace.broker.state.fleet import ActorRecord
 from headrace.broker.state.learner_sessions import SessionRecord
 from headrace.broker.state.policy_versions import Published
 from headrace.broker.state.snapshots import is_current

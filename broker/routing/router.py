@@ -94,9 +94,7 @@ class Router:
 
     def on_ingest(self, frames: Sequence[Frame], now_s: float, name: str = "") -> None:
         """Handles a message that an actor pushed."""
-        self._guard.admit_message(
-            name, frames, now_s, lambda: self._read_ingest(frames, now_s, name)
-        )
+        self._guard.admit_message(name, frames, now_s, self._read_ingest)
 
     def _read_ingest(self, frames: Sequence[Frame], now_s: float, name: str) -> None:
         permissions = self._guard.permissions
@@ -115,9 +113,7 @@ class Router:
 
     def on_learner(self, frames: Sequence[Frame], now_s: float, name: str = "") -> None:
         """Handles a message from a learner's socket; the first frame is the routing id."""
-        self._guard.admit_message(
-            name, frames, now_s, lambda: self._read_learner(frames, now_s, name)
-        )
+        self._guard.admit_message(name, frames, now_s, self._read_learner)
 
     def _read_learner(self, frames: Sequence[Frame], now_s: float, name: str) -> None:
         if not self._guard.permissions.may_learn(name):

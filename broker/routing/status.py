@@ -6,7 +6,7 @@ import msgspec
 
 from headrace.broker.access.policing import QuarantineStatus
 from headrace.broker.routing.broker_state import BrokerState
-from headrace.broker.state.fleet import ActorRecord
+from headrace.broker.state.actor_record import ActorRecord
 from headrace.protocol.messages import LearnerProgress, Ledger
 
 

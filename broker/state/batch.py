@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import msgspec
 
 from headrace.protocol.messages import Trajectories
 from headrace.protocol.messages.headers import Frame
@@ -11,8 +11,7 @@ BatchKey = tuple[tuple[str, int], int]
 """((actor, incarnation), seq)."""
 
 
-@dataclass(frozen=True)
-class QueuedBatch:
+class QueuedBatch(msgspec.Struct, frozen=True):
     """An accepted batch.
 
     Attributes:

@@ -3,66 +3,18 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
 
 import msgspec
 
-from headrace.broker.state.rate_meter import RateMeter
-from headrace.protocol.delivery import Outcome, Receiver
+from headrace.broker.state.actor_record import ActorRecord
+from headrace.broker.state.fleet_totals import Counts, FleetTotals, counts_of
+from headrace.protocol.delivery import Receiver
 from headrace.protocol.identity import Origin
 from headrace.protocol.messages import Hello, Ledger, Presence
 
 _REMEMBERED_INCARNATIONS = 16
 _REMEMBERED_ACTORS = 20_000
-_STALE_STREAK_TO_SHOW = 10
-_COUNTED = tuple(outcome for outcome in Outcome if outcome is not Outcome.STORED)
-
-
-@dataclass
-class ActorRecord:
-    """One incarnation of an actor.
-
-    Attributes:
-        presence: its last presence message.
-        is_live: whether it was heard from recently and may be granted credit.
-        met_at_seq: the newest batch that it had finished at its hello to this broker.
-        last_seq: the newest batch that it has reported finished.
-        granted: the highest credit sent to it, kept while it is silent.
-        stale_streak: stale batches in a row.
-    """
-
-    origin: Origin
-    receiver: Receiver
-    presence: Presence
-    last_heard_s: float
-    client: str = ""
-    host: str = ""
-    is_live: bool = True
-    met_at_seq: int = 0
-    last_seq: int = 0
-    granted: int = 0
-    stale_streak: int = 0
-    last_reject: str = ""
-    steps: RateMeter = field(default_factory=RateMeter)
-
-    @property
-    def produced(self) -> int:
-        """Batches that it has finished, as far as this broker knows."""
-        return max(self.last_seq, self.receiver.accepted)
-
-    @property
-    def is_stale_by_nature(self) -> bool:
-        """Whether all of its recent batches were stale."""
-        return self.stale_streak >= _STALE_STREAK_TO_SHOW
-
-    def finish(self, seq: int, outcome: Outcome) -> None:
-        """Ends an accepted batch."""
-        self.receiver.finish(seq, outcome)
-        if outcome is Outcome.STALE:
-            self.stale_streak += 1
-        elif outcome is Outcome.CONSUMED:
-            self.stale_streak = 0
 
 
 class Fleet:
@@ -75,6 +27,7 @@ class Fleet:
         """Actors that fell silent, and may speak again; some are among the former ones."""
         self._ended: dict[str, deque[int]] = {}
         self._closed_counts = Ledger()
+        self._totals = FleetTotals()
 
     def __iter__(self) -> Iterator[ActorRecord]:
         return iter(list(self._current.values()))
@@ -87,7 +40,10 @@ class Fleet:
     def current(self, origin: Origin) -> ActorRecord | None:
         """Returns the record of an incarnation if it is its actor's current one."""
         record = self._current.get(origin[0])
-        return record if record is not None and record.origin == origin else None
+        if record is None or record.origin != origin:
+            return None
+        self._totals.touch(record)
+        return record
 
     def has_ended(self, origin: Origin) -> bool:
         """Returns whether a later incarnation superseded this one, or it said goodbye."""
@@ -105,14 +61,28 @@ class Fleet:
         former = self.end(hello.actor)
         returning = self._recall((hello.actor, hello.incarnation))
         if returning is not None:
-            self._current[hello.actor] = returning
+            self._put(returning)
             return returning, former
         record = ActorRecord((hello.actor, hello.incarnation), receiver, hello, now_s)
         record.met_at_seq = hello.last_seq
         if isinstance(hello, Hello):
             record.client, record.host = hello.client, hello.host
-        self._current[hello.actor] = record
+        self._put(record)
         return record, former
+
+    def touch(self, record: ActorRecord) -> None:
+        """Notes that a record changes which was not found by its origin."""
+        if self._current.get(record.origin[0]) is record:
+            self._totals.touch(record)
+
+    @property
+    def totals(self) -> Counts:
+        """Sums over the current actors."""
+        return self._totals.sums
+
+    def _put(self, record: ActorRecord) -> None:
+        self._current[record.origin[0]] = record
+        self._totals.touch(record)
 
     def forget(self, actor: str) -> ActorRecord | None:
         """Removes an actor; the batches that it never delivered count as dropped.
@@ -129,6 +99,7 @@ class Fleet:
     def _remove(self, actor: str) -> ActorRecord | None:
         record = self._current.pop(actor, None)
         if record is not None:
+            self._totals.remove(record)
             self._former[record.origin] = record
             self.close_if_finished(record)
         return record
@@ -137,9 +108,7 @@ class Fleet:
         """Takes back an actor that was forgotten, and its counts."""
         record = self._forgotten.pop(origin, None)
         if record is not None and self._former.pop(origin, None) is None:
-            counts = msgspec.structs.asdict(self._closed_counts)
-            closed = _closed_counts_of(record)
-            self._closed_counts = Ledger(**{name: counts[name] - closed[name] for name in counts})
+            self._closed_counts = _difference(self._closed_counts, _closed_counts_of(record))
         return record
 
     def end(self, actor: str) -> ActorRecord | None:
@@ -158,9 +127,7 @@ class Fleet:
         """Adds the counts of a former incarnation without open batches to the closed ones."""
         if record.origin in self._former and not record.receiver.unfinished:
             del self._former[record.origin]
-            counts = msgspec.structs.asdict(self._closed_counts)
-            closed = _closed_counts_of(record)
-            self._closed_counts = Ledger(**{name: counts[name] + closed[name] for name in counts})
+            self._closed_counts = _summed([self._closed_counts, _closed_counts_of(record)])
 
     def ledger(self, open_batches: int) -> Ledger:
         """Returns the ledger of all actors.
@@ -170,32 +137,22 @@ class Fleet:
                 are counted there rather than here, so that a bug shows as a ledger that does not
                 add up.
         """
-        counts = msgspec.structs.asdict(self._closed_counts)
-        unaccepted = 0
-        for record in self._current.values():
-            _count(counts, record)
-            unaccepted += record.produced - record.receiver.accepted
-        for record in self._former.values():
-            _count(counts, record)
-            counts[Outcome.DROPPED] += _lost_with_actor(record)
-        counts["held"] = open_batches + unaccepted
-        return Ledger(**counts)
+        closed, totals = self._closed_counts, self.totals
+        current = Ledger(*totals[:5], held=open_batches + totals.unaccepted)
+        former = [_closed_counts_of(record) for record in self._former.values()]
+        return _summed([closed, current, *former])
 
 
-def _count(counts: dict[str, int], record: ActorRecord) -> None:
-    """Counts all batches except the stored ones, which `StoredBatches` counts."""
-    counts["produced"] += record.produced - record.receiver.ended_as(Outcome.STORED)
-    for outcome in _COUNTED:
-        counts[outcome] += record.receiver.ended_as(outcome)
+def _summed(ledgers: Sequence[Ledger]) -> Ledger:
+    return Ledger(*map(sum, zip(*map(msgspec.structs.astuple, ledgers), strict=True)))
 
 
-def _closed_counts_of(record: ActorRecord) -> dict[str, int]:
-    """Returns the counts of an incarnation without open batches."""
-    counts = msgspec.structs.asdict(Ledger())
-    _count(counts, record)
-    counts[Outcome.DROPPED] += _lost_with_actor(record)
-    return counts
+def _difference(one: Ledger, other: Ledger) -> Ledger:
+    parts = zip(msgspec.structs.astuple(one), msgspec.structs.astuple(other), strict=True)
+    return Ledger(*(part - less for part, less in parts))
 
 
-def _lost_with_actor(record: ActorRecord) -> int:
-    return record.produced - record.receiver.accepted
+def _closed_counts_of(record: ActorRecord) -> Ledger:
+    """Returns the counts of an incarnation that has gone: what it did not deliver is dropped."""
+    counts = counts_of(record)
+    return Ledger(*counts[:4], dropped=counts.dropped + counts.unaccepted)

@@ -71,13 +71,14 @@ def command(  # noqa: PLR0913 - one parameter per option
     Ctrl-C or SIGTERM stops it after a checkpoint, from which --resume continues.
     """
     require_supported_ray()
-    plan = plan_of(read_run_file(run_file), addresses, seed, runs, resume=resume)
+    run = read_run_file(run_file)
+    plan = plan_of(run, addresses, seed, runs, resume=resume)
     plan = msgspec.structs.replace(plan, takeover=takeover)
     if join:
         invited_to = tuple(load_invitation(file, "learner").address for file in join)
         plan = msgspec.structs.replace(
             plan,
-            addresses=plan.addresses if addresses else invited_to,
+            addresses=plan.addresses if addresses or run.broker.addresses else invited_to,
             join=tuple(str(file.absolute()) for file in join),
         )
     # Imported here, so that a mistake in the file is reported before torch and Ray are loaded.

@@ -54,7 +54,7 @@ class Receiver:
     @property
     def totals(self) -> Totals:
         """How the batches up to `acknowledged` ended."""
-        return Totals(**{outcome.value: count for outcome, count in self._counts.items()})
+        return Totals(*self._counts.values())  # in the order of its fields, as Outcome is
 
     @property
     def unfinished(self) -> int:

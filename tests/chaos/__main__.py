@@ -30,8 +30,11 @@ SCENARIOS = (
     "insiders",
     "crowds",
     "idle_connections",
+    "side_broker_kills",
+    "side_driver_kills",
+    "side_partitions",
 )
-NEEDS_HOSTS = ("partitions",)
+NEEDS_HOSTS = ("partitions", "side_partitions")
 
 
 @click.command()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from functools import cached_property
 from typing import Any
 
 import msgpack
@@ -40,6 +41,12 @@ class HostileBytes:
         self._rng = rng
         self._frames = [frame for vector in all_vectors().values() for frame in vector.frames]
         self._frames.append(compress("lz4", make_payload([50]))[1])
+        self._frames += self.batches
+
+    @cached_property
+    def batches(self) -> list[bytes]:
+        """Valid batches, which are among the frames that are mutated."""
+        return [make_payload(lengths) for lengths in ([5], [3, 2], [1] * 20)]
 
     def count(self) -> int:
         """Returns the number of frames of a message."""

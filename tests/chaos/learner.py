@@ -19,6 +19,7 @@ from headrace.learner.connection.broker_target import BrokerTarget
 from headrace.learner.connection.link import BrokerLink
 from headrace.learner.connection.session import LearnerIdentity
 from headrace.learner.connection.weights_offer import OfferedWeights
+from headrace.protocol.broker_choice import split_addresses
 from headrace.protocol.flow_control import OffPolicyFlow
 from headrace.protocol.manifest import Manifest
 from headrace.protocol.zeromq.invitation_file import load_invitation
@@ -94,7 +95,8 @@ def main() -> None:
         learner_run="chaos", worker_index=plan.worker_index, run=RUN, host="chaos"
     )
     invitation = load_invitation(Path(plan.join), "learner") if plan.join else None
-    link = BrokerLink([BrokerTarget(plan.address, invitation)], identity, zmq.Context())
+    targets = [BrokerTarget(address, invitation) for address in split_addresses(plan.address)]
+    link = BrokerLink(targets, identity, zmq.Context())
     train(plan, Diary(Path(plan.diary)), link, stopping)
     link.close()
 

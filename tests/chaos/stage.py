@@ -31,11 +31,13 @@ class Part:
 
     Attributes:
         prefix: of the command line, for a process on a virtual host.
+        dials: the address that it uses, if not that of all brokers.
     """
 
     def __init__(self, stage: Stage, name: str) -> None:
         self.stage = stage
         self.prefix: Sequence[str] = ()
+        self.dials = ""
         self.name = name
         self.life = -1
         self.process: subprocess.Popen[bytes] | None = None
@@ -113,35 +115,66 @@ class Part:
         return code
 
 
+class BrokerPart(Part):
+    """A broker; the first process chooses its ports, which later ones reuse.
+
+    Attributes:
+        address, http: once it has started.
+    """
+
+    def __init__(self, stage: Stage, name: str) -> None:
+        super().__init__(stage, name)
+        self.address = "tcp://127.0.0.1:0"
+        self.http = "127.0.0.1:0"
+
+    def start_broker(self, *options: str) -> None:
+        """Starts `headrace broker`, and waits until it listens."""
+        announced = self.stage.folder / f"{self.name}.json"
+        announced.unlink(missing_ok=True)
+        arguments = ["--address", self.address, "--http", self.http, "--drain-s", "0"]
+        arguments += ["--insecure"] if self.prefix else []
+        arguments += options
+        self.start("-m", "headrace.deploy", "broker", *arguments, "--announce", str(announced))
+        wait_until(announced.exists, _START_S)
+        found = json.loads(announced.read_text())
+        self.address, self.http = found["address"], found["http"].removeprefix("http://")
+
+
 class Stage:
-    """A broker, learners and actors in a folder; on exit it ends its processes, by pid.
+    """Brokers, learners and actors in a folder; on exit it ends its processes, by pid.
 
     Attributes:
         groups: the indices of the actors in each process of actors.
-        address: the broker's address, once it has started.
-        broker_options: additional command line options of the broker.
+        broker: the first of the brokers.
+        broker_options: additional command line options of the brokers.
         reached_at: the address that the others use, if it differs.
     """
 
     def __init__(
-        self, folder: Path, *, actors: int, actors_per_process: int, learners: int
+        self,
+        folder: Path,
+        *,
+        actors: int,
+        actors_per_process: int,
+        learners: int,
+        brokers: int = 1,
     ) -> None:
         folder.mkdir(parents=True)
         self.folder = folder
         self.diary = Diary(folder / "conductor.diary")
-        self.broker = Part(self, "broker")
+        names = ["broker"] if brokers == 1 else [f"broker-{n}" for n in range(brokers)]
+        self.brokers = [BrokerPart(self, name) for name in names]
+        self.broker = self.brokers[0]
         self.learners = [Part(self, f"learner-{index}") for index in range(learners)]
         self.groups = [
             list(range(first, min(first + actors_per_process, actors)))
             for first in range(0, actors, actors_per_process)
         ]
         self.actors = [Part(self, f"actors-{index}") for index in range(len(self.groups))]
-        self.address = "tcp://127.0.0.1:0"
         self.reached_at = ""
         self.broker_options: list[str] = []
         self._keys = KeyFolder(folder / "keys")
         self._joins = {"actor": "", "learner": ""}
-        self._http = "127.0.0.1:0"
         self._began_at_s = time.monotonic()
 
     def __enter__(self) -> Self:
@@ -153,19 +186,14 @@ class Stage:
 
     # ---------------------------------------------------------------- starting
 
-    def start_broker(self) -> None:
-        """Starts `headrace broker`; the first process chooses ports, which later ones reuse."""
-        announced = self.folder / "broker.json"
-        announced.unlink(missing_ok=True)
-        arguments = ["--address", self.address, "--http", self._http, "--drain-s", "0"]
-        arguments += ["--insecure"] if self.broker.prefix else []
-        arguments += self.broker_options
-        self.broker.start(
-            "-m", "headrace.deploy", "broker", *arguments, "--announce", str(announced)
-        )
-        wait_until(announced.exists, _START_S)
-        found = json.loads(announced.read_text())
-        self.address, self._http = found["address"], found["http"].removeprefix("http://")
+    @property
+    def address(self) -> str:
+        """The brokers' address, or their addresses separated by commas, once they have started."""
+        return ",".join(broker.address for broker in self.brokers)
+
+    def start_broker(self, number: int = 0) -> None:
+        """Starts the next process of a broker."""
+        self.brokers[number].start_broker(*self.broker_options)
 
     def start_learner(self, index: int, **plan: Any) -> None:
         """Starts the next process of a learner's worker."""
@@ -173,7 +201,7 @@ class Stage:
         part.play(
             "chaos.learner",
             LearnerPlan(
-                address=self.reached_at or self.address,
+                address=part.dials or self.reached_at or self.address,
                 diary=str(self.folder / f"{part.name}.diary"),
                 join=self._joins["learner"],
                 worker_index=index,
@@ -189,7 +217,7 @@ class Stage:
         part.play(
             "chaos.actor",
             ActorPlan(
-                address=self.reached_at or self.address,
+                address=part.dials or self.reached_at or self.address,
                 diary=str(self.folder / f"{part.name}.diary"),
                 join=self._joins["actor"],
                 actors=self.groups[index],
@@ -214,9 +242,10 @@ class Stage:
         return file
 
     def start_all(self, *, actor: dict[str, Any], learner: dict[str, Any]) -> None:
-        """Starts all processes (the broker unless it runs); waits until every actor delivers."""
-        if self.broker.process is None:
-            self.start_broker()
+        """Starts all processes (brokers unless they run); waits until every actor delivers."""
+        for number, broker in enumerate(self.brokers):
+            if broker.process is None:
+                self.start_broker(number)
         for index in range(len(self.learners)):
             self.start_learner(index, **learner)
         for index in range(len(self.actors)):
@@ -231,8 +260,8 @@ class Stage:
 
     @property
     def parts(self) -> list[Part]:
-        """Broker, learners and actors."""
-        return [self.broker, *self.learners, *self.actors]
+        """Brokers, learners and actors."""
+        return [*self.brokers, *self.learners, *self.actors]
 
     def finish(self, drain_s: float = 60.0) -> list[Entry]:
         """Waits for every batch to end, stops all processes in order, and returns all diaries."""
@@ -240,7 +269,8 @@ class Stage:
             part.stop(drain_s + _START_S)
         for part in self.learners:
             part.stop(_START_S)
-        self.broker.stop(_START_S)
+        for broker in self.brokers:
+            broker.stop(_START_S)
         return read_diaries(self.folder)
 
 

@@ -33,6 +33,7 @@ class Plan:
     kills: int
     stop: str
     longest_life_s: float = 3.0
+    brokers: int = 1
 
 
 SHORT = Plan(kills=2, stop="env_steps = 30_000")
@@ -52,7 +53,7 @@ def run(plan: Plan, folder: Path, seed: int) -> Report:
 def _run(plan: Plan, commands: Commands, seed: int) -> Report:
     rng, pause = random.Random(seed), threading.Event()
     commands.write_run(plan.stop, _LEARNER)
-    _, address, _ = commands.start_broker()
+    address = ",".join(commands.start_broker()[1] for _ in range(plan.brokers))
     actors = [commands.start(name, "actor", "-v", "--broker", address) for name in _ACTORS]
     driver = _start_driver(commands, address, 0)
     violations: list[str] = []
@@ -77,7 +78,8 @@ def _run(plan: Plan, commands: Commands, seed: int) -> Report:
     if "episode_return_mean" in plan.stop and reached < 450:
         violations.append(f"a mean return of {reached:.0f}")
     figures = {"kills": plan.kills, "mean return": round(reached), "wall s": summary["wall_s"]}
-    return Report("driver_kills", seed, None, figures, violations)
+    name = "driver_kills" if plan.brokers == 1 else "side_driver_kills"
+    return Report(name, seed, None, figures, violations)
 
 
 def _start_driver(commands: Commands, address: str, life: int) -> subprocess.Popen[bytes]:

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import random
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import msgpack_numpy
+import msgspec
 import psutil
+from support.examples import make_manifest
 
 from chaos.hostile import HostileBytes
 from chaos.report import Report
+from headrace.protocol.batch_layouts import BatchLayouts
 from headrace.protocol.compression import decompress
-from headrace.protocol.errors import RemoteProtocolError
+from headrace.protocol.errors import RejectCode, RemoteProtocolError
 from headrace.protocol.manifest import decode_policy
 from headrace.protocol.messages.headers import (
     control_decoder,
@@ -26,8 +30,11 @@ from headrace.protocol.messages.headers import (
 )
 from headrace.protocol.payload import decode_payload
 from headrace.protocol.trajectory import unpack_batch
+from headrace.protocol.validation import find_batch_fault
 
 _SLOWEST_S = 0.05
+_MANIFEST = msgspec.structs.replace(make_manifest(), multi_agent=True)
+"""With several agents, a header may claim any number of env steps up to that of the chunks."""
 _GROWTH_BYTES = 32 * 1024 * 1024
 
 
@@ -53,7 +60,8 @@ def run(plan: Plan, folder: Path, seed: int) -> Report:
         to_learner_decoder().decode,
     )
     violations: list[str] = []
-    read = 0
+    layouts = _taught(source.batches)
+    read = accepted = 0
     slowest_s = 0.0
     before = after_warm_up = psutil.Process().memory_info().rss
     for number in range(plan.inputs):
@@ -66,6 +74,10 @@ def run(plan: Plan, folder: Path, seed: int) -> Report:
         read += _decode(headers[number % len(headers)], frames, violations)
         for decode in (decode_payload, unpack_batch, decode_policy, partial(decompress, "lz4")):
             read += _decode(decode, frames[0], violations)
+        if layouts.accepts(frames[0], 0):
+            accepted += 1
+            if _decode(_check, frames[0], violations) == 0:
+                violations.append(f"accepted by its layout, but invalid: {frames[0]!r:.200}")
         slowest_s = max(slowest_s, time.thread_time() - begun_s)
     growth = psutil.Process().memory_info().rss - after_warm_up
     if slowest_s > _SLOWEST_S:
@@ -75,10 +87,25 @@ def run(plan: Plan, folder: Path, seed: int) -> Report:
     figures = {
         "inputs": plan.inputs,
         "read as legal": read,
+        "accepted by layout": accepted,
         "slowest ms": round(slowest_s * 1000, 1),
         "grown MiB": round(growth / 2**20, 1),
     }
     return Report("hostile_bytes", seed, None, figures, violations)
+
+
+def _taught(batches: Sequence[bytes]) -> BatchLayouts:
+    """Returns the layouts of these batches, which most mutated ones share."""
+    layouts = BatchLayouts(_MANIFEST)
+    for payload in [*batches, *batches]:
+        layouts.learn(payload, unpack_batch(payload))
+    return layouts
+
+
+def _check(payload: bytes) -> None:
+    fault = find_batch_fault(unpack_batch(payload), _MANIFEST, 0)
+    if fault is not None:
+        raise RemoteProtocolError(RejectCode.INVALID_BATCH, fault)
 
 
 def _decode(decode: Any, given: Any, violations: list[str]) -> int:

@@ -62,7 +62,7 @@ def run(plan: Plan, folder: Path, seed: int) -> Report:
 
 
 def _settle(stage: Stage, hosts: Hosts) -> None:
-    stage.address = f"tcp://{hosts.address('broker')}:5555"
+    stage.broker.address = f"tcp://{hosts.address('broker')}:5555"
     stage.broker.prefix = hosts.running("broker")
     for learner in stage.learners:
         learner.prefix = hosts.running("learners")
