@@ -87,7 +87,11 @@ class _Counted:
 def _collecting(environments: int) -> Generator[_Counted]:
     counted = _Counted(make_environment(_ENV, environments, {}))
     stop = threading.Event()
-    with broker_process() as address, running(_sample, address), Client(address) as client:
+    with (
+        broker_process() as broker,
+        running(_sample, broker.address),
+        Client(broker.address) as client,
+    ):
         collector = Collector(client, counted, seed=1)
         thread = threading.Thread(target=collector.run, args=(stop,))
         thread.start()

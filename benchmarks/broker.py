@@ -5,14 +5,17 @@ from __future__ import annotations
 import time
 from collections.abc import Generator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from multiprocessing.connection import Connection
+from statistics import median
 
+import psutil
 import zmq
 
 from benchmarks.cartpole import RUN, ScriptedWeights, make_batch, make_manifest
 from benchmarks.load import Payloads, run_load
-from benchmarks.pairs import Row, compare
-from benchmarks.processes import broker_process, pipe, running
+from benchmarks.pairs import Row, alone, compare
+from benchmarks.processes import broker_process, pipe, processor_s, running
 from headrace.broker.access.key_folder import KeyFolder, ServerKey
 from headrace.learner.connection.broker_target import BrokerTarget
 from headrace.learner.connection.link import BrokerLink
@@ -29,6 +32,14 @@ _SMALL_BYTES = 16 * 1024 * 1024
 _CLIENTS = 4
 
 
+@dataclass(frozen=True)
+class BrokerPath:
+    """A link to a broker to which clients push, and the broker's process."""
+
+    link: BrokerLink
+    process: psutil.Process
+
+
 def run() -> list[Row]:
     """Measures each size with and without validation."""
     rows: list[Row] = []
@@ -36,23 +47,27 @@ def run() -> list[Row]:
         payload = pack_batch(make_batch(episodes, steps))
         for validates in (True, False):
             what = "validated" if validates else "not validated"
-            rows.append(_compare(f"{name}, {what}", payload, episodes * steps, validates))
+            rows += _compare(f"{name}, {what}", payload, episodes * steps, validates)
     return rows
 
 
-def _compare(case: str, payload: bytes, env_steps: int, validates: bool) -> Row:
+def _compare(case: str, payload: bytes, env_steps: int, validates: bool) -> list[Row]:
     total = _BYTES if len(payload) > 8192 else _SMALL_BYTES
     count = max(8, total // len(payload))
+    processor_us: list[float] = []
     with (
-        through_broker(payload, env_steps, validates=validates) as link,
+        through_broker(payload, env_steps, validates=validates) as path,
         through_proxy(payload) as proxied,
     ):
-        return compare(
-            case,
-            "MB/s",
-            lambda: take_megabytes_per_s(link, payload, env_steps, count),
-            lambda: pull_megabytes_per_s(*proxied, payload, count),
-        )
+
+        def ours() -> float:
+            begun_s = processor_s(path.process)
+            rate = take_megabytes_per_s(path.link, payload, env_steps, count)
+            processor_us.append((processor_s(path.process) - begun_s) / count * 1e6)
+            return rate
+
+        row = compare(case, "MB/s", ours, lambda: pull_megabytes_per_s(*proxied, payload, count))
+    return [row, alone(f"{case}, the broker's processor time", "µs", median(processor_us))]
 
 
 def pull_megabytes_per_s(
@@ -86,11 +101,12 @@ def through_broker(
     validates: bool = True,
     journal: str = "",
     keys: KeyFolder | None = None,
-) -> Generator[BrokerLink]:
-    """Yields a link to a broker to which clients push the payload as fast as credit allows."""
+) -> Generator[BrokerPath]:
+    """Yields the path through a broker to which clients push as fast as credit allows."""
     stop, stopped = pipe()
     path = str(keys.path) if keys is not None else ""
-    with broker_process(validates=validates, journal=journal, keys=path) as address:
+    with broker_process(validates=validates, journal=journal, keys=path) as broker:
+        address = broker.address
         as_actor = keys.invite("actor", "load", address) if keys is not None else None
         as_learner = keys.invite("learner", "benchmark", address) if keys is not None else None
         link = BrokerLink(
@@ -103,7 +119,7 @@ def through_broker(
         load = Payloads((payload, env_steps))
         with running(run_load, address, [float("inf")] * _CLIENTS, load, stopped, as_actor):
             try:
-                yield link
+                yield BrokerPath(link, broker.process)
             finally:
                 stop.send(None)
                 link.close()

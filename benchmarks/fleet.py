@@ -68,11 +68,11 @@ def _on_policy(name: str, speeds: Sequence[float]) -> Scenario:
 def _measure(scenario: Scenario, slow: int | None = None) -> list[Row]:
     stop, theirs = pipe()
     with (
-        broker_process() as address,
-        running(run_load, address, scenario.speeds, Payloads(), theirs),
+        broker_process() as broker,
+        running(run_load, broker.address, scenario.speeds, Payloads(), theirs),
     ):
         link = BrokerLink(
-            [BrokerTarget(address)],
+            [BrokerTarget(broker.address)],
             LearnerIdentity("benchmark", 0, RUN, "here"),
             zmq.Context.instance(),
         )

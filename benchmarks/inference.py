@@ -90,9 +90,9 @@ def _latency_us(load: Connection, connections: int) -> float:
 def _policy_server() -> Generator[Connection]:
     ours, theirs = pipe()
     with (
-        broker_process() as address,
-        _learner(address),
-        running(_serve, address, theirs),
+        broker_process() as broker,
+        _learner(broker.address),
+        running(_serve, broker.address, theirs),
         _load(ours.recv()) as load,
     ):
         yield load

@@ -63,13 +63,13 @@ def _rate(runner: BrokerEnvRunner, env_steps: int) -> float:
 def _our_runner(episodes: int, steps: int) -> Generator[BrokerEnvRunner]:
     batch = (pack_batch(make_batch(episodes, steps)), episodes * steps)
     stop, stopped = pipe()
-    with broker_process() as address:
-        own: dict[str, Any] = {"address": address, "run": RUN}
+    with broker_process() as broker:
+        own: dict[str, Any] = {"address": broker.address, "run": RUN}
         config = rllink.make_config(headrace=own)
         config.training(train_batch_size_per_learner=16 * episodes * steps)
         runner = BrokerEnvRunner(config=config, worker_index=0)
         speeds = [float("inf")] * _CLIENTS
-        with running(run_load, address, speeds, Payloads(batch), stopped):
+        with running(run_load, broker.address, speeds, Payloads(batch), stopped):
             try:
                 yield runner
             finally:

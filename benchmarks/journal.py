@@ -34,12 +34,12 @@ def _compare(case: str, payload: bytes, env_steps: int, group: int) -> Row:
     count = max(32, total // len(payload))
     with (
         tempfile.TemporaryDirectory(dir=Path.cwd()) as folder,
-        through_broker(payload, env_steps, journal=f"{folder}/journal") as link,
+        through_broker(payload, env_steps, journal=f"{folder}/journal") as path,
     ):
         return compare(
             case,
             "MB/s",
-            lambda: take_megabytes_per_s(link, payload, env_steps, count),
+            lambda: take_megabytes_per_s(path.link, payload, env_steps, count),
             lambda: _append(Path(folder) / "raw", payload, count, group),
         )
 

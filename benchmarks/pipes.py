@@ -72,7 +72,8 @@ def _rate(payload: bytes, take: Callable[[], object]) -> float:
 @contextmanager
 def _ours(payload: bytes, *, validates: bool) -> Generator[Rate]:
     steps = _EPISODES * _STEPS
-    with through_broker(payload, steps, validates=validates) as link:
+    with through_broker(payload, steps, validates=validates) as path:
+        link = path.link
 
         def rate() -> float:
             started_s = time.perf_counter()

@@ -111,9 +111,9 @@ def _acting(*, frames_sent: int, compression: str) -> Generator[_Actor]:
     """Runs an actor that sends `frames_sent` pictures per step, and a learner without training."""
     environment = _PausingEnvironment(_stacked(frames_sent))
     with (
-        broker_process() as address,
-        running(_sample, address, frames_sent, compression),
-        _KeepingClient(address) as client,
+        broker_process() as broker,
+        running(_sample, broker.address, frames_sent, compression),
+        _KeepingClient(broker.address) as client,
     ):
         actor = _Actor(client, environment)
         collector = Collector(client, environment, seed=1)

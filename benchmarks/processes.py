@@ -7,10 +7,12 @@ import signal
 import socket
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from typing import Any
 
+import psutil
 import zmq
 
 from headrace.broker.config import BrokerConfig, RouterConfig
@@ -32,14 +34,28 @@ def running(target: Callable[..., None], *arguments: Any) -> Generator[BaseProce
         process.join()
 
 
+@dataclass(frozen=True)
+class RunningBroker:
+    """Where a broker listens, and its process."""
+
+    address: str
+    process: psutil.Process
+
+
 @contextmanager
-def broker_process(*, keys: str = "", journal: str = "", **router: Any) -> Generator[str]:
-    """Runs a broker; yields its address."""
+def broker_process(*, keys: str = "", journal: str = "", **router: Any) -> Generator[RunningBroker]:
+    """Runs a broker."""
     ours, theirs = _SPAWN.Pipe()
-    with running(_serve, theirs, keys, journal, router):
+    with running(_serve, theirs, keys, journal, router) as process:
         if not ours.poll(_START_S):
             raise TimeoutError("the broker did not start")
-        yield ours.recv()
+        yield RunningBroker(ours.recv(), psutil.Process(process.pid))
+
+
+def processor_s(process: psutil.Process) -> float:
+    """Returns the processor time that a process has used."""
+    times = process.cpu_times()
+    return float(times.user + times.system)
 
 
 def pipe() -> tuple[Connection, Connection]:

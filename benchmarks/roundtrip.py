@@ -31,8 +31,8 @@ def run() -> list[Row]:
 @contextmanager
 def _ours() -> Generator[Callable[[], float]]:
     to_child, to_parent = pipe()
-    with broker_process() as address:
-        own: dict[str, Any] = {"address": address, "run": RUN}
+    with broker_process() as broker:
+        own: dict[str, Any] = {"address": broker.address, "run": RUN}
         config = rllink.make_config(headrace=own)
         config.training(train_batch_size_per_learner=_EPISODES * _STEPS)
         runner = BrokerEnvRunner(config=config, worker_index=0)
@@ -46,7 +46,7 @@ def _ours() -> Generator[Callable[[], float]]:
                     runner.sample()
 
         learner = threading.Thread(target=learn)
-        with running(_push_and_wait, address, to_parent):
+        with running(_push_and_wait, broker.address, to_parent):
             learner.start()
             to_child.recv()
             try:

@@ -50,7 +50,7 @@ def _compare(case: str, payload: bytes, env_steps: int) -> list[Row]:
         key = keys.create()
         peer = keys.invite("actor", "raw", "tcp://127.0.0.1:1")
         with (
-            through_broker(payload, env_steps, keys=keys) as link,
+            through_broker(payload, env_steps, keys=keys) as path,
             through_proxy(payload, key, peer) as proxied,
             _raw(payload, key, peer) as raw,
         ):
@@ -58,7 +58,7 @@ def _compare(case: str, payload: bytes, env_steps: int) -> list[Row]:
                 compare(
                     case,
                     "MB/s",
-                    lambda: take_megabytes_per_s(link, payload, env_steps, count),
+                    lambda: take_megabytes_per_s(path.link, payload, env_steps, count),
                     lambda: pull_megabytes_per_s(*raw, payload, count),
                 ),
                 compare(

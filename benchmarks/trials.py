@@ -91,12 +91,12 @@ def run_trial(trial: Trial) -> Outcome:
     """Trains until the target is reached or time is up."""
     driver, driver_end = pipe()
     watches: list[Connection] = []
-    with broker_process() as address, ExitStack() as stack:
-        process = stack.enter_context(running(_drive, trial, address, driver_end))
+    with broker_process() as broker, ExitStack() as stack:
+        process = stack.enter_context(running(_drive, trial, broker.address, driver_end))
         threading.Event().wait(trial.head_start_s)
         for index in range(trial.actors):
             ours, theirs = pipe()
-            stack.enter_context(running(_act, trial.env, address, index, theirs))
+            stack.enter_context(running(_act, trial.env, broker.address, index, theirs))
             watches.append(ours)
         training = wait_for_training(driver, process, trial.limit_s)
         seen = [_stop(watch) for watch in watches]

@@ -69,9 +69,9 @@ def _through_broker(count: int, megabytes: float) -> Generator[Trip]:
     ours, theirs = pipe()
     flow = OffPolicyFlow(sample_env_steps=1)
     weights = ScriptedWeights(make_manifest(flow, int(megabytes * 1e6)))
-    with broker_process() as address, running(_subscribe, address, count, theirs):
+    with broker_process() as broker, running(_subscribe, broker.address, count, theirs):
         identity = LearnerIdentity("benchmark", 0, RUN, "here")
-        link = BrokerLink([BrokerTarget(address)], identity, zmq.Context.instance())
+        link = BrokerLink([BrokerTarget(broker.address)], identity, zmq.Context.instance())
         number = 0
 
         def trip() -> float:

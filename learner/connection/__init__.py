@@ -1,4 +1,4 @@
-"""The connection to a broker: the pure session, the link that runners use, and its thread.
+"""The connection to the brokers: pure sessions, the link that runners use, and its thread.
 
 May import `config` and `protocol`.
 """

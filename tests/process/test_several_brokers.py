@@ -1,16 +1,20 @@
-"""`headrace up` with three brokers."""
+"""Several brokers as processes: with `headrace up`, and one that dies."""
 
 from __future__ import annotations
 
 import json
+import signal
+import time
 
 import pytest
 from support.commands import Commands
+from support.machine import scaled
 from support.running import wait_until
 
 from headrace.deploy.exit_codes import ExitCode
 from headrace.protocol.broker_choice import choose_broker
 
+TRAINED_S = 240
 MANY = """
 [run]
 name = "try"
@@ -72,3 +76,34 @@ def test_six_actors_that_were_given_three_brokers_train_cartpole_to_450(
     assert summary["batches"]["stale"] <= 0.05 * summary["batches"]["produced"]
     logs = folder / "logs"
     assert sum("uses the broker" in path.read_text() for path in logs.glob("actor-*.log")) == 6
+
+
+@pytest.mark.slow
+def test_training_goes_on_at_the_others_rate_when_a_broker_is_gone_for_good(
+    commands: Commands,
+) -> None:
+    commands.write_run("env_steps = 100_000_000")
+    brokers = [commands.start_broker() for _ in range(3)]
+    addresses = [address for _, address, _ in brokers]
+    dialled = [option for address in addresses for option in ("--broker", address)]
+    for number, address in enumerate(addresses):
+        for twin in range(2):
+            name = f"actor-{number}-{twin}"
+            commands.start(name, "actor", "--broker", address, "--id", name)
+    learner = commands.start("learner", "learner", "run.toml", *dialled)
+
+    def iterations() -> int:
+        return commands.text("learner").count("iteration ")
+
+    wait_until(lambda: iterations() >= 5, TRAINED_S)
+    brokers[1][0].kill()
+    killed_at_s, before = time.monotonic(), iterations()
+    wait_until(lambda: iterations() > before + 1, 30)
+    assert time.monotonic() - killed_at_s < scaled(15)
+    wait_until(lambda: "is silent: the others take its share" in commands.text("learner"), 30)
+    counted, begun_s = iterations(), time.monotonic()
+    wait_until(lambda: iterations() >= counted + 10, TRAINED_S)
+    assert (time.monotonic() - begun_s) / 10 < scaled(3), "an update of 1,000 env steps"
+    learner.send_signal(signal.SIGTERM)
+    assert learner.wait(60) == ExitCode.OK
+    assert commands.summary["batches"]["stale"] <= 0.05 * commands.summary["batches"]["produced"]
