@@ -33,8 +33,12 @@ from headrace.protocol.trajectory import (
 )
 
 _MOST_LAYOUTS, _MOST_LENGTHS = 1024, 4096
-_FEW_CHUNKS = 16
+_FEW_CHUNKS, _FEW_INTEGERS = 16, 128
 """Up to here, Python's own functions take less time than NumPy's."""
+
+_INTEGERS = dict(zip(("i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8"), "bhiqBHIQ", strict=True))
+"""The `struct` module's letters."""
+
 _FIELDS, _FLOATS = len(INTEGER_FIELDS), len(FLOAT_FIELDS)
 
 _LEAST = tuple(int(name == "length") for name in INTEGER_FIELDS)
@@ -273,12 +277,8 @@ def _check_of(column: ColumnSpec, span: _Span) -> _Check | None:
     low, high = column.low, column.high
     if count == 0 or (dtype.kind not in "fc" and low is None and high is None):
         return None
-    if dtype.kind == "i" and low == 0 and high is not None and high < 2 ** (8 * dtype.itemsize - 1):
-        # As unsigned numbers, negative ones are above any such bound.
-        unsigned = np.dtype(f"<u{dtype.itemsize}")
-        return lambda payload: bool(
-            np.maximum.reduce(np.frombuffer(payload, unsigned, count, start)) <= high
-        )
+    if dtype.kind in "iu" and count <= _FEW_INTEGERS:
+        return _bounds_of_few(f"<{count}{_INTEGERS[dtype.str[1:]]}", start, low, high)
     if dtype.kind == "f" and column.name == ACTION_DIST_INPUTS and low is None and high is None:
         # Masked actions may be infinitely unlikely.
         return lambda payload: not isnan(np.add.reduce(np.frombuffer(payload, dtype, count, start)))
@@ -291,5 +291,15 @@ def _check_of(column: ColumnSpec, span: _Span) -> _Check | None:
             and (low is None or np.minimum.reduce(values) >= low)
             and (high is None or np.maximum.reduce(values) <= high)
         )
+
+    return is_valid
+
+
+def _bounds_of_few(layout: str, start: int, low: float | None, high: float | None) -> _Check:
+    read = struct.Struct(layout).unpack_from
+
+    def is_valid(payload: Buffer) -> bool:
+        values = read(payload, start)
+        return (low is None or min(values) >= low) and (high is None or max(values) <= high)
 
     return is_valid
