@@ -1,10 +1,10 @@
-"""Checks batches of a known layout by their numbers alone, in a sixth of the time.
+"""Checks batches of a known layout by their numbers alone, in a quarter of the time.
 
 The *layout* of a payload is all but the bytes of its arrays: msgpack's headers, names, dtypes and
 shapes. A fleet's batches have few layouts, one for each number of chunks and rows. A batch with the
 layout of one that `unpack_batch` and `find_batch_fault` have accepted decodes into the same arrays
 with other numbers, so only what they say of numbers is left to check. What is not accepted here may
-still be valid: then they decide (tests/fuzz holds that they agree).
+still be valid: then they decide.
 """
 
 from __future__ import annotations

@@ -62,7 +62,7 @@ class Demand:
             if not has_finished or self.asked[broker]:
                 continue
             for other, owed in enumerate(self.asked):
-                late = max(0, owed - ready_steps[other])
+                late = max(0, owed - ready_steps[other]) if other != broker else 0
                 taken = late - late // 2
                 if taken:
                     self.asked[other] -= taken

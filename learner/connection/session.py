@@ -55,7 +55,11 @@ class LearnerIdentity:
 
 
 class LearnerSession:
-    """Successive sessions with brokers; a new one begins whenever the old one is lost."""
+    """Successive sessions with brokers; a new one begins whenever the old one is lost.
+
+    Attributes:
+        is_joined: whether the broker has welcomed the current session.
+    """
 
     def __init__(
         self,
@@ -72,7 +76,7 @@ class LearnerSession:
         self._out: list[tuple[Message, tuple[Frame, ...]]] = []
         self._hello_due_s = float("-inf")
         self._pull_due_s = float("-inf")
-        self._has_joined = False
+        self.is_joined = False
         self._ever_joined = False
         self.batches = LeasedBatches()
         self.epoch = 0
@@ -90,11 +94,6 @@ class LearnerSession:
         self._foreign_versions = ForeignVersions()
         self._session = 0
         self._begin()
-
-    @property
-    def is_joined(self) -> bool:
-        """Whether the broker has welcomed the current session."""
-        return self._has_joined
 
     def on_message(self, frames: Sequence[Frame], now_s: float) -> None:
         """Handles a message from the broker.
@@ -159,11 +158,11 @@ class LearnerSession:
     @property
     def offer_is_settled(self) -> bool:
         """Whether the offered weights are published or superseded."""
-        return self._has_joined and self._offer.is_settled
+        return self.is_joined and self._offer.is_settled
 
     def offer(self, weights: OfferedWeights) -> None:
         """Offers weights; they are sent when the broker asks for them."""
-        is_alone = self._has_joined and self.report is not None and self.report.sessions == 1
+        is_alone = self.is_joined and self.report is not None and self.report.sessions == 1
         publishes = self._offer.offer(weights, self.epoch, is_alone=is_alone)
         self._check_size()
         if publishes and self.refusal is None:
@@ -174,10 +173,10 @@ class LearnerSession:
         if self._needs_hello and now_s >= self._hello_due_s and self.refusal is None:
             self._hello_due_s = now_s + _HELLO_EVERY_S
             self._out.append((self._hello(), ()))
-        if self._has_joined and now_s >= self._pull_due_s:
+        if self.is_joined and now_s >= self._pull_due_s:
             self._pull_due_s = now_s + _PULL_EVERY_S
             self._out.append((self._pull(), ()))
-        offer = self._offer.message(self._session, now_s) if self._has_joined else None
+        offer = self._offer.message(self._session, now_s) if self.is_joined else None
         if offer is not None:
             self._out.append((offer, ()))
         due, self._out = self._out, []
@@ -187,7 +186,7 @@ class LearnerSession:
         """Returns when something next becomes due by time alone."""
         if self.refusal is not None:
             return float("inf")
-        if not self._has_joined:
+        if not self.is_joined:
             return self._hello_due_s
         hello_due_s = self._hello_due_s if self._needs_hello else float("inf")
         return min(hello_due_s, self._pull_due_s, self._offer.due_s)
@@ -200,13 +199,13 @@ class LearnerSession:
 
     @property
     def _needs_hello(self) -> bool:
-        return not self._has_joined or self.epoch < self._least_epoch
+        return not self.is_joined or self.epoch < self._least_epoch
 
     def _begin(self) -> None:
         """Starts a new session, which keeps the leases that the process holds."""
         self._former = self._session
         self._session = self._new_session_id()
-        self._has_joined = False
+        self.is_joined = False
         self._hello_due_s = float("-inf")
         self.batches.begin_session()
         self._leases.begin()
@@ -232,11 +231,11 @@ class LearnerSession:
     def _join(self, welcome: Welcome) -> None:
         is_raised = 0 < self.epoch < welcome.epoch <= self._least_epoch
         self.epoch = welcome.epoch
-        if self._has_joined:
+        if self.is_joined:
             if is_raised:
                 self._offer.reopen()
             return
-        self._has_joined = self._ever_joined = True
+        self.is_joined = self._ever_joined = True
         if welcome.max_payload_bytes is not UNSET:
             self._limits = dataclasses.replace(
                 self._limits, max_payload_bytes=welcome.max_payload_bytes
@@ -248,7 +247,7 @@ class LearnerSession:
     def _check_size(self) -> None:
         """Refuses to publish weights that the broker, once it has joined, would reject."""
         size_bytes, limit = self._offer.largest_frame_bytes, self._limits.max_payload_bytes
-        if self._has_joined and size_bytes > limit:
+        if self.is_joined and size_bytes > limit:
             self.refusal = _oversized(size_bytes, limit)
 
     def _take_lease(self, lease: Lease, payload: Frame) -> None:
