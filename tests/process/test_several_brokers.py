@@ -79,6 +79,7 @@ def test_six_actors_that_were_given_three_brokers_train_cartpole_to_450(
 
 
 @pytest.mark.slow
+@pytest.mark.nightly
 def test_training_goes_on_at_the_others_rate_when_a_broker_is_gone_for_good(
     commands: Commands,
 ) -> None:

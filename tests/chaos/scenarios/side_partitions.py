@@ -27,7 +27,7 @@ class Plan:
     learners: int = 2
 
 
-SHORT = Plan(cycles=4, longest_s=12.0)
+SHORT = Plan(cycles=3, longest_s=8.0)
 LONG = Plan(cycles=50)
 
 

@@ -44,7 +44,7 @@ ALGORITHMS = {"ppo": make_ppo, "appo": make_appo, "sac": make_sac}
 
 def case(name: str, runners: int) -> Any:
     marks = [pytest.mark.slow] if name != "ppo" or runners else []
-    if runners and name != "ppo":
+    if name != "ppo":
         marks.append(pytest.mark.nightly)
     return pytest.param(ALGORITHMS[name], runners, id=f"{name}-{runners}", marks=marks)
 
