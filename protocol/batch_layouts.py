@@ -39,6 +39,7 @@ _FEW_CHUNKS, _FEW_INTEGERS = 16, 128
 _INTEGERS = dict(zip(("i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8"), "bhiqBHIQ", strict=True))
 """The `struct` module's letters."""
 
+_INVERTED = bytes(range(255, -1, -1))
 _FIELDS, _FLOATS = len(INTEGER_FIELDS), len(FLOAT_FIELDS)
 
 _LEAST = tuple(int(name == "length") for name in INTEGER_FIELDS)
@@ -244,15 +245,12 @@ def _spans_of(payload: bytes) -> list[_Span] | None:
             return None
         position = start + len(data)
         spans.append(_Span(path, start, position))
+    # If they are there, changing each of them changes every byte of every array.
     probe = bytearray(payload)
-    for number, span in enumerate(spans):
-        probe[span.start : span.stop] = bytes([number % 256]) * (span.stop - span.start)
-    found = list(_arrays_in(_unpacked(bytes(probe))))
-    expected = [
-        (span.path, bytes([number % 256]) * (span.stop - span.start))
-        for number, span in enumerate(spans)
-    ]
-    return spans if found == expected else None
+    for span in spans:
+        probe[span.start : span.stop] = payload[span.start : span.stop].translate(_INVERTED)
+    expected = [(path, data.translate(_INVERTED)) for path, data in _arrays_in(_unpacked(payload))]
+    return spans if list(_arrays_in(_unpacked(bytes(probe)))) == expected else None
 
 
 def _unpacked(payload: bytes) -> Any:

@@ -206,11 +206,19 @@ def test_batches_with_ended_episodes_of_several_agents_have_no_layout() -> None:
     assert not taught(payload).accepts(payload, 5)
 
 
-def test_a_payload_with_a_key_twice_is_judged_as_it_is_decoded() -> None:
+@pytest.mark.parametrize("place", ["first", "last", "first, with other numbers"])
+def test_a_payload_with_a_column_twice_is_valid_and_has_no_layout(place: str) -> None:
+    """The last one counts; it is not certain where its bytes are."""
     payload = payload_of(FEW)
-    twice = payload.replace(b"\x84\xa3obs", b"\x85\xa4obs2\xa1x\xa3obs")
-    if is_valid(twice, make_manifest(), 5):
-        assert taught(twice).accepts(twice, 5)
+    start = payload.index(b"\x84\xa3obs")
+    stop = payload.index(b"\xabaction_logp")
+    again = payload[stop:]
+    columns = payload[start + 1 :]
+    other = again[:-1] + b"\x00" if "other" in place else again
+    doubled = columns + again if place == "last" else other + columns
+    twice = payload[:start] + b"\x85" + doubled
+    assert is_valid(twice, make_manifest(), 5)
+    assert not taught(twice).accepts(twice, 5)
 
 
 def test_the_layouts_that_came_last_are_kept() -> None:
@@ -221,6 +229,24 @@ def test_the_layouts_that_came_last_are_kept() -> None:
             layouts.learn(payload, unpack_batch(payload))
     assert not layouts.accepts(payloads[0], 1)
     assert layouts.accepts(payloads[-1], 1099)
+
+
+def test_a_length_is_forgotten_when_many_others_came_since() -> None:
+    layouts, payload = BatchLayouts(make_manifest()), payload_of(FEW)
+    batch = unpack_batch(payload)
+    layouts.learn(payload, batch)
+    for length in range(10_000, 14_096):
+        layouts.learn(bytes(length), batch)
+    layouts.learn(payload, batch)
+    assert not layouts.accepts(payload, 5)
+    layouts.learn(payload, batch)
+    assert layouts.accepts(payload, 5)
+
+
+@pytest.mark.parametrize("lengths", [[5], [2] * 40])
+def test_chunks_whose_episodes_go_on_are_accepted(lengths: list[int]) -> None:
+    payload = payload_of(lengths, {"terminated": [0] * len(lengths)})
+    assert taught(payload).accepts(payload, sum(lengths))
 
 
 @given(seed=st.integers(0, 2**32), lengths=st.sampled_from([FEW, MANY]))
