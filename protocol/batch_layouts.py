@@ -36,7 +36,16 @@ _MOST_LAYOUTS, _MOST_LENGTHS = 1024, 4096
 _FEW_CHUNKS, _FEW_INTEGERS = 16, 128
 """Up to here, Python's own functions take less time than NumPy's."""
 
-_INTEGERS = dict(zip(("i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8"), "bhiqBHIQ", strict=True))
+_INTEGERS: dict[str, str] = {
+    "i1": "b",
+    "i2": "h",
+    "i4": "i",
+    "i8": "q",
+    "u1": "B",
+    "u2": "H",
+    "u4": "I",
+    "u8": "Q",
+}
 """The `struct` module's letters."""
 
 _INVERTED = bytes(range(255, -1, -1))

@@ -245,7 +245,6 @@ def test_reports_are_awaited_from_all_brokers_but_those_gone(talk: Talk) -> None
 
 
 def test_a_refusal_says_which_broker_refused(talk: Talk) -> None:
-    assert talk.sessions.refusal is None
     talk.receive(1, Refusal(session=2, code=RejectCode.LEARNER_EXISTS, reason="another"))
     assert talk.sessions.refusal is not None
     broker, error = talk.sessions.refusal
