@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeVar
 
 import msgspec
 
 from headrace.broker.routing.status import BrokerStatus, LearnerStatus, TrafficStatus
 from headrace.protocol.messages import Ledger
-
-Counts = TypeVar("Counts", bound=msgspec.Struct)
+from headrace.protocol.messages.parts import summed
 
 
 @dataclass(frozen=True)
@@ -52,14 +50,14 @@ def merged_status(parts: Sequence[BrokerPart]) -> BrokerStatus:
             for actor in status.actors
         ],
         learners=_merged_learners([learner for s in statuses for learner in s.learners]),
-        ledger=_summed(Ledger, [s.ledger for s in statuses]),
+        ledger=summed(Ledger, [s.ledger for s in statuses]),
         rejects={
             code: sum(s.rejects.get(code, 0) for s in statuses)
             for code in sorted({code for s in statuses for code in s.rejects})
         },
         duplicates=sum(s.duplicates for s in statuses),
         snapshots_sent=sum(s.snapshots_sent for s in statuses),
-        traffic=_summed(TrafficStatus, [s.traffic for s in statuses]),
+        traffic=summed(TrafficStatus, [s.traffic for s in statuses]),
         quarantined=[peer for s in statuses for peer in s.quarantined],
     )
 
@@ -82,11 +80,6 @@ def _merged_sessions(one: LearnerStatus, other: LearnerStatus) -> LearnerStatus:
         leased_env_steps=one.leased_env_steps + other.leased_env_steps,
         unconfirmed=one.unconfirmed + other.unconfirmed,
     )
-
-
-def _summed(kind: type[Counts], parts: Sequence[Counts]) -> Counts:
-    names = [field.name for field in msgspec.structs.fields(kind)]
-    return kind(**{name: sum(getattr(part, name) for part in parts) for name in names})
 
 
 def _of(version: str) -> tuple[int, ...]:

@@ -76,15 +76,14 @@ class _ModuleLayout:
     """Where a module's numbers are.
 
     Attributes:
-        chunks, agents, rows: the numbers of chunks, agents and rows that its shapes allow.
+        chunks, rows: the numbers of chunks and rows that its shapes allow.
+        integers, floats: where these arrays of the chunk table begin.
         most, most_row: the largest number of each field of the chunk table.
         checks: of the columns that can hold invalid numbers.
     """
 
     chunks: int
-    agents: int
     rows: int
-    lookback: int
     integers: int
     floats: int
     most: tuple[int, ...]
@@ -166,7 +165,7 @@ class BatchLayouts:
     def __init__(self, manifest: Manifest) -> None:
         self._manifest = manifest
         self._by_length: OrderedDict[int, _Layout] = OrderedDict()
-        self._seen: OrderedDict[int, None] = OrderedDict()
+        self._seen: OrderedDict[int, int] = OrderedDict()
 
     def accepts(self, payload: Buffer, env_steps: int) -> bool:
         """Returns whether a payload certainly fits the run; False if it may or may not.
@@ -187,12 +186,16 @@ class BatchLayouts:
         return env_steps <= agent_steps if self._manifest.multi_agent else env_steps == agent_steps
 
     def learn(self, payload: Buffer, batch: TrajectoryBatch) -> None:
-        """Learns the layout of a batch that was accepted, if its length comes again and again."""
+        """Learns the layout of a batch that was accepted, if its length comes again.
+
+        Learning takes longer than checking. Lengths that come with ever other layouts, or with
+        numbers that are left to the other check, are learned ever more rarely.
+        """
         length = len(payload)
-        if length not in self._seen:
-            self._seen[length] = None
-            if len(self._seen) > _MOST_LENGTHS:
-                self._seen.popitem(last=False)
+        self._seen[length] = times = self._seen.get(length, 0) + 1
+        if len(self._seen) > _MOST_LENGTHS:
+            self._seen.popitem(last=False)
+        if times == 1 or times & (times - 1):  # at the second, fourth, eighth …
             return
         layout = _layout_of(bytes(payload), batch, self._manifest)
         if layout is not None:
@@ -219,9 +222,7 @@ def _layout_of(payload: bytes, batch: TrajectoryBatch, manifest: Manifest) -> _L
     modules = tuple(
         _ModuleLayout(
             chunks=len(part.chunks),
-            agents=len(part.chunks.agents),
             rows=part.chunks.rows,
-            lookback=manifest.modules[name].lookback,
             integers=by_path[name, "chunks", "integers"].start,
             floats=by_path[name, "chunks", "floats"].start,
             most=(most := _most(len(part.chunks.agents), manifest.modules[name].lookback)),

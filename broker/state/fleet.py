@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import msgspec
 
@@ -12,6 +12,7 @@ from headrace.broker.state.fleet_totals import Counts, FleetTotals, counts_of
 from headrace.protocol.delivery import Receiver
 from headrace.protocol.identity import Origin
 from headrace.protocol.messages import Hello, Ledger, Presence
+from headrace.protocol.messages.parts import summed
 
 _REMEMBERED_INCARNATIONS = 16
 _REMEMBERED_ACTORS = 20_000
@@ -127,7 +128,7 @@ class Fleet:
         """Adds the counts of a former incarnation without open batches to the closed ones."""
         if record.origin in self._former and not record.receiver.unfinished:
             del self._former[record.origin]
-            self._closed_counts = _summed([self._closed_counts, _closed_counts_of(record)])
+            self._closed_counts = summed(Ledger, [self._closed_counts, _closed_counts_of(record)])
 
     def ledger(self, open_batches: int) -> Ledger:
         """Returns the ledger of all actors.
@@ -140,11 +141,7 @@ class Fleet:
         closed, totals = self._closed_counts, self.totals
         current = Ledger(*totals[:5], held=open_batches + totals.unaccepted)
         former = [_closed_counts_of(record) for record in self._former.values()]
-        return _summed([closed, current, *former])
-
-
-def _summed(ledgers: Sequence[Ledger]) -> Ledger:
-    return Ledger(*map(sum, zip(*map(msgspec.structs.astuple, ledgers), strict=True)))
+        return summed(Ledger, [closed, current, *former])
 
 
 def _difference(one: Ledger, other: Ledger) -> Ledger:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import msgspec
 
 from headrace.protocol.messages import FleetReport, Ledger
+from headrace.protocol.messages.parts import summed
 
 
 def merged_report(reports: Sequence[tuple[FleetReport | None, bool]]) -> FleetReport | None:
@@ -24,15 +25,6 @@ def merged_report(reports: Sequence[tuple[FleetReport | None, bool]]) -> FleetRe
         queue_env_steps=sum(report.queue_env_steps for report in live),
         actors=sum(report.actors for report in live),
         evaluators=sum(report.evaluators for report in live),
-        ledger=_merged_ledger([report.ledger for report in known]),
+        ledger=summed(Ledger, [report.ledger for report in known]),
         stopping=any(report.stopping for report in known),
-    )
-
-
-def _merged_ledger(ledgers: Sequence[Ledger]) -> Ledger:
-    return Ledger(
-        **{
-            field.name: sum(getattr(ledger, field.name) for ledger in ledgers)
-            for field in msgspec.structs.fields(Ledger)
-        }
     )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Sequence
+from typing import Annotated, Literal, TypeVar
 
 import msgspec
 
@@ -45,6 +46,14 @@ class Ledger(msgspec.Struct, frozen=True):
     rejected: FleetCount = 0
     dropped: FleetCount = 0
     held: FleetCount = 0
+
+
+Counts = TypeVar("Counts", bound=msgspec.Struct)
+
+
+def summed(kind: type[Counts], parts: Sequence[Counts]) -> Counts:
+    """Returns a struct of counts whose fields are the sums of those of the parts."""
+    return kind(*map(sum, zip(*map(msgspec.structs.astuple, parts), strict=True)))
 
 
 class Credit(msgspec.Struct, frozen=True):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import random
 import threading
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -71,13 +72,30 @@ def _settle(stage: Stage, hosts: Hosts) -> None:
 
 
 def _cut(plan: Plan, stage: Stage, hosts: Hosts, rng: random.Random, cycle: int) -> None:
-    pause = threading.Event()
     host = _HOSTS[cycle % len(_HOSTS)]
-    lasts_s = math.exp(rng.uniform(math.log(plan.shortest_s), math.log(plan.longest_s)))
+    lasts_s = length_s(rng, plan.shortest_s, plan.longest_s)
     hurt = [] if host.startswith("actors") else [part.target for part in stage.learners]
+    cut_off(stage, hosts, host, lasts_s, hurt, (hosts.cut, hosts.unplug)[rng.random() >= 0.5])
+
+
+def length_s(rng: random.Random, shortest_s: float, longest_s: float) -> float:
+    """Returns how long a partition lasts, drawn uniformly on a logarithmic scale."""
+    return math.exp(rng.uniform(math.log(shortest_s), math.log(longest_s)))
+
+
+def cut_off(
+    stage: Stage,
+    hosts: Hosts,
+    host: str,
+    lasts_s: float,
+    hurt: Sequence[str],
+    cut: Callable[[str], None],
+) -> None:
+    """Cuts off a host for a while, and notes whom it hurts."""
+    pause = threading.Event()
     for target in hurt:
         stage.diary.write("fault", "partition", target)
-    (hosts.cut if rng.random() < 0.5 else hosts.unplug)(host)
+    cut(host)
     pause.wait(lasts_s)
     hosts.heal(host)
     stage.diary.write("connected", host, lasts_s)

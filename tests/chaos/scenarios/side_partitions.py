@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import math
 import random
-import threading
 from dataclasses import dataclass
 from pathlib import Path
 
 from chaos.hosts import Hosts
 from chaos.report import Report
+from chaos.scenarios.partitions import cut_off, length_s
 from chaos.stage import Stage, judge
 
 _SIDES = ("side-0", "side-1", "side-2")
-_CALM_S = 6.0
 
 
 @dataclass(frozen=True)
@@ -33,7 +31,7 @@ LONG = Plan(cycles=50)
 
 def run(plan: Plan, folder: Path, seed: int) -> Report:
     """Cuts off one side at a time; its actors and its broker still reach one another."""
-    rng, pause = random.Random(seed), threading.Event()
+    rng = random.Random(seed)
     with (
         Hosts((*_SIDES, "learners")) as hosts,
         Stage(
@@ -53,16 +51,8 @@ def run(plan: Plan, folder: Path, seed: int) -> Report:
         for _ in range(plan.cycles):
             side = rng.choice(_SIDES)
             hurt = [part.target for part in stage.learners]
-            lasts_s = math.exp(rng.uniform(math.log(plan.shortest_s), math.log(plan.longest_s)))
-            for target in hurt:
-                stage.diary.write("fault", "partition", target)
-            (hosts.cut if rng.random() < 0.5 else hosts.unplug)(side)
-            pause.wait(lasts_s)
-            hosts.heal(side)
-            stage.diary.write("connected", side, lasts_s)
-            pause.wait(_CALM_S)
-            for target in hurt:
-                stage.diary.write("healed", target)
+            lasts_s = length_s(rng, plan.shortest_s, plan.longest_s)
+            cut_off(stage, hosts, side, lasts_s, hurt, rng.choice((hosts.cut, hosts.unplug)))
         entries = stage.finish()
     findings = judge(entries)
     figures = {"cycles": plan.cycles}
