@@ -14,8 +14,10 @@ class RouterConfig:
     """The router's timeouts and limits.
 
     Attributes:
-        queue_env_steps, queue_bytes: bounds of the queue; beyond them batches are not accepted and
-            stay with their actors.
+        queue_env_steps: bound of the queue; beyond it batches are not accepted and stay with their
+            actors.
+        max_held_bytes: bound of the batches that are queued or leased; credit ends at it, and
+            batches beyond it stay with their actors.
         actor_timeout_s: an actor that has been silent this long gets no credit.
         forget_s: an actor that has been silent this long is considered dead, and its undelivered
             batches lost, unless it speaks again.
@@ -32,7 +34,7 @@ class RouterConfig:
     """
 
     queue_env_steps: int = 2_000_000
-    queue_bytes: int = 1024 * MIB
+    max_held_bytes: int = 512 * MIB
     actor_timeout_s: float = 5.0
     forget_s: float = 120.0
     session_timeout_s: float = 10.0

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from headrace.actors.connection.broker_client import BatchPermit, BrokerClient
 from headrace.actors.connection.newest_policy import PolicyUpdate
+from headrace.protocol.batch_sizes import most_env_steps
 from headrace.protocol.errors import ConfigError, RemoteProtocolError
-from headrace.protocol.manifest import numpy_dtype
 from headrace.protocol.trajectory import TrajectoryBatch
 
-_FILLED_SHARE = 0.8
-"""Of the largest payload: the rest is for the chunk table and the chunks' last observations."""
 _LOG = logging.getLogger("headrace.actor")
 
 Clock = Callable[[], float]
@@ -109,7 +106,7 @@ class BatchLifecycle:
         while (permit := client.begin(timeout_s, until_evaluation=until_evaluation)) is not None:
             if can_use(permit.update, use):
                 deadline_s = self._clock() + permit.credit.fragment_s
-                most = most_env_steps(permit.update, permit.max_payload_bytes)
+                most = most_env_steps(permit.update.policy.manifest, permit.max_payload_bytes)
                 self._open = _OpenBatch(permit, deadline_s, most)
                 return True
             if client.policy_update_after(permit.update.version, timeout_s) is None:
@@ -200,18 +197,6 @@ class BatchLifecycle:
         return self._open is not None and (
             self._open.permit.update.policy.manifest.flow.cut_on_new_weights
         )
-
-
-def most_env_steps(update: PolicyUpdate, max_payload_bytes: int) -> int:
-    """Returns how many env steps fit a payload; with several agents, if all of them act."""
-    manifest = update.policy.manifest
-    agents = max(1, len(manifest.agents or ()) / len(manifest.modules))
-    step_bytes = agents * sum(
-        numpy_dtype(column).itemsize * math.prod(column.shape)
-        for module in manifest.modules.values()
-        for column in module.columns
-    )
-    return max(1, int(_FILLED_SHARE * max_payload_bytes / max(1, step_bytes)))
 
 
 def can_use(update: PolicyUpdate, use: UsePolicy) -> bool:

@@ -9,8 +9,8 @@ from headrace.actors.recording.batch_lifecycle import (
     BatchSource,
     UsePolicy,
     can_use,
-    most_env_steps,
 )
+from headrace.protocol.batch_sizes import most_env_steps
 from headrace.protocol.errors import LocalProtocolError
 
 
@@ -27,7 +27,9 @@ class Evaluation:
         self._client = client
         self._batches = batches
         self._permit = permit
-        self._max_env_steps_of_part = most_env_steps(permit.update, permit.max_payload_bytes)
+        self._max_env_steps_of_part = most_env_steps(
+            permit.update.policy.manifest, permit.max_payload_bytes
+        )
 
     @property
     def max_env_steps(self) -> int | None:

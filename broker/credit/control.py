@@ -6,26 +6,37 @@ they are fresh:
 
     grant while  queued + reserved < W
 
-where the window W depends on the kind of learner (windows.py). A reservation ends when its batch
-arrives, when it expires (a dead actor must not starve the learner), or with its actor's
-incarnation; credit never shrinks.
+where the window W depends on the kind of learner (windows.py), and while the bytes that the broker
+holds or expects are below their bound, so that large observations do not fill its memory and that
+of its actors. A reservation ends when its batch arrives, when it expires (a dead actor must not
+starve the learner), or with its actor's incarnation; credit never shrinks.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from headrace.broker.credit.averages import MovingAverage, RecentExtremes
+from headrace.broker.credit.byte_budget import ByteBudget
 from headrace.broker.credit.windows import CreditWindow, make_window
-from headrace.protocol.flow_control import Flow
 from headrace.protocol.identity import Origin, PolicyVersion
+from headrace.protocol.manifest import Manifest
 from headrace.protocol.messages import Credit
 
 MAX_UNARRIVED = 4
 _ASSUMED_ROUND_TRIP_S = 0.05
 _FLEETS_WEIGHT = 0.02
 """Weight of one batch in the fleet's average, which estimates an actor's first batches."""
+
+
+class _Reservation(NamedTuple):
+    """What a batch that has not arrived is expected to bring."""
+
+    env_steps: int
+    bytes: int
+    made_at_s: float
 
 
 @dataclass
@@ -40,7 +51,7 @@ class _Account:
     arrived: int
     begun: int
     batch_steps: RecentExtremes = field(default_factory=RecentExtremes)
-    reserved: dict[int, tuple[int, float]] = field(default_factory=dict)
+    reserved: dict[int, _Reservation] = field(default_factory=dict)
 
     @property
     def unarrived(self) -> int:
@@ -50,8 +61,9 @@ class _Account:
 class CreditControl:
     """Grants credit to live actors in turn; call `grant` after any other change."""
 
-    def __init__(self, flow: Flow) -> None:
-        self.window: CreditWindow = make_window(flow)
+    def __init__(self, manifest: Manifest, max_held_bytes: float) -> None:
+        self.window: CreditWindow = make_window(manifest.flow)
+        self._budget = ByteBudget(max_held_bytes, manifest)
         self._accounts: dict[Origin, _Account] = {}
         # Accounts by number of unarrived credits; in each, the longest-waiting comes first.
         self._turns: list[OrderedDict[Origin, None]] = [
@@ -62,10 +74,12 @@ class CreditControl:
         self._min_version = PolicyVersion(0, 0)
         self._fragment_steps = self.window.fragment_steps(0, 0)
         self.reserved_steps = 0
+        self.reserved_bytes = 0
 
-    def adopt(self, flow: Flow) -> None:
-        """Switches to another manifest's flow; granted credit stays valid."""
-        self.window = make_window(flow)
+    def adopt(self, manifest: Manifest) -> None:
+        """Switches to another manifest; granted credit stays valid."""
+        self.window = make_window(manifest.flow)
+        self._budget.adopt(manifest)
 
     def join(self, origin: Origin, begun: int, arrived: int) -> None:
         """Opens an account for a live actor that has already begun batches up to `begun`."""
@@ -88,7 +102,7 @@ class CreditControl:
         account = self._accounts.get(origin)
         return account is not None and seq <= max(account.granted, account.begun)
 
-    def arrived(self, origin: Origin, seq: int, env_steps: int | None) -> None:
+    def arrived(self, origin: Origin, seq: int, env_steps: int | None, size_bytes: int = 0) -> None:
         """Records an arrived batch of `origin`; `env_steps` is None if it is not for training."""
         account = self._accounts.get(origin)
         if account is None:
@@ -97,6 +111,7 @@ class CreditControl:
         if env_steps is not None:
             account.batch_steps.add(env_steps)
             self._fleets_batch_steps.add(env_steps)
+            self._budget.weigh(env_steps, size_bytes)
         self._free(account, seq)
         account.arrived = max(account.arrived, seq)
         account.granted = max(account.granted, account.arrived)
@@ -130,18 +145,24 @@ class CreditControl:
         """Drops overdue reservations; their credit stays valid."""
         limit_s = max(1.0, 4 * (self.window.fragment_s + _ASSUMED_ROUND_TRIP_S))
         for account in self._accounts.values():
-            for seq, (_, reserved_at_s) in list(account.reserved.items()):
-                if now_s - reserved_at_s <= limit_s:
+            for seq, reservation in list(account.reserved.items()):
+                if now_s - reservation.made_at_s <= limit_s:
                     break  # reservations are in order of time
                 self._free(account, seq)
 
-    def grant(self, queue_env_steps: int, now_s: float) -> list[Origin]:
-        """Grants as much as the window allows; returns the actors whose credit grew."""
-        fragment = self.window.fragment_steps(len(self._accounts), queue_env_steps)
+    def grant(self, queue_env_steps: int, held_bytes: int, now_s: float) -> list[Origin]:
+        """Grants as much as the window and the memory allow; returns whose credit grew.
+
+        Args:
+            held_bytes: of all batches that are queued or leased.
+        """
+        fragment = self.fragment_steps_of(queue_env_steps)
         self._fragment_steps = fragment
         target = self.window.target_steps(len(self._accounts))
         changed: dict[Origin, None] = {}
         while (outstanding := queue_env_steps + self.reserved_steps) < target:
+            if outstanding and self._is_full(held_bytes):
+                break  # a learner that waits for data gets at least one batch at a time
             origin = self._next_in_turn()
             if origin is None:
                 break
@@ -153,11 +174,21 @@ class CreditControl:
             # next, and reserving too little overfills the window.
             expected = account.batch_steps.largest or self._fleets_batch_steps.value or fragment
             steps = round(min(fragment, expected))
-            account.reserved[account.granted] = (steps, now_s)
+            reservation = _Reservation(steps, self._budget.expected_bytes(steps), now_s)
+            account.reserved[account.granted] = reservation
             self.reserved_steps += steps
+            self.reserved_bytes += reservation.bytes
             self._queue_up(origin)
             changed[origin] = None
         return list(changed)
+
+    def fragment_steps_of(self, queue_env_steps: int) -> int:
+        """F: env steps of one batch, by the window and by what they weigh."""
+        fragment = self.window.fragment_steps(len(self._accounts), queue_env_steps)
+        return min(fragment, self._budget.most_env_steps)
+
+    def _is_full(self, held_bytes: int) -> bool:
+        return held_bytes + self.reserved_bytes >= self._budget.max_held_bytes
 
     def credit_of(self, origin: Origin) -> Credit | None:
         """Returns the credit to send to an actor; None if it has no account."""
@@ -194,5 +225,7 @@ class CreditControl:
         self._turns[min(unarrived, MAX_UNARRIVED)].pop(origin, None)
 
     def _free(self, account: _Account, seq: int) -> None:
-        steps, _ = account.reserved.pop(seq, (0, 0.0))
-        self.reserved_steps -= steps
+        reservation = account.reserved.pop(seq, None)
+        if reservation is not None:
+            self.reserved_steps -= reservation.env_steps
+            self.reserved_bytes -= reservation.bytes

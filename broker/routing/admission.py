@@ -54,8 +54,12 @@ class Admission:
             return Entry.ADMITTED
         if not self._covers(record, header.seq):
             return Entry.LACKS_CREDIT
-        has_room = self._state.queue.has_room_for(header.env_steps, len(payload))
+        has_room = self._has_room_for(header.env_steps, len(payload))
         return Entry.ADMITTED if has_room else Entry.WAITS
+
+    def _has_room_for(self, env_steps: int, size_bytes: int) -> bool:
+        state = self._state
+        return state.queue.has_room_for(env_steps, size_bytes, state.sessions.leased_bytes)
 
     def check(self, header: Trajectories, payload: Frame) -> None:
         """Checks an accepted batch against the manifest.
@@ -124,7 +128,7 @@ class Admission:
                 continue
             steps += env_steps
             size_bytes += payload_bytes
-            if not state.queue.has_room_for(steps, size_bytes):
+            if not self._has_room_for(steps, size_bytes):
                 return
             del state.waiting[origin]
             state.outbox.schedule_delivery(origin, gap=True)

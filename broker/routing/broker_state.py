@@ -38,7 +38,7 @@ class BrokerState:
         self.started_at_s = now_s
         self.outbox = Outbox()
         self.fleet = Fleet()
-        self.queue = TrajectoryQueue(config.queue_env_steps, config.queue_bytes)
+        self.queue = TrajectoryQueue(config.queue_env_steps, config.max_held_bytes)
         self.sessions = SessionRecords(config.session_timeout_s)
         self.policy = PolicyVersions(config.limits)
         self.snapshots = SnapshotSchedule(config.snapshot_repeat_s)
@@ -49,6 +49,11 @@ class BrokerState:
         self.credit: CreditControl | None = None
         self.store: StoredBatches | None = None
         self.waiting: dict[Origin, tuple[int, int]] = {}
+
+    @property
+    def held_bytes(self) -> int:
+        """Bytes of all batches that are queued or leased."""
+        return self.queue.bytes + self.sessions.leased_bytes
 
     def is_young(self, now_s: float) -> bool:
         """Returns whether actors and sessions of an earlier broker may still reconnect."""

@@ -137,7 +137,7 @@ class IngestHandler:
         is_training = header.purpose == "train"
         if state.credit is not None:
             env_steps = header.env_steps if is_training else None
-            state.credit.arrived(record.origin, header.seq, env_steps)
+            state.credit.arrived(record.origin, header.seq, env_steps, len(payload))
             state.credit.caught_up(record.origin, record.receiver.accepted)
         try:
             self._admission.check(header, payload)

@@ -55,9 +55,9 @@ class Publishing:
         state = self._state
         self._published_at_s = now_s
         if state.credit is None:
-            state.credit = CreditControl(published.manifest.flow)
+            state.credit = CreditControl(published.manifest, state.config.max_held_bytes)
         elif is_new_policy:
-            state.credit.adopt(published.manifest.flow)
+            state.credit.adopt(published.manifest)
         state.sessions.note_version()
         state.credit.window.divide(state.sessions.share, state.sessions.asked_steps)
         state.credit.published(published.version, state.queue.env_steps, now_s)

@@ -172,7 +172,7 @@ class Router:
                 state.outbox.schedule_delivery(origin)
         if state.credit is not None and self._admission.is_open:
             state.credit.window.divide(state.sessions.share, state.sessions.asked_steps)
-            for origin in state.credit.grant(state.queue.env_steps, now_s):
+            for origin in state.credit.grant(state.queue.env_steps, state.held_bytes, now_s):
                 state.outbox.schedule_delivery(origin)
         self._admission.ask_for_waiting()
         return [*state.outbox.take_effects(), *self._deliveries.take_scheduled()]

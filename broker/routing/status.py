@@ -50,6 +50,7 @@ class LearnerStatus(msgspec.Struct, frozen=True):
     silent_s: float
     leased_env_steps: int
     unconfirmed: int
+    unconfirmed_bytes: int
     progress: LearnerProgress | None
 
 
@@ -101,7 +102,6 @@ def status_of(
     """Returns the status of a broker."""
     published = state.policy.published
     credit = state.credit
-    live = sum(1 for record in state.fleet if record.is_live)
     return BrokerStatus(
         run=published.manifest.run if published else None,
         version=str(published.version) if published else None,
@@ -111,9 +111,7 @@ def status_of(
         queue_env_steps=state.queue.env_steps,
         queue_bytes=state.queue.bytes,
         reserved_env_steps=credit.reserved_steps if credit else 0,
-        fragment_steps=credit.window.fragment_steps(live, state.queue.env_steps)
-        if credit
-        else None,
+        fragment_steps=credit.fragment_steps_of(state.queue.env_steps) if credit else None,
         fragment_s=credit.window.fragment_s if credit else None,
         actors=[_actor_status(state, record, now_s) for record in state.fleet],
         learners=[
@@ -123,6 +121,7 @@ def status_of(
                 silent_s=now_s - session.last_heard_s,
                 leased_env_steps=session.leased_env_steps,
                 unconfirmed=len(session.leases),
+                unconfirmed_bytes=session.leased_bytes,
                 progress=session.progress,
             )
             for session in state.sessions

@@ -28,6 +28,7 @@ class SessionRecord:
         leases: unconfirmed batches, by lease number.
         awaited: batches that it also holds but that have not arrived at this broker, with lease
             numbers.
+        leased_bytes: of the unconfirmed batches.
         leased_by_origin: number of unconfirmed batches from each actor's incarnation.
     """
 
@@ -38,6 +39,7 @@ class SessionRecord:
     share: float | None = None
     has_asked: bool = False
     leased_env_steps: int = 0
+    leased_bytes: int = 0
     last_lease: int = 0
     progress: LearnerProgress | None = None
     stopping: bool = False
@@ -109,12 +111,14 @@ class SessionRecord:
 
     def _hold(self, number: int, batch: QueuedBatch) -> None:
         self.leases[number] = batch
+        self.leased_bytes += len(batch.payload)
         if batch.header.purpose == "train":
             self.leased_by_origin[batch.origin] += 1
 
     def release(self, number: int) -> QueuedBatch:
         """Removes and returns an unconfirmed lease."""
         batch = self.leases.pop(number)
+        self.leased_bytes -= len(batch.payload)
         if batch.header.purpose != "train":
             return batch
         self.leased_by_origin[batch.origin] -= 1
@@ -179,6 +183,11 @@ class SessionRecords:
         taking = [session for session in asking if session.leased_env_steps] or asking
         shares = [session.share for session in taking if session.share is not None]
         self.share = sum(shares) / len(shares) if shares else None
+
+    @property
+    def leased_bytes(self) -> int:
+        """Bytes of all unconfirmed batches."""
+        return sum(session.leased_bytes for session in self._by_id.values())
 
     @property
     def asked_steps(self) -> int | None:

@@ -12,9 +12,14 @@ from headrace.protocol.messages.headers import Frame
 class TrajectoryQueue:
     """Accepted batches in order of arrival."""
 
-    def __init__(self, max_env_steps: int, max_bytes: int) -> None:
+    def __init__(self, max_env_steps: int, max_held_bytes: int) -> None:
+        """Creates an empty queue.
+
+        Args:
+            max_held_bytes: of the queued batches, and of those that are leased.
+        """
         self._max_env_steps = max_env_steps
-        self._max_bytes = max_bytes
+        self._max_held_bytes = max_held_bytes
         self._batches: dict[int, QueuedBatch] = {}
         self._arrivals = 0
         self.env_steps = 0
@@ -26,13 +31,13 @@ class TrajectoryQueue:
     def __iter__(self) -> Iterator[QueuedBatch]:
         return iter(self._batches.values())
 
-    def has_room_for(self, env_steps: int, size_bytes: int) -> bool:
+    def has_room_for(self, env_steps: int, size_bytes: int, leased_bytes: int) -> bool:
         """Returns whether a batch may be accepted; an empty queue takes one of any size."""
         if not self._batches:
             return True
         return (
             self.env_steps + env_steps <= self._max_env_steps
-            and self.bytes + size_bytes <= self._max_bytes
+            and self.bytes + leased_bytes + size_bytes <= self._max_held_bytes
         )
 
     def number(self, header: Trajectories, payload: Frame, attempt: int = 1) -> QueuedBatch:

@@ -91,6 +91,12 @@ _MAX_MEMORY = "--max-memory-mib"
     help="Largest batch or set of weights that is accepted.",
 )
 @click.option(
+    "--max-held-bytes",
+    type=click.IntRange(MIB, 2**40),
+    show_default="512 MiB",
+    help="Batches that may be queued or leased; actors get no credit beyond it.",
+)
+@click.option(
     "--forget-s",
     type=NumberRange(min=10.0),
     default=RouterConfig().forget_s,
@@ -144,6 +150,7 @@ class _Options:
     dead_letters: str
     keys: str | None
     max_payload_bytes: int
+    max_held_bytes: int | None
     forget_s: float
     max_memory_mib: int | None
     max_bytes_per_s: float
@@ -156,6 +163,9 @@ def _guard(options: _Options, max_memory_mib: int) -> None:
     arguments = sys.argv[sys.argv.index("broker") + 1 :]
     place = next(i for i, argument in enumerate(arguments) if argument.startswith(_MAX_MEMORY))
     del arguments[place : place + (1 if "=" in arguments[place] else 2)]
+    if options.max_held_bytes is None:  # else a slow learner would have it killed again and again
+        most = min(RouterConfig().max_held_bytes, max_memory_mib * MIB // 2)
+        arguments += ["--max-held-bytes", str(most)]
     guard = BrokerGuard(arguments, max_memory_mib * MIB, options.announce)
     on_stop_signal(guard.stop, stop_on_eof=options.stop_on_eof)
     raise SystemExit(guard.run())
@@ -178,6 +188,7 @@ def _serve(options: _Options) -> None:
         dead_letters=options.dead_letters,
         router=RouterConfig(
             forget_s=options.forget_s,
+            max_held_bytes=options.max_held_bytes or RouterConfig().max_held_bytes,
             limits=dataclasses.replace(DEFAULT_LIMITS, max_payload_bytes=options.max_payload_bytes),
             policing=PolicingLimits(
                 messages_per_s=options.max_messages_per_s, bytes_per_s=options.max_bytes_per_s

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Mapping
 from typing import Any, cast
 
@@ -22,6 +23,7 @@ from headrace.learner.export.onnx_export import Arguments
 from headrace.learner.spaces import leaf_spaces, nest_columns
 from headrace.protocol.arrays import Array
 from headrace.protocol.errors import ConfigError
+from headrace.protocol.limits import MIB
 from headrace.protocol.paths import flatten_paths
 from headrace.protocol.policy_graph import (
     ACTION,
@@ -38,6 +40,9 @@ from headrace.protocol.trajectory import OBSERVATIONS, is_column
 _CHECKED_ROWS = 16
 _DRAWN_ROWS = 128
 """More than are checked: rows in which every action is masked are left out."""
+
+_DRAWN_BYTES = 64 * MIB
+"""Rows of large pictures are fewer: a module converts all of them at once."""
 
 _LARGEST_ERROR = 1e-3
 _LARGEST_SCALE = 1e6
@@ -58,7 +63,7 @@ def sample_arguments(
     def uniform(*shape: int) -> Tensor:
         return torch.rand(*shape, generator=random)
 
-    rows = _DRAWN_ROWS
+    rows = _drawn_rows(spaces.observation)
     observations = _sample_observations(spaces.observation, rows)
     state = {name: uniform(rows, *shape) for name, shape in graph.state_shapes.items()}
     stages = {name: uniform(*shape) + 0.5 for name, shape in tensors_of(spaces.stages).items()}
@@ -79,6 +84,12 @@ def sample_arguments(
         )
     others = {**_rows(by_row, chosen), EXPLORE: torch.tensor([1.0 - greedy])}
     return _rows(observations, chosen), _rows(state, chosen), weights, others
+
+
+def _drawn_rows(space: gym.Space[Any]) -> int:
+    leaves = leaf_spaces(space, OBSERVATIONS).values()
+    row_bytes = sum(np.dtype(leaf.dtype).itemsize * math.prod(leaf.shape or ()) for leaf in leaves)
+    return max(2, min(_DRAWN_ROWS, _DRAWN_BYTES // max(1, row_bytes)))
 
 
 def _rows(tensors: Mapping[str, Tensor], chosen: Tensor) -> dict[str, Tensor]:

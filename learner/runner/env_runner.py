@@ -35,7 +35,12 @@ from headrace.learner.runner.multi_agent_setup import MultiAgentSetup
 from headrace.learner.runner.publisher import WeightsPublisher
 from headrace.learner.runner.runner_config import runner_config_of
 from headrace.learner.runner.sample_metrics import SampleMetrics
-from headrace.learner.runner.sampling import fragment_env_steps, sampling_of
+from headrace.learner.runner.sampling import (
+    SampleRequest,
+    fragment_env_steps,
+    most_env_steps_held,
+    sampling_of,
+)
 from headrace.learner.runner.settings_without_effect import refuse_settings_without_effect
 from headrace.learner.runner.single_agent_setup import SingleAgentSetup
 from headrace.learner.runner.trials import refusal_of_trial
@@ -134,9 +139,13 @@ class BrokerEnvRunner(EnvRunner, Checkpointable):
         self.confirm()
         started_s = time.monotonic()
         self._publish_if_due(link, started_s)
-        wanted = fragment_env_steps(self.config, self.worker_index)
+        request = SampleRequest(
+            fragment_env_steps(self.config, self.worker_index),
+            most_env_steps_held(self.config, self._publisher.manifest),
+            self._runner_config.pull_timeout_s,
+        )
         try:
-            taken = self._sampling.take(link, buffer, wanted, self._runner_config.pull_timeout_s)
+            taken = self._sampling.take(link, buffer, request)
         except LearnerStopping:
             if self.worker_index > 0:
                 # On an exception of a remote runner, RLlib would wait a minute to restart it.
@@ -161,6 +170,7 @@ class BrokerEnvRunner(EnvRunner, Checkpointable):
         if self._weights_are_published or is_early:
             return
         self._publish(link)
+        self._sampling.note_version()
         self._weights_are_published = True
         self._published_at_s = now_s
 

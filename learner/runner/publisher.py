@@ -6,6 +6,8 @@ import hashlib
 import logging
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, cast
 
 import msgspec
@@ -32,6 +34,16 @@ _LOG = logging.getLogger("headrace.learner")
 _LEAST_PIXELS = 1024
 
 
+@dataclass(frozen=True)
+class _ExportedPolicy:
+    """All modules as actors receive them, and the frame that contains them."""
+
+    modules: Mapping[str, ExportedModule]
+    manifest: Manifest
+    frame: bytes
+    digest: str
+
+
 class WeightsPublisher:
     """Offers each version of the weights once; exports the policy graph before the first."""
 
@@ -44,9 +56,6 @@ class WeightsPublisher:
         self._env_config = plain_config(config.env_config) if self._environment else {}
         self._own = own
         self._flow = flow
-        self._exported: dict[str, ExportedModule] = {}
-        self._policy_frame = b""
-        self._policy_digest = ""
         self._offered: tuple[int, str] | None = None
 
     @property
@@ -56,9 +65,16 @@ class WeightsPublisher:
         Raises:
             ConfigError: the module cannot be exported; the message says why.
         """
-        if not self._exported:
-            self._exported = self._export()
-        return self._exported
+        return self._policy.modules
+
+    @cached_property
+    def _policy(self) -> _ExportedPolicy:
+        return self._export()
+
+    @property
+    def manifest(self) -> Manifest:
+        """The instructions to actors; raises what `exported` raises."""
+        return self._policy.manifest
 
     @property
     def lookbacks(self) -> dict[str, int]:
@@ -90,8 +106,8 @@ class WeightsPublisher:
             OfferedWeights(
                 number=number,
                 weights_digest=digest,
-                policy_digest=self._policy_digest,
-                policy_frame=self._policy_frame,
+                policy_digest=self._policy.digest,
+                policy_frame=self._policy.frame,
                 weights_frame=frame,
             )
         )
@@ -106,7 +122,7 @@ class WeightsPublisher:
             chosen = "lz4" if any(map(_is_image, columns)) else "none"
         return msgspec.UNSET if chosen == "none" else chosen
 
-    def _export(self) -> dict[str, ExportedModule]:
+    def _export(self) -> _ExportedPolicy:
         exported = self._setup.export()
         config = self._env_config
         manifest = Manifest(
@@ -122,8 +138,7 @@ class WeightsPublisher:
             compression=self._compression(exported),
         )
         graphs = {name: module.graph for name, module in exported.items()}
-        self._policy_frame = encode_policy(Policy(manifest, graphs))
-        self._policy_digest = policy_digest(self._policy_frame)
+        frame = encode_policy(Policy(manifest, graphs))
         for name, module in exported.items():
             _LOG.info(
                 "exported the policy graph of %s: %d bytes, largest error %.1e",
@@ -131,7 +146,7 @@ class WeightsPublisher:
                 len(module.graph),
                 module.manifest.graph.max_error,
             )
-        return exported
+        return _ExportedPolicy(exported, manifest, frame, policy_digest(frame))
 
 
 def _tensors(

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import abc
+import dataclasses
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
 from ray.rllib.algorithms.dqn import DQNConfig
@@ -16,12 +18,31 @@ from headrace.learner.config import RunnerConfig
 from headrace.learner.connection.link import BrokerLink
 from headrace.learner.episodes.segment_buffer import SegmentBuffer
 from headrace.learner.episodes.segments import EpisodeSegment
+from headrace.protocol.batch_sizes import env_step_bytes
 from headrace.protocol.errors import ConfigError
 from headrace.protocol.flow_control import AsynchronousFlow, Flow, OffPolicyFlow, OnPolicyFlow
+from headrace.protocol.limits import MIB
+from headrace.protocol.manifest import Manifest
 
 _OFF_POLICY_PUBLISH_S = 1.0
+_SAMPLED_BYTES = 256 * MIB
+"""What all runners together return at once: half of what a broker holds by default."""
 
 Clock = Callable[[], float]
+
+
+@dataclass(frozen=True)
+class SampleRequest:
+    """What one `sample()` asks for.
+
+    Attributes:
+        most_env_steps: how many it should return at most, to bound memory.
+        timeout_s: after which it returns less.
+    """
+
+    env_steps: int
+    most_env_steps: int
+    timeout_s: float
 
 
 class Sampling(abc.ABC):
@@ -36,8 +57,12 @@ class Sampling(abc.ABC):
     publish_interval_s = 0.0
 
     @abc.abstractmethod
+    def note_version(self) -> None:
+        """Records that weights were published."""
+
+    @abc.abstractmethod
     def take(
-        self, link: BrokerLink, buffer: SegmentBuffer, env_steps: int, timeout_s: float
+        self, link: BrokerLink, buffer: SegmentBuffer, request: SampleRequest
     ) -> list[EpisodeSegment]:
         """Returns the segments of one `sample()`.
 
@@ -56,14 +81,27 @@ class WholeBatches(Sampling):
 
     def __init__(self, flow: OnPolicyFlow) -> None:
         self.flow = flow
+        self._returned_steps = 0
 
     def take(
-        self, link: BrokerLink, buffer: SegmentBuffer, env_steps: int, timeout_s: float
+        self, link: BrokerLink, buffer: SegmentBuffer, request: SampleRequest
     ) -> list[EpisodeSegment]:
-        """Returns at least `env_steps`, or what arrived within `timeout_s`."""
-        for batch in link.take(env_steps, timeout_s):
+        """Returns what earlier calls left of the request, or a part of it.
+
+        A part is what arrived in time, or what memory allows: the broker keeps what a call returns
+        until the next one confirms it. RLlib calls again until it has enough.
+        """
+        missing = request.env_steps - self._returned_steps
+        for batch in link.take(min(missing, request.most_env_steps), request.timeout_s):
             buffer.add(batch)
+        self._returned_steps += buffer.env_steps
+        if self._returned_steps >= request.env_steps:
+            self._returned_steps = 0
         return buffer.take(buffer.env_steps)
+
+    def note_version(self) -> None:
+        """Begins an update, whatever was returned of the one before."""
+        self._returned_steps = 0
 
 
 class ExactFragments(Sampling):
@@ -85,10 +123,10 @@ class ExactFragments(Sampling):
         self._clock = clock
 
     def take(
-        self, link: BrokerLink, buffer: SegmentBuffer, env_steps: int, timeout_s: float
+        self, link: BrokerLink, buffer: SegmentBuffer, request: SampleRequest
     ) -> list[EpisodeSegment]:
-        """Returns exactly `env_steps`, or nothing if they do not arrive within `timeout_s`."""
-        deadline_s = self._clock() + timeout_s
+        """Returns exactly what is asked for, or nothing if it does not arrive in time."""
+        env_steps, deadline_s = request.env_steps, self._clock() + request.timeout_s
         while buffer.env_steps < env_steps:
             batches = link.take(env_steps - buffer.env_steps, deadline_s - self._clock())
             if not batches:
@@ -100,15 +138,19 @@ class ExactFragments(Sampling):
             link.request(env_steps - buffer.env_steps)
         return taken
 
+    def note_version(self) -> None:
+        """Changes nothing: what is wanted does not depend on versions."""
+
 
 class Uninterrupted(ExactFragments):
     """For algorithms that fail on an empty result of `sample()`: waits without limit."""
 
     def take(
-        self, link: BrokerLink, buffer: SegmentBuffer, env_steps: int, timeout_s: float
+        self, link: BrokerLink, buffer: SegmentBuffer, request: SampleRequest
     ) -> list[EpisodeSegment]:
-        """Returns exactly `env_steps`; the link logs the reason for waiting."""
-        return super().take(link, buffer, env_steps, float("inf"))
+        """Returns exactly what is asked for; the link logs the reason for waiting."""
+        patient = dataclasses.replace(request, timeout_s=float("inf"))
+        return super().take(link, buffer, patient)
 
 
 def sampling_of(config: AlgorithmConfig, own: RunnerConfig = RunnerConfig()) -> Sampling:
@@ -150,3 +192,9 @@ def fragment_env_steps(config: AlgorithmConfig, worker_index: int = 0) -> int:
     """Returns the env steps that RLlib expects of one `sample()`."""
     length = config.get_rollout_fragment_length(worker_index)
     return int(length) * (config.num_envs_per_env_runner or 1)
+
+
+def most_env_steps_held(config: AlgorithmConfig, manifest: Manifest) -> int:
+    """Returns how many env steps a runner's `sample()` should return, to bound memory."""
+    runners = max(1, config.num_env_runners or 0)
+    return max(1, _SAMPLED_BYTES // runners // env_step_bytes(manifest))

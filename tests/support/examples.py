@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from headrace.protocol.flow_control import OnPolicyFlow
@@ -53,6 +54,16 @@ def make_module(**changes: Any) -> ModuleManifest:
         ),
     }
     return ModuleManifest(**{**fields, **changes})
+
+
+def make_image_module() -> ModuleManifest:
+    """Returns a module whose observations are RGB images of 1080p."""
+    shape = (1080, 1920, 3)
+    obs, *others = make_module().columns
+    graph = msgspec.structs.replace(
+        make_module().graph, observations=(TensorSpec("obs", "uint8", shape),)
+    )
+    return make_module(columns=(ColumnSpec(obs.name, "uint8", shape), *others), graph=graph)
 
 
 def make_manifest(

@@ -65,7 +65,7 @@ def make_status(actors: list[ActorStatus], **changed: Any) -> BrokerStatus:
         "fragment_s": 0.125,
         "actors": actors,
         "learners": [
-            LearnerStatus(0, "gpu-1", 0.1, 4000, 16, LearnerProgress(409_600, 100, 1234.5))
+            LearnerStatus(0, "gpu-1", 0.1, 4000, 16, 1 << 20, LearnerProgress(409_600, 100, 1234.5))
         ],
         "ledger": Ledger(produced=produced, consumed=produced - 48, held=48),
         "rejects": {},

@@ -9,7 +9,7 @@ from headrace.protocol.messages import Trajectories
 
 @pytest.fixture
 def queue() -> TrajectoryQueue:
-    queue = TrajectoryQueue(max_env_steps=100, max_bytes=50)
+    queue = TrajectoryQueue(max_env_steps=100, max_held_bytes=50)
     for seq in (1, 2, 3):
         queue.append(queue.number(make_header(seq), bytes(10)))
     return queue
@@ -32,13 +32,14 @@ def test_batches_leave_in_order_of_arrival(queue: TrajectoryQueue) -> None:
 
 
 def test_room_is_bounded_in_steps_and_bytes(queue: TrajectoryQueue) -> None:
-    assert queue.has_room_for(40, 20)
-    assert not queue.has_room_for(41, 1)
-    assert not queue.has_room_for(1, 21)
+    assert queue.has_room_for(40, 20, 0)
+    assert not queue.has_room_for(41, 1, 0)
+    assert not queue.has_room_for(1, 21, 0)
+    assert not queue.has_room_for(1, 1, 20)
 
 
 def test_an_empty_queue_takes_a_batch_of_any_size() -> None:
-    assert TrajectoryQueue(1, 1).has_room_for(10**6, 10**9)
+    assert TrajectoryQueue(1, 1).has_room_for(10**6, 10**9, 10**9)
 
 
 def test_a_returned_batch_takes_its_old_place(queue: TrajectoryQueue) -> None:
