@@ -18,6 +18,8 @@ class RouterConfig:
             actors.
         max_held_bytes: bound of the batches that are queued or leased; credit ends at it, and
             batches beyond it stay with their actors.
+        presences_per_s: how many actors report each second that they are alive; where there are
+            more, each reports more rarely, and the next two limits are stretched.
         actor_timeout_s: an actor that has been silent this long gets no credit.
         forget_s: an actor that has been silent this long is considered dead, and its undelivered
             batches lost, unless it speaks again.
@@ -34,7 +36,8 @@ class RouterConfig:
     """
 
     queue_env_steps: int = 2_000_000
-    max_held_bytes: int = 512 * MIB
+    max_held_bytes: int = 384 * MIB
+    presences_per_s: float = 500.0
     actor_timeout_s: float = 5.0
     forget_s: float = 120.0
     session_timeout_s: float = 10.0

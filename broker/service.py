@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from pathlib import Path
+from typing import TypeVar
 
 import zmq
 
@@ -21,7 +22,6 @@ from headrace.broker.journal.files import JournalFiles
 from headrace.broker.journal.thread import JournalThread
 from headrace.broker.journal.writer import JournalWriter
 from headrace.broker.routing.router import Router
-from headrace.broker.routing.status import BrokerStatus
 from headrace.broker.transport.broker_endpoints import BrokerEndpoints
 from headrace.protocol.endpoints import BrokerAddress
 from headrace.protocol.errors import ConfigError
@@ -33,7 +33,10 @@ _LOG = logging.getLogger("headrace.broker")
 _TICK_MS = 50
 _MESSAGES_PER_ROUND = 64
 
+_ANSWERS_S = 0.001
+
 Clock = Callable[[], float]
+Answer = TypeVar("Answer")
 
 
 class BrokerService:
@@ -50,7 +53,7 @@ class BrokerService:
         self._config = config
         self._clock = clock
         self._router = Router(config.router, secrets.randbelow(MAX_SAFE_INTEGER) + 1, clock())
-        self._status_requests: queue.SimpleQueue[Future[BrokerStatus]] = queue.SimpleQueue()
+        self._questions: queue.SimpleQueue[Callable[[float], None]] = queue.SimpleQueue()
         self._stop_at_s: float | None = None
         self._tick_due_s = clock()
         with contextlib.ExitStack() as opened:
@@ -74,15 +77,15 @@ class BrokerService:
         """Where the four endpoints are bound."""
         return self._endpoints.sockets.address
 
-    def status(self, timeout_s: float = 2.0) -> BrokerStatus:
-        """Returns the status as the loop sees it; may be called from any thread.
+    def ask(self, question: Callable[[Router, float], Answer]) -> Future[Answer]:
+        """Answers what another thread asks, at the end of a round.
 
-        Raises:
-            TimeoutError: the loop does not respond in time; the broker is unhealthy.
+        Args:
+            question: called with the router and the time; it should take a millisecond at most.
         """
-        request: Future[BrokerStatus] = Future()
-        self._status_requests.put(request)
-        return request.result(timeout=timeout_s)
+        answer: Future[Answer] = Future()
+        self._questions.put(lambda now_s: answer.set_result(question(self._router, now_s)))
+        return answer
 
     def stop(self) -> None:
         """Asks `run` to return once learners have taken the queued batches, or after `drain_s`.
@@ -96,7 +99,7 @@ class BrokerService:
         """Serves until stopped."""
         with self._opened:
             while not self._is_done():
-                self._round(_TICK_MS)
+                self._round(_TICK_MS if self._questions.empty() else 0)
 
     def _is_done(self) -> bool:
         if self._stop_at_s is None:
@@ -128,8 +131,16 @@ class BrokerService:
             router.tick(now_s)
         for effect in router.take_effects(now_s):
             self._effect_runner.perform(effect, endpoints.sockets)
-        while not self._status_requests.empty():
-            self._status_requests.get().set_result(router.status(now_s))
+        self._answer_questions()
+
+    def _answer_questions(self) -> None:
+        """Answers some questions, so that messages do not wait for long."""
+        until_s = self._clock() + _ANSWERS_S
+        while not self._questions.empty():
+            now_s = self._clock()
+            if now_s >= until_s:
+                return
+            self._questions.get()(now_s)
 
     def _take_messages(
         self,

@@ -44,6 +44,11 @@ def merged_status(parts: Sequence[BrokerPart]) -> BrokerStatus:
         reserved_env_steps=sum(s.reserved_env_steps for s in statuses),
         fragment_steps=max(s.fragment_steps or 0 for s in statuses) or None,
         fragment_s=max(s.fragment_s or 0.0 for s in statuses) or None,
+        live_actors=sum(s.live_actors for s in statuses),
+        silent_actors=sum(s.silent_actors for s in statuses),
+        env_steps_per_s=sum(s.env_steps_per_s for s in statuses),
+        policy_lag_mean=_mean_lag(statuses),
+        policy_lag_max=max(s.policy_lag_max for s in statuses),
         actors=[
             msgspec.structs.replace(actor, broker=name)
             for name, status in known
@@ -79,7 +84,13 @@ def _merged_sessions(one: LearnerStatus, other: LearnerStatus) -> LearnerStatus:
         silent_s=min(one.silent_s, other.silent_s),
         leased_env_steps=one.leased_env_steps + other.leased_env_steps,
         unconfirmed=one.unconfirmed + other.unconfirmed,
+        unconfirmed_bytes=one.unconfirmed_bytes + other.unconfirmed_bytes,
     )
+
+
+def _mean_lag(statuses: Sequence[BrokerStatus]) -> float:
+    live = sum(status.live_actors for status in statuses)
+    return sum(status.policy_lag_mean * status.live_actors for status in statuses) / max(1, live)
 
 
 def _of(version: str) -> tuple[int, ...]:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any, Literal
 
-from headrace.broker.routing.status import ActorStatus, BrokerStatus, LearnerStatus
+from headrace.broker.routing.actor_status import ActorStatus
+from headrace.broker.routing.status import BrokerStatus, LearnerStatus
 from headrace.deploy.merged_status import BrokerPart
 
 Sort = Literal["id", "steps", "lag", "produced", "rejected", "silent", "host"]

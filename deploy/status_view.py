@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from http.client import BadStatusLine, HTTPConnection, HTTPException, HTTPResponse
+from urllib.parse import quote
 
 import msgspec
 from rich.console import Console, Group
@@ -44,7 +45,7 @@ class _HttpHandler(urllib.request.HTTPHandler):
 
 
 def fetch_status(url: str) -> BrokerStatus:
-    """Returns the status of the broker whose HTTP server is at `url`.
+    """Returns the status of the broker whose HTTP server is at `url`, with all of its actors.
 
     Raises:
         BrokerUnreachableError: nothing responds there, or it is not a broker.
@@ -52,8 +53,12 @@ def fetch_status(url: str) -> BrokerStatus:
     try:
         # Never through a proxy, which would not know a broker.
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), _HttpHandler())
-        with opener.open(f"{url.rstrip('/')}/status", timeout=_TIMEOUT_S) as answer:
-            return msgspec.json.decode(answer.read(), type=BrokerStatus)
+        page = status = _page(opener, url, "")
+        actors = list(page.actors)
+        while page.more_after is not None:
+            page = _page(opener, url, f"?after={quote(page.more_after, safe='')}")
+            actors += page.actors
+        return msgspec.structs.replace(status, actors=actors, more_after=None)
     except BadStatusLine as error:
         raise BrokerUnreachableError(
             f"{url} does not speak HTTP: it may be one of the broker's ZeroMQ ports; give --http "
@@ -63,6 +68,11 @@ def fetch_status(url: str) -> BrokerStatus:
         raise BrokerUnreachableError(
             f"no broker answers at {url}: {error}; is it running, and is --http its address?"
         ) from error
+
+
+def _page(opener: urllib.request.OpenerDirector, url: str, query: str) -> BrokerStatus:
+    with opener.open(f"{url.rstrip('/')}/status{query}", timeout=_TIMEOUT_S) as answer:
+        return msgspec.json.decode(answer.read(), type=BrokerStatus)
 
 
 @dataclass(frozen=True)

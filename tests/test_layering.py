@@ -82,6 +82,7 @@ PURE = [
     ROOT / "broker" / "access" / "policing.py",
     ROOT / "actors" / "connection" / "config.py",
     ROOT / "actors" / "connection" / "endpoint_watch.py",
+    ROOT / "actors" / "connection" / "presence_schedule.py",
     ROOT / "actors" / "connection" / "evaluation_tasks.py",
     ROOT / "actors" / "connection" / "newest_policy.py",
     ROOT / "actors" / "connection" / "session.py",

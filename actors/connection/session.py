@@ -17,6 +17,7 @@ from headrace.actors.connection.config import ClientConfig
 from headrace.actors.connection.endpoint_watch import EndpointWatch
 from headrace.actors.connection.evaluation_tasks import EvaluationTasks
 from headrace.actors.connection.newest_policy import NewestPolicy, PolicyUpdate
+from headrace.actors.connection.presence_schedule import PresenceSchedule
 from headrace.protocol.compression import Compression
 from headrace.protocol.delivery import Sender
 from headrace.protocol.errors import (
@@ -87,7 +88,7 @@ class ActorSession:
         self._broker_heard: int | None = None
         # A batch may be begun under one broker's credit and finished under another's.
         self._permitted_up_to = 0
-        self._presence_due_s = float("-inf")
+        self._presence = PresenceSchedule(config.presence_s)
         self._watch = EndpointWatch(config.silence_s)
         self._policy = NewestPolicy()
         self._foreign_versions = ForeignVersions()
@@ -130,7 +131,7 @@ class ActorSession:
                 pass  # for an earlier incarnation of this actor
 
     def _take_delivery(self, message: Delivery, now_s: float) -> None:
-        self._watch.note_contact("ingest", now_s)
+        self._watch.note_contact("ingest", self._presence.silent_since(now_s))
         self._broker_heard = message.broker
         self._sender.receive(message, now_s)
         self.evaluations.task = message.task
@@ -145,11 +146,12 @@ class ActorSession:
             self.learner_is_connected = message.learner
         if not isinstance(message.max_payload_bytes, msgspec.UnsetType):
             self.max_payload_bytes = message.max_payload_bytes
+        self._presence.follow(message.presence_s or 1.0)
         if message.version in (None, self.newest_version):
             self._watch.note_contact("weights", now_s)
         if message.broker != self._broker_heard:
             self._broker_heard = message.broker
-            self._presence_due_s = now_s
+            self._presence.hasten(now_s)
 
     def on_weights(self, frames: Sequence[Frame]) -> None:
         """Handles a message of the weights endpoint, given without its topic.
@@ -165,7 +167,7 @@ class ActorSession:
     def on_disconnect(self, now_s: float) -> None:
         """Handles a lost connection to ingest: asks what arrived before sending more."""
         self._sender.lose_connection()
-        self._presence_due_s = now_s
+        self._presence.hasten(now_s)
 
     def take_silent_endpoints(self, now_s: float) -> list[str]:
         """Returns, once, the endpoints that look connected but are dead; reconnect them."""
@@ -245,9 +247,8 @@ class ActorSession:
 
     def next_presence(self, now_s: float) -> list[bytes] | None:
         """Returns a hello when due, or an alive once the current broker has answered a hello."""
-        if now_s < self._presence_due_s:
+        if now_s < self._presence.due_s:
             return None
-        self._presence_due_s = now_s + self._config.presence_s
         sender = self._sender
         presence: dict[str, Any] = {
             "actor": self.actor,
@@ -262,7 +263,9 @@ class ActorSession:
             "evaluates": self.evaluates,
             "broken_episodes": self.broken_episodes or msgspec.UNSET,
         }
-        if sender.broker is not None and sender.broker == self._broker_heard:
+        is_hello = sender.broker is None or sender.broker != self._broker_heard
+        self._presence.note_sent(now_s, is_hello=is_hello)
+        if not is_hello:
             return [encode_header(Alive(**presence))]
         return [encode_header(Hello(**presence, client=self._config.client, host=self._host))]
 
@@ -299,4 +302,4 @@ class ActorSession:
 
     def next_event_at_s(self) -> float:
         """Returns when something next becomes due by time alone."""
-        return min(self._presence_due_s, self._sender.next_event_at_s)
+        return min(self._presence.due_s, self._sender.next_event_at_s)

@@ -82,15 +82,14 @@ class _StatusCollector(Collector):
 
     def _peers(self) -> Iterable[Metric]:
         status = self._status
-        live = [actor for actor in status.actors if actor.is_live]
         actors = GaugeMetricFamily("headrace_actors", "Actors by state.", labels=["state"])
-        actors.add_metric(["live"], len(live))
-        actors.add_metric(["silent"], len(status.actors) - len(live))
+        actors.add_metric(["live"], status.live_actors)
+        actors.add_metric(["silent"], status.silent_actors)
         yield actors
         yield _gauge(
             "headrace_env_steps_per_s",
             "Env steps that arrive per second.",
-            sum(actor.steps_per_s for actor in live),
+            status.env_steps_per_s,
         )
         yield _gauge("headrace_learner_sessions", "Learner sessions.", len(status.learners))
         yield _gauge(
@@ -105,13 +104,11 @@ class _StatusCollector(Collector):
 
     def _policy(self) -> Iterable[Metric]:
         traffic = self._status.traffic
-        live = [actor.policy_lag for actor in self._status.actors if actor.is_live]
-        lags = [lag for lag in live if lag is not None]
         lag = GaugeMetricFamily(
             "headrace_policy_lag", "Policy versions that live actors are behind.", labels=["over"]
         )
-        lag.add_metric(["mean"], sum(lags) / len(lags) if lags else 0.0)
-        lag.add_metric(["max"], max(lags, default=0))
+        lag.add_metric(["mean"], self._status.policy_lag_mean)
+        lag.add_metric(["max"], self._status.policy_lag_max)
         yield lag
         yield SummaryMetricFamily(
             "headrace_publish_seconds",

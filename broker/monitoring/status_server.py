@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import socket
 import threading
-from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import msgspec
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from headrace.broker.monitoring.http_address import HttpAddress
 from headrace.broker.monitoring.metrics import render_metrics
-from headrace.broker.routing.status import BrokerStatus
+from headrace.broker.monitoring.status_reader import MOST_LISTED, StatusReader
 from headrace.protocol.errors import ConfigError
-
-ReadStatus = Callable[[], BrokerStatus]
 
 
 class _IPv6Server(ThreadingHTTPServer):
@@ -24,13 +22,13 @@ class _IPv6Server(ThreadingHTTPServer):
 
 
 class StatusServer:
-    """Serves `/health` (200 while the poll loop responds), `/status`, `/metrics` from threads."""
+    """Serves `/health` (200 while the poll loop responds), `/status`, `/metrics` from threads.
 
-    def __init__(self, address: str, read_status: ReadStatus) -> None:
+    `/status?after=ID&limit=N` continues a list of actors after one of them.
+    """
+
+    def __init__(self, address: str, reader: StatusReader) -> None:
         """Binds `address`; see `HttpAddress.parse`.
-
-        Args:
-            read_status: raises a TimeoutError while the poll loop does not respond.
 
         Raises:
             ConfigError: the address is invalid, or cannot be bound.
@@ -38,7 +36,7 @@ class StatusServer:
         parsed = HttpAddress.parse(address)
         kind = _IPv6Server if parsed.is_ipv6 else ThreadingHTTPServer
         try:
-            self._server = kind((parsed.host, parsed.port), _handler_of(read_status))
+            self._server = kind((parsed.host, parsed.port), _handler_of(reader))
         except (OSError, UnicodeError) as error:
             raise ConfigError(
                 f"cannot serve status at {address!r}: {error}; choose another host:port with "
@@ -65,21 +63,25 @@ class StatusServer:
         self._thread.join()
 
 
-def _handler_of(read_status: ReadStatus) -> type[BaseHTTPRequestHandler]:
+def _handler_of(reader: StatusReader) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            if self.path not in ("/health", "/status", "/metrics"):
-                self._answer(404, {"error": "not found; try /health, /status or /metrics"})
-                return
+            url = urlsplit(self.path)
             try:
-                status = read_status()
+                match url.path:
+                    case "/health":
+                        reader.summary()
+                        self._answer(200, {"status": "ok"})
+                    case "/metrics":
+                        self._send(200, CONTENT_TYPE_LATEST, render_metrics(reader.summary()))
+                    case "/status":
+                        self._answer(200, reader.page(*_page_of(url.query)))
+                    case _:
+                        self._answer(404, {"error": "not found; try /health, /status or /metrics"})
+            except ValueError as error:
+                self._answer(400, {"error": str(error)})
             except TimeoutError:
                 self._answer(503, {"error": "the broker's loop does not respond"})
-                return
-            if self.path == "/metrics":
-                self._send(200, CONTENT_TYPE_LATEST, render_metrics(status))
-                return
-            self._answer(200, status if self.path == "/status" else {"status": "ok"})
 
         def _answer(self, code: int, body: object) -> None:
             self._send(code, "application/json", msgspec.json.encode(body))
@@ -95,3 +97,17 @@ def _handler_of(read_status: ReadStatus) -> type[BaseHTTPRequestHandler]:
             """Keeps probes out of the log."""
 
     return Handler
+
+
+def _page_of(query: str) -> tuple[str, int]:
+    """Returns after which actor a page begins, and how many it has at most.
+
+    Raises:
+        ValueError: the query is invalid.
+    """
+    given = parse_qs(query, keep_blank_values=True)
+    limit = given.pop("limit", [str(MOST_LISTED)])[-1]
+    after = given.pop("after", [""])[-1]
+    if given or not limit.isdecimal() or int(limit) > MOST_LISTED:
+        raise ValueError(f"/status takes after=ID and limit=N, from 0 to {MOST_LISTED}")
+    return after, int(limit)

@@ -12,7 +12,9 @@ from headrace.broker.state.evaluations import Evaluations
 from headrace.broker.state.fleet import Fleet
 from headrace.broker.state.learner_sessions import SessionRecords
 from headrace.broker.state.policy_versions import PolicyVersions
+from headrace.broker.state.presence_period import PresencePeriod
 from headrace.broker.state.queue import TrajectoryQueue
+from headrace.broker.state.rate_meter import RateMeter
 from headrace.broker.state.snapshots import SnapshotSchedule
 from headrace.broker.state.stored_batches import StoredBatches
 from headrace.protocol.identity import Origin
@@ -27,6 +29,7 @@ class BrokerState:
     Attributes:
         credit: None before the first version is published.
         store: None without a journal.
+        steps: env steps that arrive.
         evaluated: evaluation batches that arrived in this round, each with its session.
         waiting: env steps and bytes of the batch that could not be accepted yet, by actor, in the
             order of waiting.
@@ -48,6 +51,8 @@ class BrokerState:
         self.evaluated: list[tuple[int, QueuedBatch]] = []
         self.credit: CreditControl | None = None
         self.store: StoredBatches | None = None
+        self.steps = RateMeter()
+        self.presence = PresencePeriod(config.presences_per_s)
         self.waiting: dict[Origin, tuple[int, int]] = {}
 
     @property

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from headrace.broker.routing.admission import Admission
 from headrace.broker.routing.broker_state import BrokerState
 from headrace.broker.routing.effects import Effect, PublishControl
@@ -22,13 +24,15 @@ class Deliveries:
         if now_s < self._beacon_due_s:
             return
         self._beacon_due_s = now_s + self._state.config.beacon_s
-        published = self._state.policy.published
+        published, presence = self._state.policy.published, self._state.presence
+        presence.follow(self._state.fleet.totals.live)
         message = Beacon(
             broker=self._state.incarnation,
             run=published.manifest.run if published else None,
             version=published.version if published else None,
             learner=bool(self._state.sessions),
             max_payload_bytes=self._state.config.limits.max_payload_bytes,
+            presence_s=presence.seconds if presence.seconds > 1.0 else msgspec.UNSET,
         )
         self._state.outbox.add(PublishControl(BEACON, message))
 

@@ -67,12 +67,14 @@ class IngestHandler:
     def end_silent(self, now_s: float) -> None:
         """Withdraws credit from silent actors, and forgets those that have died."""
         state = self._state
+        timeout_s = state.presence.stretched(state.config.actor_timeout_s)
+        forget_s = max(state.config.forget_s, timeout_s)
         for record in state.fleet:
             silent_s = now_s - record.last_heard_s
-            if record.is_live and silent_s > state.config.actor_timeout_s:
+            if record.is_live and silent_s > timeout_s:
                 self._admission.leave_credit(record)
                 state.outbox.note(f"actor {record.origin[0]} is silent", is_warning=True)
-            elif silent_s > state.config.forget_s:
+            elif silent_s > forget_s:
                 state.fleet.forget(record.origin[0])
 
     def _take_presence(self, presence: Presence, now_s: float) -> None:
@@ -134,6 +136,7 @@ class IngestHandler:
     ) -> None:
         state = self._state
         record.steps.add(header.env_steps, now_s)
+        state.steps.add(header.env_steps, now_s)
         is_training = header.purpose == "train"
         if state.credit is not None:
             env_steps = header.env_steps if is_training else None

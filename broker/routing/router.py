@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from headrace.broker.access.permissions import Permissions
 from headrace.broker.config import RouterConfig
+from headrace.broker.routing.actor_status import ActorSnapshot, snapshot_of
 from headrace.broker.routing.admission import Admission
 from headrace.broker.routing.broker_state import BrokerState
 from headrace.broker.routing.deliveries import Deliveries
@@ -35,6 +36,9 @@ from headrace.protocol.messages.headers import (
 )
 from headrace.protocol.topics import actor_of, delivery_topic, snapshot_topic
 
+_LOOK_AT_ACTORS_S = 0.2
+"""Looking takes a time that grows with the number of actors."""
+
 
 class Router:
     """Routes between actors and learners. After any number of `on_…` calls, call `take_effects`.
@@ -55,6 +59,7 @@ class Router:
         self._learners = LearnerHandler(state, settlement, publishing, offers, marks, rejections)
         self._leasing = Leasing(state, settlement, now_s)
         self._deliveries = Deliveries(state, admission, now_s)
+        self._look_at_actors_at_s = now_s
         self._decode_ingest = ingest_decoder(config.limits).decode
         self._decode_learner = from_learner_decoder(config.limits).decode
 
@@ -135,9 +140,9 @@ class Router:
         actor = actor_of(topic, delivery_topic)
         if actor is None or not is_new:
             return
-        for record in self._state.fleet:
-            if record.origin[0] == actor:
-                self._state.outbox.schedule_delivery(record.origin)
+        record = self._state.fleet.named(actor)
+        if record is not None:
+            self._state.outbox.schedule_delivery(record.origin)
 
     def on_weights_subscription(self, topic: bytes, is_new: bool, now_s: float) -> None:
         """Handles a subscription or unsubscription on the weights endpoint.
@@ -157,10 +162,12 @@ class Router:
 
     def tick(self, now_s: float) -> None:
         """Handles timeouts and sends the beacon; call it at least every 100 ms."""
-        self._actors.end_silent(now_s)
         self._learners.end_overdue(now_s)
-        if self._state.credit is not None:
-            self._state.credit.expire(now_s)
+        if now_s >= self._look_at_actors_at_s:
+            self._look_at_actors_at_s = now_s + _LOOK_AT_ACTORS_S
+            self._actors.end_silent(now_s)
+            if self._state.credit is not None:
+                self._state.credit.expire(now_s)
         self._deliveries.send_beacon_if_due(now_s)
 
     def take_effects(self, now_s: float) -> list[Effect]:
@@ -189,7 +196,19 @@ class Router:
         leased = any(session.leases for session in self._state.sessions)
         return not leased and not len(self._state.queue)
 
+    # ---------------------------------------------------------------- status
+
     def status(self, now_s: float) -> BrokerStatus:
-        """Returns the broker's status."""
+        """Returns the broker's status without its actors."""
         ledger = self._settlement.ledger()
         return status_of(self._state, ledger, self._guard.quarantined(now_s), now_s)
+
+    @property
+    def actors(self) -> list[str]:
+        """The ids of all actors."""
+        return self._state.fleet.actors
+
+    def snapshots_of(self, actors: Sequence[str], now_s: float) -> list[ActorSnapshot]:
+        """Returns copies of what is known of some actors; leaves out those that have gone."""
+        records = map(self._state.fleet.named, actors)
+        return [snapshot_of(self._state, record, now_s) for record in records if record is not None]

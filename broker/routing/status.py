@@ -2,44 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import msgspec
 
 from headrace.broker.access.policing import QuarantineStatus
+from headrace.broker.routing.actor_status import ActorStatus
 from headrace.broker.routing.broker_state import BrokerState
-from headrace.broker.state.actor_record import ActorRecord
 from headrace.protocol.messages import LearnerProgress, Ledger
-
-
-class ActorStatus(msgspec.Struct, frozen=True):
-    """One actor.
-
-    Attributes:
-        policy_lag: versions published since the one it acts with; None if it has none.
-        unarrived: granted batches that have not arrived.
-        advice: what the operator should do; empty if nothing.
-        broker: which one it uses, where several are shown together.
-    """
-
-    actor: str
-    host: str
-    client: str
-    is_live: bool
-    silent_s: float
-    steps_per_s: float
-    env_steps: int
-    unrecorded_env_steps: int
-    broken_episodes: int
-    version: str | None
-    policy_lag: int | None
-    unarrived: int
-    produced: int
-    accepted: int
-    acknowledged: int
-    rejected: int
-    stale: int
-    last_reject: str
-    advice: str
-    broker: str | msgspec.UnsetType = msgspec.UNSET
 
 
 class LearnerStatus(msgspec.Struct, frozen=True):
@@ -71,6 +41,9 @@ class BrokerStatus(msgspec.Struct, frozen=True):
 
     Attributes:
         task: what the learner has assigned to all actors; None if nothing.
+        policy_lag_mean, policy_lag_max: of live actors; 0 if none has a policy.
+        actors: a part of them, in the order of their ids.
+        more_after: the last id of that part, if others follow.
     """
 
     run: str | None
@@ -83,7 +56,11 @@ class BrokerStatus(msgspec.Struct, frozen=True):
     reserved_env_steps: int
     fragment_steps: int | None
     fragment_s: float | None
-    actors: list[ActorStatus]
+    live_actors: int
+    silent_actors: int
+    env_steps_per_s: float
+    policy_lag_mean: float
+    policy_lag_max: int
     learners: list[LearnerStatus]
     ledger: Ledger
     rejects: dict[str, int]
@@ -91,6 +68,8 @@ class BrokerStatus(msgspec.Struct, frozen=True):
     snapshots_sent: int
     traffic: TrafficStatus
     quarantined: list[QuarantineStatus]
+    actors: list[ActorStatus] = []
+    more_after: str | None = None
 
 
 def status_of(
@@ -99,9 +78,11 @@ def status_of(
     quarantined: list[QuarantineStatus],
     now_s: float,
 ) -> BrokerStatus:
-    """Returns the status of a broker."""
+    """Returns the status of a broker without its actors, in a time that does not grow with them."""
     published = state.policy.published
     credit = state.credit
+    live = state.fleet.totals.live
+    lags = state.fleet.lags_behind(published.version) if published is not None else Counter()
     return BrokerStatus(
         run=published.manifest.run if published else None,
         version=str(published.version) if published else None,
@@ -113,7 +94,11 @@ def status_of(
         reserved_env_steps=credit.reserved_steps if credit else 0,
         fragment_steps=credit.fragment_steps_of(state.queue.env_steps) if credit else None,
         fragment_s=credit.window.fragment_s if credit else None,
-        actors=[_actor_status(state, record, now_s) for record in state.fleet],
+        live_actors=live,
+        silent_actors=len(state.fleet) - live,
+        env_steps_per_s=state.steps.per_s(now_s),
+        policy_lag_mean=_mean(lags),
+        policy_lag_max=max(lags, default=0),
         learners=[
             LearnerStatus(
                 worker_index=session.hello.worker_index,
@@ -137,49 +122,6 @@ def status_of(
     )
 
 
-def _actor_status(state: BrokerState, record: ActorRecord, now_s: float) -> ActorStatus:
-    version = record.presence.version
-    totals = record.receiver.totals
-    return ActorStatus(
-        actor=record.origin[0],
-        host=record.host,
-        client=record.client,
-        is_live=record.is_live,
-        silent_s=now_s - record.last_heard_s,
-        steps_per_s=record.steps.per_s(now_s),
-        env_steps=record.presence.env_steps,
-        unrecorded_env_steps=record.presence.unrecorded_env_steps,
-        broken_episodes=record.presence.broken_episodes or 0,
-        version=str(version) if version else None,
-        policy_lag=_lag(state, record),
-        unarrived=state.credit.unarrived_of(record.origin) if state.credit else 0,
-        produced=record.produced,
-        accepted=record.receiver.accepted,
-        acknowledged=record.receiver.acknowledged,
-        rejected=totals.rejected,
-        stale=totals.stale,
-        last_reject=record.last_reject,
-        advice=_advice(record),
-    )
-
-
-def _lag(state: BrokerState, record: ActorRecord) -> int | None:
-    published, version = state.policy.published, record.presence.version
-    if published is None or version is None or version.epoch != published.version.epoch:
-        return None
-    return max(0, published.version.number - version.number)
-
-
-def _advice(record: ActorRecord) -> str:
-    if record.is_stale_by_nature:
-        return (
-            "its last batches were all stale: it is too slow or too far away for this learner; "
-            "give it a faster machine or link, or raise max_policy_lag"
-        )
-    if not record.is_live:
-        return "silent; check that its process runs and can reach the ingest endpoint"
-    count = record.presence.broken_episodes
-    if count:
-        dropped = "1 episode was" if count == 1 else f"{count} episodes were"
-        return f"its simulator failed and {dropped} dropped; see its log"
-    return ""
+def _mean(counts: Counter[int]) -> float:
+    total = sum(value * count for value, count in counts.items())
+    return total / counts.total() if counts else 0.0

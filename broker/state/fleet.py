@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterator
 
 import msgspec
@@ -10,7 +10,7 @@ import msgspec
 from headrace.broker.state.actor_record import ActorRecord
 from headrace.broker.state.fleet_totals import Counts, FleetTotals, counts_of
 from headrace.protocol.delivery import Receiver
-from headrace.protocol.identity import Origin
+from headrace.protocol.identity import Origin, PolicyVersion
 from headrace.protocol.messages import Hello, Ledger, Presence
 from headrace.protocol.messages.parts import summed
 
@@ -32,6 +32,18 @@ class Fleet:
 
     def __iter__(self) -> Iterator[ActorRecord]:
         return iter(list(self._current.values()))
+
+    def __len__(self) -> int:
+        return len(self._current)
+
+    @property
+    def actors(self) -> list[str]:
+        """The ids of all current actors."""
+        return list(self._current)
+
+    def named(self, actor: str) -> ActorRecord | None:
+        """Returns the record of an actor's current incarnation."""
+        return self._current.get(actor)
 
     def find(self, origin: Origin) -> ActorRecord | None:
         """Returns the record of an incarnation, current or former."""
@@ -80,6 +92,14 @@ class Fleet:
     def totals(self) -> Counts:
         """Sums over the current actors."""
         return self._totals.sums
+
+    def lags_behind(self, newest: PolicyVersion) -> Counter[int]:
+        """Returns how many live actors act with weights of its epoch, by versions behind it."""
+        lags: Counter[int] = Counter()
+        for version, actors in self._totals.versions.items():
+            if version is not None and version.epoch == newest.epoch:
+                lags[max(0, newest.number - version.number)] += actors
+        return lags
 
     def _put(self, record: ActorRecord) -> None:
         self._current[record.origin[0]] = record

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from typing import NamedTuple
 
 from headrace.broker.state.actor_record import ActorRecord
 from headrace.protocol.delivery import Outcome
-from headrace.protocol.identity import Origin
+from headrace.protocol.identity import Origin, PolicyVersion
 
 
 class Counts(NamedTuple):
@@ -49,7 +50,8 @@ class FleetTotals:
 
     def __init__(self) -> None:
         self._sums = Counts()
-        self._counted: dict[Origin, Counts] = {}
+        self._counted: dict[Origin, tuple[Counts, PolicyVersion | None]] = {}
+        self._versions: Counter[PolicyVersion | None] = Counter()
         self._touched: dict[Origin, ActorRecord] = {}
 
     def touch(self, record: ActorRecord) -> None:
@@ -61,20 +63,38 @@ class FleetTotals:
         self._touched.pop(record.origin, None)
         counted = self._counted.pop(record.origin, None)
         if counted is not None:
-            self._sums = Counts(*_differences(self._sums, counted))
+            self._sums = Counts(*_differences(self._sums, counted[0]))
+            self._count_version(counted[1], -counted[0].live)
 
     @property
     def sums(self) -> Counts:
         """The sums over all actors."""
+        self._count_touched()
+        return self._sums
+
+    @property
+    def versions(self) -> Counter[PolicyVersion | None]:
+        """How many live actors act with which policy version; None for those without one."""
+        self._count_touched()
+        return self._versions
+
+    def _count_touched(self) -> None:
         touched, self._touched = self._touched, {}
         for origin, record in touched.items():
-            counts = counts_of(record)
-            former = self._counted.get(origin, Counts())
-            if counts != former:
-                self._counted[origin] = counts
-                changes = _differences(counts, former)
-                self._sums = Counts(*map(sum, zip(self._sums, changes, strict=True)))
-        return self._sums
+            counts, version = counts_of(record), record.presence.version
+            former = self._counted.get(origin, (Counts(), None))
+            if (counts, version) == former:
+                continue
+            self._counted[origin] = counts, version
+            changes = _differences(counts, former[0])
+            self._sums = Counts(*map(sum, zip(self._sums, changes, strict=True)))
+            self._count_version(former[1], -former[0].live)
+            self._count_version(version, counts.live)
+
+    def _count_version(self, version: PolicyVersion | None, change: int) -> None:
+        self._versions[version] += change
+        if not self._versions[version]:
+            del self._versions[version]
 
 
 def _differences(ours: Counts, others: Counts) -> Iterator[int]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import zmq
 from headrace.broker.access.policing import PolicingLimits
 from headrace.broker.config import BrokerConfig, RouterConfig
 from headrace.broker.monitoring.http_address import HttpAddress
+from headrace.broker.monitoring.status_reader import StatusReader
 from headrace.broker.monitoring.status_server import StatusServer
 from headrace.broker.service import BrokerService
 from headrace.deploy import options
@@ -93,7 +95,7 @@ _MAX_MEMORY = "--max-memory-mib"
 @click.option(
     "--max-held-bytes",
     type=click.IntRange(MIB, 2**40),
-    show_default="512 MiB",
+    show_default="384 MiB",
     help="Batches that may be queued or leased; actors get no credit beyond it.",
 )
 @click.option(
@@ -197,7 +199,8 @@ def _serve(options: _Options) -> None:
     )
     service = BrokerService(config, zmq.Context())
     on_stop_signal(service.stop, stop_on_eof=options.stop_on_eof)
-    http = StatusServer(options.http_address, service.status) if options.http_address else None
+    reader = StatusReader(service, time.monotonic)
+    http = StatusServer(options.http_address, reader) if options.http_address else None
     if http is not None:
         http.start()
     _LOG.info("listening at %s", service.address)

@@ -25,7 +25,7 @@ from headrace.protocol.limits import MIB
 from headrace.protocol.manifest import Manifest
 
 _OFF_POLICY_PUBLISH_S = 1.0
-_SAMPLED_BYTES = 256 * MIB
+_SAMPLED_BYTES = 192 * MIB
 """What all runners together return at once: half of what a broker holds by default."""
 
 Clock = Callable[[], float]

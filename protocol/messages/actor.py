@@ -62,7 +62,7 @@ class Hello(Presence, frozen=True, tag="hello"):
 
 
 class Alive(Presence, frozen=True, tag="alive"):
-    """Reports once a second that an actor is alive."""
+    """Reports that an actor is alive: each second, or as often as the beacon says."""
 
 
 class Goodbye(ActorMessage, frozen=True, tag="goodbye"):
@@ -142,6 +142,7 @@ class Beacon(Message, frozen=True, tag="beacon"):
         learner: whether a learner is connected; unset by brokers that do not say.
         max_payload_bytes: the largest payload that the broker takes; unset by brokers that do not
             say.
+        presence_s: time from one `alive` of an actor to its next, at most 60 s; unset for 1 s.
     """
 
     broker: Count
@@ -151,6 +152,7 @@ class Beacon(Message, frozen=True, tag="beacon"):
     version: PolicyVersion | None = None
     learner: bool | msgspec.UnsetType = msgspec.UNSET
     max_payload_bytes: Count | msgspec.UnsetType = msgspec.UNSET
+    presence_s: Annotated[float, msgspec.Meta(gt=0)] | msgspec.UnsetType = msgspec.UNSET
 
 
 class Weights(Message, frozen=True, tag="weights"):

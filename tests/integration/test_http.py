@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import platform
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from support.machine import scaled
 from support.running import BrokerThread, Context, Learner, connect, first_policy, push, wait_until
 
 from headrace.broker.config import BrokerConfig
+from headrace.broker.monitoring.status_reader import StatusReader
 from headrace.broker.monitoring.status_server import StatusServer
 from headrace.broker.service import BrokerService
 from headrace.deploy.status_view import BrokerUnreachableError, fetch_status
@@ -22,7 +24,7 @@ from headrace.protocol.errors import ConfigError
 
 @pytest.fixture
 def url(broker: BrokerThread) -> Iterator[str]:
-    server = StatusServer("127.0.0.1:0", broker.service.status)
+    server = StatusServer("127.0.0.1:0", StatusReader(broker.service, time.monotonic))
     server.start()
     yield server.url
     server.close()
@@ -43,6 +45,27 @@ def test_health_answers_while_the_loop_runs(url: str) -> None:
 
 def test_status_is_what_the_command_reads(url: str) -> None:
     assert fetch_status(url).actors == []
+
+
+def test_a_long_list_of_actors_comes_in_pages(
+    broker: BrokerThread, context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("headrace.broker.monitoring.status_server.MOST_LISTED", 1)
+    server = StatusServer("127.0.0.1:0", StatusReader(broker.service, time.monotonic))
+    server.start()
+    with connect(broker, context, "a"), connect(broker, context, "b"):
+        wait_until(lambda: len(broker.status.actors) == 2)
+        code, page = get(f"{server.url}/status")
+        assert (code, page["more_after"]) == (200, "a")
+        assert [actor.actor for actor in fetch_status(server.url).actors] == ["a", "b"]
+    server.close()
+
+
+@pytest.mark.parametrize("query", ["limit=-1", "limit=100000", "limit=x", "offset=3"])
+def test_an_invalid_page_is_refused_with_the_valid_form(url: str, query: str) -> None:
+    code, body = get(f"{url}/status?{query}")
+    assert code == 400
+    assert "after=ID" in str(body)
 
 
 @pytest.mark.parametrize("variable", ["http_proxy", "HTTP_PROXY", "all_proxy"])
@@ -118,7 +141,7 @@ def test_the_status_names_the_versions_of_an_actors_libraries(
 
 def test_an_unresponsive_loop_is_unhealthy(context: Context) -> None:
     service = BrokerService(BrokerConfig(address="tcp://127.0.0.1:0"), context)
-    server = StatusServer("127.0.0.1:0", service.status)
+    server = StatusServer("127.0.0.1:0", StatusReader(service, time.monotonic))
     server.start()
     assert get(f"{server.url}/health")[0] == 503
     server.close()
@@ -129,7 +152,7 @@ def test_an_invalid_address_is_reported_with_a_correction(
     broker: BrokerThread, address: str
 ) -> None:
     with pytest.raises(ConfigError, match="--http"):
-        StatusServer(address, broker.service.status)
+        StatusServer(address, StatusReader(broker.service, time.monotonic))
 
 
 def test_an_address_in_use_is_reported(broker: BrokerThread) -> None:

@@ -30,6 +30,7 @@ from headrace.protocol.invitation import Invitation
 from headrace.protocol.manifest import Manifest
 from support.examples import RUN, make_batch, make_policy_frame, make_weights_frame
 from support.machine import scaled
+from support.statuses import whole_status
 
 Context = zmq.Context[zmq.Socket[bytes]]
 SOON_S = 15.0
@@ -125,7 +126,7 @@ class BrokerThread:
 
     @property
     def status(self) -> BrokerStatus:
-        return self.service.status(DEADLINE_S)
+        return self.service.ask(whole_status).result(DEADLINE_S)
 
 
 def connect(

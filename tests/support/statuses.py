@@ -4,13 +4,22 @@ from __future__ import annotations
 
 from typing import Any
 
-from headrace.broker.routing.status import (
-    ActorStatus,
-    BrokerStatus,
-    LearnerStatus,
-    TrafficStatus,
-)
+import msgspec
+
+from headrace.broker.routing.actor_status import ActorStatus, actor_status
+from headrace.broker.routing.router import Router
+from headrace.broker.routing.status import BrokerStatus, LearnerStatus, TrafficStatus
 from headrace.protocol.messages import LearnerProgress, Ledger
+
+
+def actors_of(router: Router, now_s: float = 0.0) -> list[ActorStatus]:
+    """Returns the status of all actors."""
+    return list(map(actor_status, router.snapshots_of(router.actors, now_s)))
+
+
+def whole_status(router: Router, now_s: float) -> BrokerStatus:
+    """Returns the status with all actors, as `StatusReader` does in pages."""
+    return msgspec.structs.replace(router.status(now_s), actors=actors_of(router, now_s))
 
 
 def make_actor(number: int, **changed: Any) -> ActorStatus:
@@ -52,6 +61,8 @@ def make_silent(number: int, silent_s: float, **changed: Any) -> ActorStatus:
 
 def make_status(actors: list[ActorStatus], **changed: Any) -> BrokerStatus:
     produced = sum(one.produced for one in actors)
+    live = [one for one in actors if one.is_live]
+    lags = [one.policy_lag for one in live if one.policy_lag is not None]
     settings: dict[str, Any] = {
         "run": "walker-ppo",
         "version": "1.184",
@@ -63,6 +74,11 @@ def make_status(actors: list[ActorStatus], **changed: Any) -> BrokerStatus:
         "reserved_env_steps": 8000,
         "fragment_steps": 250,
         "fragment_s": 0.125,
+        "live_actors": len(live),
+        "silent_actors": len(actors) - len(live),
+        "env_steps_per_s": sum(one.steps_per_s for one in live),
+        "policy_lag_mean": sum(lags) / len(lags) if lags else 0.0,
+        "policy_lag_max": max(lags, default=0),
         "actors": actors,
         "learners": [
             LearnerStatus(0, "gpu-1", 0.1, 4000, 16, 1 << 20, LearnerProgress(409_600, 100, 1234.5))

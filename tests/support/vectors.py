@@ -228,6 +228,7 @@ def _later_vectors(vectors: Mapping[str, Vector]) -> dict[str, Vector]:
     return {
         "alive.broken": _with(vectors["alive"], broken_episodes=3),
         "beacon.learner": _with(vectors["beacon"], learner=True, **limits),
+        "beacon.presence": _with(vectors["beacon"], presence_s=2.5),
         "delivery.evaluation": _with(vectors["delivery"], task=EvaluationTask(**evaluation)),
         "learner_hello.probe": _with(vectors["learner_hello"], probe=True),
         "lease.part": _with(vectors["lease"], **part),

@@ -72,6 +72,27 @@ void a_beacon_of_another_broker_is_answered_with_hello_at_once() {
   CHECK(next_kind(session, 0.1) == "hello");
 }
 
+void presence_follows_the_period_of_the_beacon() {
+  auto session = new_session();
+  CHECK(next_kind(session, 0) == "hello");
+  hear(session, delivery());
+  Beacon beacon;
+  beacon.broker = 1;
+  beacon.presence_s = 5.0;
+  hear(session, beacon);
+  CHECK(next_kind(session, 1) == "alive");
+  hear(session, delivery(), 1);
+  hear(session, beacon, 5.9);
+  CHECK(next_kind(session, 5.9).empty());
+  for (const Endpoint silent : session.take_silent_endpoints(at(6.5))) {
+    CHECK(silent != Endpoint::ingest);
+  }
+  CHECK(next_kind(session, 6) == "alive");
+  beacon.presence_s = std::nullopt;
+  hear(session, beacon, 6.5);
+  CHECK(next_kind(session, 7) == "alive");
+}
+
 void presence_never_offers_evaluations() {
   auto session = new_session();
   const auto hello = std::get<Hello>(decode_header<IngestMessage>({*session.next_presence(at(0))}));
@@ -231,6 +252,7 @@ int main() {
        hello_is_repeated_until_a_delivery_answers_it},
       {"a beacon of another broker is answered with hello at once",
        a_beacon_of_another_broker_is_answered_with_hello_at_once},
+      {"presence follows the period of the beacon", presence_follows_the_period_of_the_beacon},
       {"presence never offers evaluations", presence_never_offers_evaluations},
       {"a batch needs weights and credit", a_batch_needs_weights_and_credit},
       {"a batch begun under one broker may be pushed under another",

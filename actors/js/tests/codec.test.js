@@ -194,6 +194,7 @@ test("each fault of a header has its code", () => {
     version: null,
     learner: undefined,
     maxPayloadBytes: undefined,
+    presenceS: undefined,
   });
   assertFault(() => decoder.decode([beacon, frameOf(0x80)]), "malformed");
 });

@@ -48,11 +48,13 @@ function delivery(fields = {}) {
 /**
  * @param {number} broker
  * @param {PolicyVersion | null} version
+ * @param {number | undefined} presenceS
  * @returns {ControlMessage}
  */
-function beacon(broker, version = null) {
+function beacon(broker, version = null, presenceS = undefined) {
   const unset = { learner: undefined, maxPayloadBytes: undefined };
-  return { kind: "beacon", broker, wireMin: 1, wireMax: 1, run: null, version, ...unset };
+  const wire = { wireMin: 1, wireMax: 1 };
+  return { kind: "beacon", broker, ...wire, run: null, version, ...unset, presenceS };
 }
 
 /**
@@ -110,6 +112,21 @@ test("hello is repeated until it is answered, and then becomes alive", () => {
   assert.equal(presence(session, 1), "hello");
   control(session, delivery());
   assert.equal(presence(session, 2), "alive");
+});
+
+test("presence follows the period of the beacon", () => {
+  const session = makeSession();
+  assert.equal(presence(session, 0), "hello");
+  control(session, delivery());
+  control(session, beacon(1, null, 5));
+  assert.equal(presence(session, 1), "alive");
+  control(session, delivery(), 1);
+  control(session, beacon(1, null, 5), 5.9);
+  assert.equal(presence(session, 5.9), null);
+  assert.ok(!session.takeSilentEndpoints(6.5).includes("ingest"));
+  assert.equal(presence(session, 6), "alive");
+  control(session, beacon(1), 6.5);
+  assert.equal(presence(session, 7), "alive");
 });
 
 test("a beacon of another broker is answered with hello at once", () => {

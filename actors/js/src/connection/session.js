@@ -11,6 +11,7 @@ import { controlDecoder, encodeHeader, weightsDecoder } from "../wire/messages/h
 import { Sender } from "../wire/sender.js";
 import { decodeWeights } from "../wire/weights.js";
 import { EndpointWatch } from "./endpoint-watch.js";
+import { PresenceSchedule } from "./presence-schedule.js";
 
 /** @typedef {import("../wire/identity.js").PolicyVersion} PolicyVersion */
 /** @typedef {import("../wire/manifest.js").Policy} Policy */
@@ -63,7 +64,7 @@ export class ActorSession {
   #brokerHeard = null;
   // A batch may be begun under one broker's credit and finished under another's.
   #permittedUpTo = 0;
-  #presenceDueS = -Infinity;
+  #presence;
   /** @type {Received | null} */
   #received = null;
   /** @type {PolicyUpdate | null} */
@@ -92,6 +93,7 @@ export class ActorSession {
     this.incarnation = incarnation;
     this.#host = host;
     this.#config = config;
+    this.#presence = new PresenceSchedule(config.presenceS);
     this.#decodeControl = controlDecoder(config.limits);
     this.#decodeWeights = weightsDecoder(config.limits);
     /** @type {Sender<PushedBatch>} the delivery state, for inspection */
@@ -135,7 +137,7 @@ export class ActorSession {
    */
   onDisconnect(nowS) {
     this.sender.loseConnection();
-    this.#presenceDueS = nowS;
+    this.#presence.hasten(nowS);
   }
 
   /**
@@ -214,9 +216,10 @@ export class ActorSession {
    * @param {number} nowS
    */
   nextPresence(nowS) {
-    if (nowS < this.#presenceDueS) return null;
-    this.#presenceDueS = nowS + this.#config.presenceS;
+    if (nowS < this.#presence.dueS) return null;
     const { sender } = this;
+    const isHello = sender.broker === null || sender.broker !== this.#brokerHeard;
+    this.#presence.noteSent(nowS, isHello);
     const presence = {
       actor: this.actor,
       incarnation: this.incarnation,
@@ -230,9 +233,7 @@ export class ActorSession {
       evaluates: false,
       brokenEpisodes: this.brokenEpisodes || undefined,
     };
-    if (sender.broker !== null && sender.broker === this.#brokerHeard) {
-      return [encodeHeader({ kind: "alive", ...presence })];
-    }
+    if (!isHello) return [encodeHeader({ kind: "alive", ...presence })];
     const versions = { wireMin: WIRE_VERSION, wireMax: WIRE_VERSION };
     const { client } = this.#config;
     return [encodeHeader({ kind: "hello", ...presence, ...versions, client, host: this.#host })];
@@ -280,7 +281,7 @@ export class ActorSession {
 
   /** When something becomes due without a message. */
   get nextEventAtS() {
-    return Math.min(this.#presenceDueS, this.sender.nextEventAtS);
+    return Math.min(this.#presence.dueS, this.sender.nextEventAtS);
   }
 
   // ---------------------------------------------------------------- messages by kind
@@ -290,7 +291,7 @@ export class ActorSession {
    * @param {number} nowS
    */
   #onDelivery(delivery, nowS) {
-    this.#watch.hear("ingest", nowS);
+    this.#watch.hear("ingest", this.#presence.silentSince(nowS));
     this.#brokerHeard = delivery.broker;
     this.sender.receive(delivery, nowS);
     if (delivery.credit !== null || delivery.assignment !== undefined) {
@@ -314,12 +315,13 @@ export class ActorSession {
    * @param {number} nowS
    */
   #onBeacon(beacon, nowS) {
+    this.#presence.follow(beacon.presenceS ?? 1);
     if (beacon.version === null || beacon.version.equals(this.newestVersion)) {
       this.#watch.hear("weights", nowS);
     }
     if (beacon.broker !== this.#brokerHeard) {
       this.#brokerHeard = beacon.broker;
-      this.#presenceDueS = nowS;
+      this.#presence.hasten(nowS);
     }
   }
 

@@ -14,6 +14,7 @@ from support.examples import (
     make_policy_frame,
     make_weights_frame,
 )
+from support.statuses import actors_of
 
 from headrace.actors.connection.config import ClientConfig
 from headrace.actors.connection.session import ActorSession, PushedBatch
@@ -262,9 +263,23 @@ def test_a_batch_goes_end_to_end_through_a_router(session: ActorSession) -> None
     assert session.sender.totals == Totals(consumed=1)
     assert session.next_batch(100.0) is None
     fleet.router.on_ingest(session.goodbye(), 0.0)
-    assert fleet.router.status(0.0).actors == []
+    assert actors_of(fleet.router, 0.0) == []
 
 
 def _deliver_to(session: ActorSession, fleet: FakeFleet) -> None:
     for message in fleet.control[delivery_topic("a")]:
         control(session, message)
+
+
+def test_presence_follows_the_period_of_the_beacon(session: ActorSession) -> None:
+    assert isinstance(presence(session, 0.0), Hello)
+    control(session, delivery())
+    control(session, Beacon(broker=1, presence_s=5.0))
+    assert isinstance(presence(session, 1.0), Alive)
+    session.on_control([encode_header(delivery())], 1.0)
+    assert presence(session, 5.9) is None
+    session.on_control([encode_header(Beacon(broker=1, presence_s=5.0))], 5.9)
+    assert "ingest" not in session.take_silent_endpoints(6.5)
+    assert isinstance(presence(session, 6.0), Alive)
+    control(session, Beacon(broker=1))
+    assert isinstance(presence(session, 7.0), Alive)

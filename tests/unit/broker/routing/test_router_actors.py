@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from support.conversation import FakeFleet, ledger
 from support.examples import make_payload, make_policy_frame
+from support.statuses import actors_of
 
 from headrace.broker.config import RouterConfig
 from headrace.broker.routing.router import Router
@@ -119,16 +120,16 @@ def test_batches_of_an_actor_that_left_are_still_consumed(running: FakeFleet) ->
     [lease] = running.pull(100)
     running.pull(100, confirmed=lease.number)
     assert ledger(running) == Ledger(produced=1, consumed=1)
-    assert running.router.status(0.0).actors == []
+    assert actors_of(running.router, 0.0) == []
 
 
 def test_a_silent_actor_gets_no_credit_until_it_speaks_again(running: FakeFleet) -> None:
     running.pass_time(6.0)
-    [actor] = running.router.status(running.now_s).actors
+    [actor] = actors_of(running.router, running.now_s)
     assert not actor.is_live
     assert "silent" in actor.advice
     running.alive("a")
-    [actor] = running.router.status(running.now_s).actors
+    [actor] = actors_of(running.router, running.now_s)
     assert actor.is_live
     assert actor.unarrived == 4
 
@@ -254,7 +255,7 @@ def test_batches_undelivered_at_a_goodbye_count_as_dropped(running: FakeFleet) -
 def test_an_actor_that_stays_silent_is_forgotten(running: FakeFleet) -> None:
     running.alive("a", last_seq=2)
     running.pass_time(601.0, step_s=1.0)
-    assert running.router.status(running.now_s).actors == []
+    assert actors_of(running.router, running.now_s) == []
     assert ledger(running) == Ledger(produced=2, dropped=2)
     running.alive("a", last_seq=2)
     assert running.rejects("a") == []
@@ -267,7 +268,7 @@ def test_an_actor_that_was_forgotten_returns_to_its_batches(running: FakeFleet) 
     for seq in (1, 2):
         running.push("a", seq)
     running.pass_time(601.0, step_s=1.0)
-    assert running.router.status(running.now_s).actors == []
+    assert actors_of(running.router, running.now_s) == []
     running.alive("a", last_seq=2)
     assert running.rejects("a") == []
     assert ledger(running) == Ledger(produced=2, held=2)
@@ -300,3 +301,17 @@ def test_room_for_one_batch_wakes_one_actor() -> None:
     fleet.pull(5)
     woken = [name for name in "abcd" if fleet.delivery(name).gap]
     assert woken == ["c"]
+
+
+def test_a_large_fleet_reports_more_rarely_and_its_silence_is_tolerated_for_longer() -> None:
+    fleet = FakeFleet(Router(RouterConfig(presences_per_s=10.0), incarnation=77, now_s=0.0))
+    for number in range(40):
+        fleet.join(f"a{number}")
+    fleet.pass_time(1.5)
+    beacon = fleet.control[BEACON][-1]
+    assert isinstance(beacon, Beacon)
+    assert beacon.presence_s == 4.0
+    fleet.pass_time(17.0)
+    assert all(actor.is_live for actor in actors_of(fleet.router, fleet.now_s))
+    fleet.pass_time(3.0)
+    assert not any(actor.is_live for actor in actors_of(fleet.router, fleet.now_s))

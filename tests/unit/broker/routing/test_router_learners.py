@@ -7,6 +7,7 @@ from support.examples import (
     make_manifest,
     make_payload,
 )
+from support.statuses import actors_of
 
 from headrace.broker.config import RouterConfig
 from headrace.broker.routing.router import Router
@@ -235,7 +236,7 @@ def test_an_actor_whose_batches_are_all_stale_gets_advice(running: FakeFleet) ->
     for seq in range(1, 11):
         running.push("a", seq, version=PolicyVersion(0, 0))
     running.pull(100)
-    [actor] = running.router.status(0.0).actors
+    [actor] = actors_of(running.router, 0.0)
     assert (actor.stale, "too slow" in actor.advice) == (10, True)
 
 

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "headrace/connection/endpoint_watch.hpp"
+#include "headrace/connection/presence_schedule.hpp"
 #include "headrace/wire/clock.hpp"
 #include "headrace/wire/endpoints.hpp"
 #include "headrace/wire/errors.hpp"
@@ -71,7 +72,9 @@ struct SessionConfig {
 class ActorSession {
  public:
   explicit ActorSession(SessionConfig config)
-      : config_(std::move(config)), sender_(config_.seed, config_.resend) {}
+      : config_(std::move(config)),
+        sender_(config_.seed, config_.resend),
+        presence_(config_.presence) {}
 
   // ---------------------------------------------------------------- incoming
 
@@ -100,7 +103,7 @@ class ActorSession {
   /// Notes that the connection to ingest was lost: asks for the delivery state before sending more.
   void on_disconnect(TimePoint now) {
     sender_.lose_connection();
-    presence_due_ = now;
+    presence_.hasten(now);
   }
 
   /// Returns, once, the endpoints that look connected and are not: reconnect them.
@@ -176,9 +179,10 @@ class ActorSession {
 
   /// Returns a hello, or an alive once the present broker has answered one, when it is due.
   std::optional<Bytes> next_presence(TimePoint now) {
-    if (now < presence_due_) return std::nullopt;
-    presence_due_ = after(now, config_.presence);
-    if (sender_.broker() && sender_.broker() == broker_heard_) {
+    if (now < presence_.due()) return std::nullopt;
+    const bool is_hello = !sender_.broker() || sender_.broker() != broker_heard_;
+    presence_.note_sent(now, is_hello);
+    if (!is_hello) {
       Alive alive;
       fill(alive);
       return encode_header(alive);
@@ -220,7 +224,7 @@ class ActorSession {
   }
 
   /// When something becomes due without a message.
-  TimePoint next_event_at() const { return std::min(presence_due_, sender_.next_event_at()); }
+  TimePoint next_event_at() const { return std::min(presence_.due(), sender_.next_event_at()); }
 
  private:
   struct Received {
@@ -232,7 +236,7 @@ class ActorSession {
 
   void take(const Delivery& delivery, TimePoint now) {
     if (delivery.incarnation != config_.incarnation) return;
-    watch_.hear(Endpoint::ingest, now);
+    watch_.hear(Endpoint::ingest, presence_.silent_since(now));
     broker_heard_ = delivery.broker;
     sender_.receive(delivery, now);
     // A broker that has just started grants no credit, and does not know the assignment yet.
@@ -250,12 +254,13 @@ class ActorSession {
   }
 
   void take(const Beacon& beacon, TimePoint now) {
+    presence_.follow(Seconds{beacon.presence_s.value_or(1.0)});
     if (!beacon.version || beacon.version == newest_version()) {
       watch_.hear(Endpoint::weights, now);
     }
     if (broker_heard_ == beacon.broker) return;
     broker_heard_ = beacon.broker;
-    presence_due_ = now;
+    presence_.hasten(now);
   }
 
   void take_snapshot(const Snapshot& message, const Bytes& policy_frame, Bytes weights_frame) {
@@ -316,7 +321,7 @@ class ActorSession {
   std::optional<std::uint64_t> broker_heard_;
   std::uint64_t permitted_up_to_ = 0;
   std::optional<Assignment> assignment_;
-  TimePoint presence_due_ = long_ago;
+  PresenceSchedule presence_;
   EndpointWatch watch_;
   std::optional<Received> received_;
   std::shared_ptr<const PolicyUpdate> update_;

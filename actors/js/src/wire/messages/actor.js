@@ -10,6 +10,7 @@ import {
   nullable,
   optional,
   policyVersion,
+  positive,
   someSteps,
   text,
   withDefault,
@@ -101,6 +102,7 @@ const beacon = new Struct({
   version: nullable(policyVersion),
   learner: optional(boolean),
   maxPayloadBytes: optional(count),
+  presenceS: optional(positive),
 });
 
 const published = { run: name, version: policyVersion, policyDigest: digest };

@@ -69,7 +69,7 @@ struct Hello : Presence {
   }
 };
 
-/// Says once a second that an actor lives.
+/// Says that an actor lives, each second or as often as the beacon asks for.
 struct Alive : Presence {
   static constexpr const char* kind = "alive";
 };
@@ -188,6 +188,7 @@ struct Beacon {
   std::optional<PolicyVersion> version;
   std::optional<bool> learner;  ///< Whether one is connected; nothing if the broker does not say.
   std::optional<std::uint64_t> max_payload_bytes;  ///< The largest payload that the broker takes.
+  std::optional<double> presence_s;  ///< From one `alive` to the next; nothing for a second.
 
   template <class Self, class Fields>
   static void describe(Self& self, Fields& fields) {
@@ -198,6 +199,7 @@ struct Beacon {
     fields.defaulted("version", self.version);
     fields.optional("learner", self.learner);
     fields.optional("max_payload_bytes", self.max_payload_bytes, detail::count_rule);
+    fields.optional("presence_s", self.presence_s, detail::AboveZero{});
   }
 };
 
