@@ -1,8 +1,9 @@
-"""Moving average and recent extremes of a series of values."""
+"""Moving average and recent values of a series."""
 
 from __future__ import annotations
 
 from collections import deque
+from statistics import median
 
 
 class MovingAverage:
@@ -18,8 +19,8 @@ class MovingAverage:
         self.value = value if old is None else old + self._weight * (value - old)
 
 
-class RecentExtremes:
-    """The smallest and largest of the last few values; None before the first."""
+class RecentValues:
+    """The last few values; all of its properties are None before the first."""
 
     def __init__(self, count: int = 8) -> None:
         self._values: deque[float] = deque(maxlen=count)
@@ -33,6 +34,11 @@ class RecentExtremes:
     def largest(self) -> float | None:
         """The largest value."""
         return max(self._values, default=None)
+
+    @property
+    def median(self) -> float | None:
+        """The typical value."""
+        return median(self._values) if self._values else None
 
     def add(self, value: float) -> None:
         """Adds a value and drops the oldest."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from headrace.broker.credit.averages import RecentExtremes
+from headrace.broker.credit.averages import RecentValues
 from headrace.protocol.batch_sizes import env_step_bytes, most_env_steps
 from headrace.protocol.manifest import Manifest
 
@@ -25,7 +25,7 @@ class ByteBudget:
         """Switches to another manifest; batches of the former one say nothing of its own."""
         self.most_env_steps = most_env_steps(manifest)
         self._step_bytes = env_step_bytes(manifest)
-        self._weighed = RecentExtremes(_REMEMBERED_BATCHES)
+        self._weighed = RecentValues(_REMEMBERED_BATCHES)
 
     def weigh(self, env_steps: int, size_bytes: int) -> None:
         """Records what a batch really weighed: compressed, and with its last observations."""

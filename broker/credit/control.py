@@ -14,11 +14,12 @@ starve the learner), or with its actor's incarnation; credit never shrinks.
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from headrace.broker.credit.averages import MovingAverage, RecentExtremes
+from headrace.broker.credit.averages import MovingAverage, RecentValues
 from headrace.broker.credit.byte_budget import ByteBudget
 from headrace.broker.credit.windows import CreditWindow, make_window
 from headrace.protocol.identity import Origin, PolicyVersion
@@ -26,6 +27,10 @@ from headrace.protocol.manifest import Manifest
 from headrace.protocol.messages import Credit
 
 MAX_UNARRIVED = 4
+_WHOLE_SHARE = 0.75
+"""Of a whole fragment in what is reserved; the rest is what was granted last."""
+_RECORDED_SHARE = 0.5
+"""What was recorded, on average, of the batches that are being recorded."""
 _ASSUMED_ROUND_TRIP_S = 0.05
 _FLEETS_WEIGHT = 0.02
 """Weight of one batch in the fleet's average, which estimates an actor's first batches."""
@@ -45,13 +50,16 @@ class _Account:
 
     Attributes:
         begun: highest seq that may have been begun with an earlier broker's credit.
+        recorded: the version that suffices for the batch that was being recorded when the newest
+            version was published, and its seq.
     """
 
     granted: int
     arrived: int
     begun: int
-    batch_steps: RecentExtremes = field(default_factory=RecentExtremes)
+    batch_steps: RecentValues = field(default_factory=RecentValues)
     reserved: dict[int, _Reservation] = field(default_factory=dict)
+    recorded: tuple[int, PolicyVersion] | None = None
 
     @property
     def unarrived(self) -> int:
@@ -72,7 +80,7 @@ class CreditControl:
         self._fleets_batch_steps = MovingAverage(_FLEETS_WEIGHT)
         self._newest = PolicyVersion(0, 0)
         self._min_version = PolicyVersion(0, 0)
-        self._fragment_steps = self.window.fragment_steps(0, 0)
+        self._fragment_steps = self.window.fragment_steps(0)
         self.reserved_steps = 0
         self.reserved_bytes = 0
 
@@ -135,11 +143,18 @@ class CreditControl:
         """Records a new version, which starts the next update.
 
         Credit granted before requires it too, unless its batches will still be delivered within the
-        allowed lag.
+        allowed lag: so may be those that are being recorded, which arrive before all others.
         """
         self._newest = version
-        self.window.published(now_s)
+        self.window.published(now_s, queue_env_steps)
         self._need(queue_env_steps + self.reserved_steps)
+        before = queue_env_steps
+        for account in sorted(self._accounts.values(), key=_recorded_since):
+            reservation = account.reserved.get(account.arrived + 1)
+            account.recorded = None
+            if reservation is not None:
+                account.recorded = account.arrived + 1, self._needed_after(before)
+                before += reservation.env_steps
 
     def expire(self, now_s: float) -> None:
         """Drops overdue reservations; their credit stays valid."""
@@ -156,9 +171,11 @@ class CreditControl:
         Args:
             held_bytes: of all batches that are queued or leased.
         """
-        fragment = self.fragment_steps_of(queue_env_steps)
-        self._fragment_steps = fragment
-        target = self.window.target_steps(len(self._accounts))
+        self._fragment_steps = self.next_fragment_steps(queue_env_steps)
+        # An actor begins with the newest grant that it has, which may allow more, or less.
+        whole = min(self.window.fragment_steps(len(self._accounts)), self._budget.most_env_steps)
+        fragment = _WHOLE_SHARE * whole + (1 - _WHOLE_SHARE) * self._fragment_steps
+        target = self.window.target_steps(len(self._accounts)) + self._slack_steps(fragment)
         changed: dict[Origin, None] = {}
         while (outstanding := queue_env_steps + self.reserved_steps) < target:
             if outstanding and self._is_full(held_bytes):
@@ -182,10 +199,20 @@ class CreditControl:
             changed[origin] = None
         return list(changed)
 
-    def fragment_steps_of(self, queue_env_steps: int) -> int:
-        """F: env steps of one batch, by the window and by what they weigh."""
-        fragment = self.window.fragment_steps(len(self._accounts), queue_env_steps)
+    def next_fragment_steps(self, queue_env_steps: int) -> int:
+        """Env steps of a batch that is begun now, by the window and by what they weigh."""
+        fragment = self.window.next_fragment_steps(len(self._accounts), queue_env_steps)
         return min(fragment, self._budget.most_env_steps)
+
+    def _slack_steps(self, fragment: float) -> float:
+        """What may be outstanding beyond the window where the fleet is slower than the learner.
+
+        Batches are reserved as a whole when they begin. Where actors pause for lack of credit
+        although the learner waits for them, only what they have recorded counts.
+        """
+        expected = min(fragment, self._fleets_batch_steps.value or fragment)
+        recording = min(self.reserved_steps, len(self._accounts) * expected)
+        return min(self.window.short_steps, (1 - _RECORDED_SHARE) * recording)
 
     def _is_full(self, held_bytes: int) -> bool:
         return held_bytes + self.reserved_bytes >= self._budget.max_held_bytes
@@ -195,11 +222,14 @@ class CreditControl:
         account = self._accounts.get(origin)
         if account is None:
             return None
+        min_version = self._min_version
+        if account.recorded is not None and account.recorded[0] == account.arrived + 1:
+            min_version = min(min_version, account.recorded[1])
         return Credit(
             up_to=account.granted,
             fragment_steps=self._fragment_steps,
             fragment_s=self.window.fragment_s,
-            min_version=self._min_version,
+            min_version=min_version,
         )
 
     def unarrived_of(self, origin: Origin) -> int:
@@ -208,8 +238,11 @@ class CreditControl:
         return 0 if account is None else account.unarrived
 
     def _need(self, outstanding_steps: int) -> None:
-        number = self.window.needed_number(self._newest.number, outstanding_steps)
-        self._min_version = max(self._min_version, PolicyVersion(self._newest.epoch, number))
+        self._min_version = max(self._min_version, self._needed_after(outstanding_steps))
+
+    def _needed_after(self, steps_before: int) -> PolicyVersion:
+        number = self.window.needed_number(self._newest.number, steps_before)
+        return PolicyVersion(self._newest.epoch, number)
 
     def _next_in_turn(self) -> Origin | None:
         for waiting in self._turns[:MAX_UNARRIVED]:
@@ -229,3 +262,8 @@ class CreditControl:
         if reservation is not None:
             self.reserved_steps -= reservation.env_steps
             self.reserved_bytes -= reservation.bytes
+
+
+def _recorded_since(account: _Account) -> float:
+    reservation = account.reserved.get(account.arrived + 1)
+    return math.inf if reservation is None else reservation.made_at_s

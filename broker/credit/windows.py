@@ -6,12 +6,19 @@ import abc
 import math
 from typing import assert_never
 
-from headrace.broker.credit.averages import RecentExtremes
+from headrace.broker.credit.averages import RecentValues
 from headrace.protocol.flow_control import AsynchronousFlow, Flow, OffPolicyFlow, OnPolicyFlow
 
 _MIN_FRAGMENT_STEPS = 16
 _MAX_OFF_POLICY_FRAGMENT_STEPS = 256
 _BATCHES_PER_ACTOR = 4
+_ON_POLICY_BATCHES_PER_ACTOR = 2
+_SHORT_UPDATES = 3
+_LAST_SHARE = 0.1
+"""Of an update: its last env steps, which all actors share."""
+_LEAST_SHARE = 0.8
+"""Of a fragment, in a batch before these."""
+
 _SHORTEST_FRAGMENT_S, _LONGEST_FRAGMENT_S = 0.02, 5.0
 
 
@@ -31,22 +38,29 @@ class CreditWindow(abc.ABC):
         self._share = 1.0
         self._asked_steps: int | None = None
         self._published_at_s: float | None = None
-        # The fastest recent update, because the others include waiting for data: with the mean,
-        # slow data would make batches longer, and longer batches would make data slower.
-        self._version_s = RecentExtremes()
+        self._version_s = RecentValues()
 
     @abc.abstractmethod
     def target_steps(self, live_actors: int) -> float:
         """W: env steps that may be queued or reserved."""
 
     @abc.abstractmethod
-    def fragment_steps(self, live_actors: int, queue_env_steps: int) -> int:
+    def fragment_steps(self, live_actors: int) -> int:
         """F: env steps of one batch."""
+
+    def next_fragment_steps(self, live_actors: int, queue_env_steps: int) -> int:
+        """Env steps of a batch that is begun now: F, or less."""
+        return self.fragment_steps(live_actors)
 
     @property
     @abc.abstractmethod
     def fragment_s(self) -> float:
         """The time limit of one batch, which ends at this or at `fragment_steps`."""
+
+    @property
+    def short_steps(self) -> float:
+        """Env steps by which the fleet is too slow for the learner; 0 if that is not known."""
+        return 0.0
 
     @abc.abstractmethod
     def needed_number(self, newest: int, outstanding_steps: float) -> int:
@@ -67,8 +81,8 @@ class CreditWindow(abc.ABC):
         """Counts env steps that were leased to a learner session."""
         self._delivered += env_steps
 
-    def published(self, now_s: float) -> None:
-        """Records a new version."""
+    def published(self, now_s: float, queue_env_steps: int = 0) -> None:
+        """Records a new version, and what was ready for the update that it begins."""
         if self._published_at_s is not None:
             self._version_s.add(now_s - self._published_at_s)
         self._published_at_s = now_s
@@ -81,6 +95,9 @@ class OnPolicyWindow(CreditWindow):
     def __init__(self, flow: OnPolicyFlow) -> None:
         super().__init__()
         self._flow = flow
+        self._short_steps = RecentValues(_SHORT_UPDATES)
+        for _ in range(_SHORT_UPDATES):  # nothing is ready for the first ones
+            self._short_steps.add(0.0)
 
     @property
     def missing_steps(self) -> int:
@@ -94,26 +111,53 @@ class OnPolicyWindow(CreditWindow):
         return self.missing_steps + self._flow.overlap * self._batch_steps
 
     @property
+    def short_steps(self) -> float:
+        """Returns what the last updates all lacked when they began.
+
+        It is not known of a broker beside others, which may have delivered its part.
+        """
+        return self._short_steps.smallest or 0.0 if self._asked_steps is None else 0.0
+
+    def published(self, now_s: float, queue_env_steps: int = 0) -> None:
+        """Records a new version, and what was ready for the update that it begins."""
+        super().published(now_s)
+        self._short_steps.add(max(0.0, self._batch_steps - queue_env_steps))
+
+    @property
     def _batch_steps(self) -> float:
         return self._share * self._flow.train_batch_env_steps
 
-    def fragment_steps(self, live_actors: int, queue_env_steps: int) -> int:
-        """Returns a size that gives several fragments per actor and update.
-
-        The last env steps of an update are divided among all actors; otherwise the learner would
-        wait for whole fragments when the queue is only a few steps short (guided self-scheduling,
-        Polychronopoulos and Kuck 1987).
-        """
+    def fragment_steps(self, live_actors: int) -> int:
+        """Returns a size that gives each actor two fragments per update, within fixed bounds."""
         batch, actors = self._flow.train_batch_env_steps, max(live_actors, 1)
-        share = max(self._flow.overlap, 0.5) * self._batch_steps / (_BATCHES_PER_ACTOR * actors)
-        fragment = int(_clamp(share, min(_MIN_FRAGMENT_STEPS, batch), max(batch / 16, 1)))
+        update_steps = max(self._flow.overlap, 0.5) * self._batch_steps
+        share = update_steps / (_ON_POLICY_BATCHES_PER_ACTOR * actors)
+        return int(_clamp(share, min(_MIN_FRAGMENT_STEPS, batch), max(batch / 16, 1)))
+
+    def next_fragment_steps(self, live_actors: int, queue_env_steps: int) -> int:
+        """Returns F, or less for the last env steps of an update.
+
+        These are divided among all actors, so that the learner does not wait for whole fragments
+        when the queue is a few steps short (guided self-scheduling, Polychronopoulos and Kuck
+        1987). Before these, a bound keeps slow fleets from sending ever smaller batches.
+        """
+        fragment = self.fragment_steps(live_actors)
         short = self.missing_steps - queue_env_steps
-        return min(fragment, math.ceil(short / actors)) if short > 0 else fragment
+        if short <= 0:
+            return fragment
+        part = short / max(live_actors, 1)
+        if short > _LAST_SHARE * self._batch_steps:
+            part = max(part, _LEAST_SHARE * fragment)
+        return min(fragment, math.ceil(part))
 
     @property
     def fragment_s(self) -> float:
-        """A quarter of an update, so that slow actors stay fresh, within fixed bounds."""
-        share_s = 0.25 * (self._version_s.smallest or 1.0)
+        """A third of the typical update, so that slow actors stay fresh, within fixed bounds.
+
+        The typical update includes waiting for data. A third of it makes the next one longer by a
+        third of that at most, so batches and updates do not make one another ever longer.
+        """
+        share_s = 0.35 * (self._version_s.median or 1.0)
         return _clamp(share_s, _SHORTEST_FRAGMENT_S, _LONGEST_FRAGMENT_S)
 
     def needed_number(self, newest: int, outstanding_steps: float) -> int:
@@ -133,7 +177,7 @@ class AsynchronousWindow(CreditWindow):
         """Returns what the learner takes in `versions_under_way` versions."""
         return self._share * self._flow.versions_under_way * self._flow.version_env_steps
 
-    def fragment_steps(self, live_actors: int, queue_env_steps: int) -> int:
+    def fragment_steps(self, live_actors: int) -> int:
         """Returns a size that gives several fragments per actor, each at most half a version."""
         share = self.target_steps(live_actors) / (_BATCHES_PER_ACTOR * max(live_actors, 1))
         version = self._flow.version_env_steps
@@ -141,7 +185,11 @@ class AsynchronousWindow(CreditWindow):
 
     @property
     def fragment_s(self) -> float:
-        """A quarter of the allowed lag, at most one version."""
+        """A quarter of the allowed lag, at most one version.
+
+        By the fastest recent version, because the others include waiting for data: with the mean,
+        slow data would make batches longer, and longer batches would make data slower.
+        """
         limit = self._flow.max_policy_lag
         versions = 4 if limit is None else _clamp(limit, 1, 4)
         share_s = 0.25 * versions * (self._version_s.smallest or 1.0)
@@ -168,9 +216,9 @@ class OffPolicyWindow(CreditWindow):
     def target_steps(self, live_actors: int) -> float:
         """Returns `samples_under_way` samples' worth, at least two fragments per actor."""
         samples = self._share * self._flow.samples_under_way * self._flow.sample_env_steps
-        return max(samples, 2 * live_actors * self.fragment_steps(live_actors, 0))
+        return max(samples, 2 * live_actors * self.fragment_steps(live_actors))
 
-    def fragment_steps(self, live_actors: int, queue_env_steps: int) -> int:
+    def fragment_steps(self, live_actors: int) -> int:
         """Returns an actor's share of the steps in flight, within fixed bounds."""
         samples = self._share * self._flow.samples_under_way * self._flow.sample_env_steps
         share = samples / (_BATCHES_PER_ACTOR * max(live_actors, 1))

@@ -26,7 +26,9 @@ class Leasing:
     def lease(self, now_s: float) -> None:
         """Leases queued batches to the sessions that want more, oldest first; drops stale ones.
 
-        A session that has enough also gets the batches that would be stale by its next pull.
+        A session that has enough also gets the batches that would be stale by its next pull, but not
+        if it has other brokers: it would begin its update without these, and they would be too old
+        for the next one.
         """
         state = self._state
         self._lease_evaluated()
@@ -55,7 +57,7 @@ class Leasing:
                 self._settlement.finish(batch, Outcome.STALE)
             else:
                 self._lease_to(taker, batch, lag)
-                served = taker
+                served = taker if taker.share is None else None
 
     def _lease_evaluated(self) -> None:
         state = self._state

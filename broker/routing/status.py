@@ -92,7 +92,7 @@ def status_of(
         queue_env_steps=state.queue.env_steps,
         queue_bytes=state.queue.bytes,
         reserved_env_steps=credit.reserved_steps if credit else 0,
-        fragment_steps=credit.fragment_steps_of(state.queue.env_steps) if credit else None,
+        fragment_steps=credit.next_fragment_steps(state.queue.env_steps) if credit else None,
         fragment_s=credit.window.fragment_s if credit else None,
         live_actors=live,
         silent_actors=len(state.fleet) - live,

@@ -6,6 +6,7 @@ Messages take `latency_s`, actors `1 / speed` per env step, and updates `update_
 from __future__ import annotations
 
 import heapq
+import math
 import random
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
@@ -85,6 +86,8 @@ class SimulatedActor:
         self.session = ActorSession(name, 1, "host", ClientConfig(), rng)
         self.versions: list[PolicyVersion] = []
         self._batch: OpenBatch | None = None
+        self._has_discarded = False
+        self.discarded_steps = 0
         self._turn = 0
 
     def join(self) -> None:
@@ -102,8 +105,20 @@ class SimulatedActor:
         if newest is not None and (not self.versions or self.versions[-1] != newest):
             self.versions.append(newest)
         if self._batch is not None and self._batch.version != newest:
-            self._close()
+            self._close_after_step(self._batch)
         self._pump()
+
+    def _close_after_step(self, batch: OpenBatch) -> None:
+        """Newer weights end a batch after the step in progress, when credit has arrived too."""
+        steps = (self._time.now_s - batch.begun_s) * self.speed
+        turn = self._turn
+
+        def close() -> None:
+            if self._turn == turn and self._batch is batch:
+                self._close()
+                self._pump()
+
+        self._time.after((math.ceil(steps) - steps) / self.speed, close)
 
     def _pump(self) -> None:
         now_s = self._time.now_s
@@ -139,8 +154,13 @@ class SimulatedActor:
             return
         self._turn += 1
         steps = round((self._time.now_s - batch.begun_s) * self.speed)
+        steps = min(steps, batch.credit.fragment_steps)
         if steps:
-            steps = min(steps, batch.credit.fragment_steps)
+            outdated = self.session.is_outdated(batch.version)
+            self._has_discarded = outdated and not self._has_discarded
+        if steps and self._has_discarded:
+            self.discarded_steps += steps
+        elif steps:
             self.session.push(PushedBatch(batch.version, RUN, steps, b"payload"))
         elif self.session.may_begin():
             self._begin()

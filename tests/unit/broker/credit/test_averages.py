@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from headrace.broker.credit.averages import MovingAverage, RecentExtremes
+from headrace.broker.credit.averages import MovingAverage, RecentValues
 
 
 def test_an_average_starts_at_its_first_value_and_follows() -> None:
@@ -14,7 +14,7 @@ def test_an_average_starts_at_its_first_value_and_follows() -> None:
 
 
 def test_extremes_are_those_of_the_last_few_values() -> None:
-    recent = RecentExtremes(count=3)
+    recent = RecentValues(count=3)
     assert (recent.smallest, recent.largest) == (None, None)
     for value in (9.0, 1.0, 4.0, 5.0, 6.0):
         recent.add(value)

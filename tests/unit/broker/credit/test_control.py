@@ -37,6 +37,12 @@ def make_control(**flow: Any) -> CreditControl:
     return control
 
 
+def min_version_of(control: CreditControl, origin: tuple[str, int]) -> PolicyVersion:
+    credit = control.credit_of(origin)
+    assert credit is not None
+    return credit.min_version
+
+
 class TestControl:
     def test_a_lone_actor_gets_the_maximum_credit(self) -> None:
         control = make_control()
@@ -96,9 +102,22 @@ class TestControl:
         control.grant(0, 0, 0.0)
         control.expire(0.9)
         assert control.reserved_steps > 0
-        control.expire(1.3)
+        control.expire(1.7)
         assert control.reserved_steps == 0
         assert control.unarrived_of(A) == MAX_UNARRIVED
+
+    def test_what_is_being_recorded_when_weights_are_published_is_not_outdated_if_it_is_needed(
+        self,
+    ) -> None:
+        control = make_control()
+        control.join(A, 0, 0)
+        control.grant(0, 0, 0.0)
+        control.published(PolicyVersion(1, 2), 0, 1.0)
+        control.grant(0, 0, 1.0)
+        assert min_version_of(control, A) == PolicyVersion(1, 1)
+        control.arrived(A, 1, 10)
+        control.published(PolicyVersion(1, 3), BATCH, 2.0)
+        assert min_version_of(control, A) == PolicyVersion(1, 3), "others are enough"
 
     def test_an_actor_that_leaves_frees_its_reservations(self) -> None:
         control = make_control()
@@ -259,9 +278,11 @@ class CreditMachine(RuleBasedStateMachine):
         queued, held_bytes = self.queued
         before, before_bytes = queued + control.reserved_steps, held_bytes + control.reserved_bytes
         granted = control.grant(queued, held_bytes, self.now_s)
+        slack = min(control.window.short_steps, control.reserved_steps / 2)
         target = control.window.target_steps(len(self.arrived))
         after, after_bytes = queued + control.reserved_steps, held_bytes + control.reserved_bytes
-        assert after <= max(before, target + control.fragment_steps_of(queued))
+        fragment = control.window.fragment_steps(len(self.arrived))
+        assert after <= max(before, target + slack + fragment)
         is_full = after_bytes >= LIMIT_BYTES
         if granted and before:
             assert before_bytes < LIMIT_BYTES

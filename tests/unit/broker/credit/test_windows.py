@@ -24,33 +24,49 @@ class TestOnPolicyWindow:
         window.published(1.0)
         assert window.target_steps(2) == 1500
 
-    @pytest.mark.parametrize(("actors", "steps"), [(1, 62), (4, 62), (5, 50), (1000, 16)])
+    @pytest.mark.parametrize(("actors", "steps"), [(1, 62), (8, 62), (10, 50), (1000, 16)])
     def test_fragments_shrink_as_the_fleet_grows(self, actors: int, steps: int) -> None:
         window = OnPolicyWindow(OnPolicyFlow(train_batch_env_steps=BATCH))
-        window.delivered(BATCH)
-        assert window.fragment_steps(actors, 0) == steps
+        assert window.fragment_steps(actors) == steps
 
-    @pytest.mark.parametrize(("queued", "steps"), [(0, 50), (900, 20), (999, 1), (1000, 50)])
+    @pytest.mark.parametrize(
+        ("queued", "steps"), [(0, 50), (700, 40), (890, 40), (900, 10), (999, 1), (1000, 50)]
+    )
     def test_all_actors_share_the_last_missing_steps(self, queued: int, steps: int) -> None:
         window = OnPolicyWindow(OnPolicyFlow(train_batch_env_steps=BATCH))
-        assert window.fragment_steps(5, queued) == steps
+        assert window.next_fragment_steps(10, queued) == steps
+
+    def test_a_fleet_is_slow_once_several_updates_began_with_too_little(self) -> None:
+        window = OnPolicyWindow(OnPolicyFlow(train_batch_env_steps=BATCH))
+        shorts = []
+        for queued in (0, 100, 400, 300, 1000):
+            window.published(1.0, queued)
+            shorts.append(window.short_steps)
+        assert shorts == [0, 0, 600, 600, 0]
+
+    def test_whether_a_fleet_is_slow_is_not_known_of_one_broker_of_several(self) -> None:
+        window = OnPolicyWindow(OnPolicyFlow(train_batch_env_steps=BATCH))
+        window.divide(0.5, 200)
+        for _ in range(5):
+            window.published(1.0, 0)
+        assert window.short_steps == 0
 
     def test_an_update_below_the_smallest_fragment_is_one_fragment(self) -> None:
         window = OnPolicyWindow(OnPolicyFlow(train_batch_env_steps=8))
         window.delivered(8)
-        assert window.fragment_steps(3, 0) == 8
+        assert window.fragment_steps(3) == 8
 
     def test_the_time_limit_follows_the_update_interval(self) -> None:
         window = OnPolicyWindow(OnPolicyFlow(train_batch_env_steps=BATCH))
         window.published(0.0)
         window.published(2.0)
-        assert window.fragment_s == pytest.approx(0.5)
+        assert window.fragment_s == pytest.approx(0.7)
 
-    def test_updates_that_waited_for_data_do_not_raise_the_time_limit(self) -> None:
+    def test_the_time_limit_follows_the_typical_update_and_not_a_long_pause(self) -> None:
         window = OnPolicyWindow(OnPolicyFlow(train_batch_env_steps=BATCH))
-        for at_s in (0.0, 2.0, 22.0, 60.0):
+        for at_s in (0.0, 1.0, 3.0, 63.0):
             window.published(at_s)
-        assert window.fragment_s == pytest.approx(0.5)
+        assert window.fragment_s == pytest.approx(0.7)
 
     def test_the_needed_version_never_exceeds_the_published_one(self) -> None:
         strict = OnPolicyWindow(
@@ -74,7 +90,7 @@ class TestAsynchronousWindow:
     @pytest.mark.parametrize(("actors", "steps"), [(1, 250), (4, 125), (1000, 16)])
     def test_fragments_shrink_as_the_fleet_grows(self, actors: int, steps: int) -> None:
         window = AsynchronousWindow(AsynchronousFlow(version_env_steps=500))
-        assert window.fragment_steps(actors, 0) == steps
+        assert window.fragment_steps(actors) == steps
 
     def test_the_time_limit_is_a_quarter_of_the_allowed_lag(self) -> None:
         window = AsynchronousWindow(AsynchronousFlow(version_env_steps=500, max_policy_lag=4))
@@ -95,13 +111,13 @@ class TestAsynchronousWindow:
 class TestOffPolicyWindow:
     def test_every_actor_stays_busy_however_small_the_learners_samples(self) -> None:
         window = OffPolicyWindow(OffPolicyFlow(sample_env_steps=1))
-        assert window.fragment_steps(100, 0) == 16
+        assert window.fragment_steps(100) == 16
         assert window.target_steps(100) == 2 * 100 * 16
 
     def test_a_learner_with_large_samples_gets_a_large_window(self) -> None:
         window = OffPolicyWindow(OffPolicyFlow(sample_env_steps=10_000))
         assert window.target_steps(1) == 40_000
-        assert window.fragment_steps(1, 0) == 256
+        assert window.fragment_steps(1) == 256
 
     def test_no_version_is_needed_and_the_time_limit_is_fixed(self) -> None:
         window = OffPolicyWindow(OffPolicyFlow(sample_env_steps=1, fragment_s=3.0))
