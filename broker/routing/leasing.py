@@ -26,9 +26,9 @@ class Leasing:
     def lease(self, now_s: float) -> None:
         """Leases queued batches to the sessions that want more, oldest first; drops stale ones.
 
-        A session that has enough also gets the batches that would be stale by its next pull, but not
-        if it has other brokers: it would begin its update without these, and they would be too old
-        for the next one.
+        A session that has enough also gets the batches that would be stale by its next pull. One of
+        several brokers does not send these: the learner would begin its update without them, and
+        they would be too old for the next one.
         """
         state = self._state
         self._lease_evaluated()

@@ -24,7 +24,7 @@ from ray.rllib.utils.metrics import NUM_ENV_STEPS_SAMPLED_LIFETIME, WEIGHTS_SEQ_
 from ray.rllib.utils.metrics.metrics_logger import MetricsLogger
 
 from headrace.learner.connection.link import BrokerLink, LearnerStopping
-from headrace.learner.connection.open_link import open_link
+from headrace.learner.connection.open_link import open_link, targets_of
 from headrace.learner.episodes.gc_pause import paused_gc
 from headrace.learner.episodes.segment_buffer import SegmentBuffer
 from headrace.learner.episodes.segment_joining import join_segments
@@ -35,12 +35,7 @@ from headrace.learner.runner.multi_agent_setup import MultiAgentSetup
 from headrace.learner.runner.publisher import WeightsPublisher
 from headrace.learner.runner.runner_config import runner_config_of
 from headrace.learner.runner.sample_metrics import SampleMetrics
-from headrace.learner.runner.sampling import (
-    SampleRequest,
-    fragment_env_steps,
-    most_env_steps_held,
-    sampling_of,
-)
+from headrace.learner.runner.sampling import make_request, sampling_of
 from headrace.learner.runner.settings_without_effect import refuse_settings_without_effect
 from headrace.learner.runner.single_agent_setup import SingleAgentSetup
 from headrace.learner.runner.trials import refusal_of_trial
@@ -139,11 +134,8 @@ class BrokerEnvRunner(EnvRunner, Checkpointable):
         self.confirm()
         started_s = time.monotonic()
         self._publish_if_due(link, started_s)
-        request = SampleRequest(
-            fragment_env_steps(self.config, self.worker_index),
-            most_env_steps_held(self.config, self._publisher.manifest),
-            self._runner_config.pull_timeout_s,
-        )
+        timeout_s = self._runner_config.pull_timeout_s
+        request = make_request(self.config, self.worker_index, self._publisher.manifest, timeout_s)
         try:
             taken = self._sampling.take(link, buffer, request)
         except LearnerStopping:
@@ -232,6 +224,16 @@ class BrokerEnvRunner(EnvRunner, Checkpointable):
     def assert_healthy(self) -> None:
         """Does nothing: a runner that was constructed is healthy, connected or not."""
 
+    def find_fault(self) -> str | None:
+        """Returns why this runner cannot work on its host, None if it can."""
+        try:
+            if self._fault is not None:
+                raise self._fault
+            targets_of(self._runner_config)
+        except ConfigError as error:
+            return f"on {ray.util.get_node_ip_address()}: {error}"
+        return None
+
     def get_spaces(self) -> dict[str, tuple[gym.Space[Any], gym.Space[Any]]]:
         """Returns the spaces of the simulator and of the module."""
         if self._fault is not None:
@@ -270,6 +272,8 @@ class BrokerEnvRunner(EnvRunner, Checkpointable):
 
     def set_state(self, state: dict[str, Any]) -> None:
         """Stores weights that are newer, or forced by their number, for the next `sample()`."""
+        if self._fault is not None:
+            return  # an exception here would make RLlib wait a minute
         for name, pipeline in self._pipelines:
             if name in state:
                 pipeline.set_state(state[name])

@@ -194,7 +194,10 @@ def fragment_env_steps(config: AlgorithmConfig, worker_index: int = 0) -> int:
     return int(length) * (config.num_envs_per_env_runner or 1)
 
 
-def most_env_steps_held(config: AlgorithmConfig, manifest: Manifest) -> int:
-    """Returns how many env steps a runner's `sample()` should return, to bound memory."""
+def make_request(
+    config: AlgorithmConfig, worker_index: int, manifest: Manifest, timeout_s: float
+) -> SampleRequest:
+    """Returns what a runner's `sample()` asks for."""
     runners = max(1, config.num_env_runners or 0)
-    return max(1, _SAMPLED_BYTES // runners // env_step_bytes(manifest))
+    most = max(1, _SAMPLED_BYTES // runners // env_step_bytes(manifest))
+    return SampleRequest(fragment_env_steps(config, worker_index), most, timeout_s)

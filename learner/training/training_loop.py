@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import os
+import sys
 import threading
 import time
 from collections import Counter
@@ -21,8 +23,9 @@ from headrace.learner.connection.open_link import open_link, require_brokers
 from headrace.learner.runner.env_runner import BrokerEnvRunner
 from headrace.learner.runner.runner_config import runner_config_of
 from headrace.learner.training.algorithm_config import build_config
+from headrace.learner.training.own_code import own_code
 from headrace.learner.training.records import RunRecords
-from headrace.learner.training.remote_runners import end_remote_runners
+from headrace.learner.training.remote_runners import end_remote_runners, require_runners
 from headrace.learner.training.result_values import numbers_of
 from headrace.learner.training.resuming import other_network, require_same_network
 from headrace.learner.training.run_folder import (
@@ -45,9 +48,18 @@ Clock = Callable[[], float]
 
 
 def start_ray() -> None:
-    """Starts Ray, unless it is running. Ray installs signal handlers: set your own after this."""
-    if not ray.is_initialized():
-        ray.init(include_dashboard=False, log_to_driver=False)
+    """Starts Ray, or joins the cluster of RAY_ADDRESS with the code of the run.
+
+    Ray installs signal handlers: set your own after this.
+    """
+    if ray.is_initialized():
+        return
+    settings: dict[str, Any] = {}
+    code = own_code(Path.cwd(), sys.modules) if os.environ.get("RAY_ADDRESS") else []
+    if code:
+        settings["runtime_env"] = {"py_modules": list(map(str, code))}
+        _LOG.info("sending %s to the hosts of the cluster", ", ".join(path.name for path in code))
+    ray.init(include_dashboard=False, log_to_driver=False, **settings)
 
 
 class ProgressView(Protocol):
@@ -132,6 +144,7 @@ class Training:
         try:
             with refused_by_rllib("this run"):
                 self._algorithm = config.build_algo()
+            require_runners(self._algorithm)
             if self._checkpoint_path is not None:
                 self._restore(self._algorithm, self._checkpoint_path)
             self._folder.open()
@@ -229,7 +242,7 @@ class Training:
     # ---------------------------------------------------------------- records
 
     def _metrics(self, result: dict[str, Any]) -> IterationMetrics:
-        sampled = result["env_runners"]
+        sampled = result.get("env_runners", {})
         own = sampled.get("headrace", {})
         batches = own.get("batches", {})
         evaluated = result.get("evaluation", {}).get("env_runners", {})
