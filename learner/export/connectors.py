@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -178,6 +179,7 @@ def module_spaces(
             "put the env-to-module connectors in this order: FlattenObservations and "
             "PrevActionsPrevRewards, then MeanStdFilter, then FrameStackingEnvToModule"
         )
+    _leave_flattening_to_the_learner(stages)
     return ModuleSpaces(observation, action, tuple(stages), to_module.observation_space)
 
 
@@ -201,7 +203,18 @@ def agent_module_spaces(
                 "the policy graphs that actors run. Supported are FlattenObservations and RLlib's "
                 "defaults; do the work in the simulator, or in the RLModule"
             )
+    _leave_flattening_to_the_learner(stages)
     return ModuleSpaces(observation, action, tuple(stages), to_module.observation_space[module])
+
+
+def _leave_flattening_to_the_learner(stages: Sequence[ObservationStage]) -> None:
+    """Has actors record smaller observations, unless others of their stages need flat ones."""
+    recorded = [stage for stage in stages if stage.is_recorded]
+    match recorded:
+        case [FlattenStage() as flatten] if flatten.grows:
+            flatten.is_recorded = False
+        case _:
+            pass
 
 
 def _rank(stage: ObservationStage) -> int:

@@ -27,6 +27,8 @@ from headrace.protocol.errors import ConfigError
 from headrace.protocol.paths import flatten_paths
 from headrace.protocol.trajectory import OBSERVATIONS
 
+_FLAT_ITEM_BYTES = 4
+
 Tensors = Mapping[str, Tensor]
 """Tensors by name."""
 
@@ -65,7 +67,11 @@ class ObservationStage(nn.Module, abc.ABC):
 
 
 class FlattenStage(ObservationStage):
-    """RLlib's FlattenObservations: one vector, indices as one-hot."""
+    """RLlib's FlattenObservations: one vector, indices as one-hot.
+
+    Where the simulator's observations are smaller, actors may record these, and the learner
+    flattens them; see `observation_flattening.py`.
+    """
 
     def __init__(self, connector: FlattenObservations) -> None:
         super().__init__(connector)
@@ -76,6 +82,12 @@ class FlattenStage(ObservationStage):
                 "policy graph; leave the keys out in the simulator"
             )
         self._leaves = leaf_spaces(self.input, OBSERVATIONS)
+
+    @property
+    def grows(self) -> bool:
+        """Whether a flat observation takes more bytes than the simulator's."""
+        flat = math.prod(cast("tuple[int, ...]", self.output.shape)) * _FLAT_ITEM_BYTES
+        return flat > sum(map(_row_bytes, self._leaves.values()))
 
     def forward(self, value: Any, state: Tensors, tensors: Tensors, reward: Tensor) -> Any:
         """Concatenates the leaves in the order of their paths."""
@@ -203,6 +215,10 @@ def make_stage(connector: ConnectorV2) -> ObservationStage | None:
             return FrameStackStage(connector)
         case _:
             return None
+
+
+def _row_bytes(space: gym.Space[Any]) -> int:
+    return np.dtype(space.dtype).itemsize * math.prod(space.shape or ())
 
 
 def _flatten(values: Tensor, space: gym.Space[Any]) -> Tensor:

@@ -23,6 +23,7 @@ from headrace.learner.export.connectors import agent_module_spaces, build_pipeli
 from headrace.learner.export.exported_module import ExportedModule
 from headrace.learner.export.module_building import build_module, require_numbers
 from headrace.learner.export.module_export import export_module, require_exportable
+from headrace.learner.export.observation_flattening import flattening_of
 from headrace.learner.runner.agent_setup import AgentSetup
 from headrace.learner.runner.module_weights import ModuleWeights
 from headrace.learner.runner.simulator_spaces import simulator_spaces
@@ -94,6 +95,7 @@ class MultiAgentSetup(AgentSetup):
             name: EpisodeMaker(own.episode_observation, own.action)
             for name, own in self._spaces.items()
         }
+        self._flattenings = {name: flattening_of(own.stages) for name, own in self._spaces.items()}
         self._episodes = MultiAgentEpisodeMaker(makers, observation, action, module_of)
 
     @property
@@ -117,7 +119,17 @@ class MultiAgentSetup(AgentSetup):
         return {}
 
     def make_episodes(self, segments: Sequence[EpisodeSegment]) -> list[MultiAgentEpisode]:
-        return [self._episodes.make(segment, segment.lease.version.number) for segment in segments]
+        return [
+            self._episodes.make(self._flattened(segment), segment.lease.version.number)
+            for segment in segments
+        ]
+
+    def _flattened(self, segment: EpisodeSegment) -> EpisodeSegment:
+        chunks = tuple(
+            chunk if (own := self._flattenings[chunk.module_id]) is None else own.apply(chunk)
+            for chunk in segment.chunks
+        )
+        return dataclasses.replace(segment, chunks=chunks)
 
 
 def _map_agents(module_of: ModuleOfAgent, agents: gym.spaces.Dict) -> dict[Any, str]:

@@ -22,6 +22,7 @@ from headrace.learner.export.exported_module import ExportedModule
 from headrace.learner.export.module_building import build_module, require_numbers
 from headrace.learner.export.module_exporters import GraphExporter, RLlibExporter
 from headrace.learner.export.observation_filter import ObservationFilter
+from headrace.learner.export.observation_flattening import flattening_of
 from headrace.learner.runner.agent_setup import AgentSetup
 from headrace.learner.runner.module_weights import ModuleWeights
 from headrace.learner.runner.simulator_spaces import simulator_spaces
@@ -49,6 +50,7 @@ class SingleAgentSetup(AgentSetup):
         self.spaces = own.by_rllib_key
         self._episodes = EpisodeMaker(own.episode_observation, action)
         self._names = ContiguousEpisodeIds()
+        self._flattening = flattening_of(own.stages)
         self._filter = (
             ObservationFilter(self.pipelines.to_module, own.filter) if own.filter else None
         )
@@ -81,6 +83,8 @@ class SingleAgentSetup(AgentSetup):
 
     def _make(self, segment: EpisodeSegment) -> SingleAgentEpisode:
         chunk, number = segment.chunks[0], segment.lease.version.number
+        if self._flattening is not None:
+            chunk = self._flattening.apply(chunk)
         if self._filter is not None:
             chunk = dataclasses.replace(chunk, columns=self._filter.take(chunk, number))
         return self._episodes.make(chunk, number, self._names.name(chunk))

@@ -25,6 +25,7 @@ from support.policies import Exported, shared_export
 
 from headrace.actors.policy.onnx_policy import OnnxPolicy
 from headrace.actors.policy.onnx_session import BakedSession, open_session
+from headrace.learner.export.observation_flattening import flattening_of
 from headrace.protocol.errors import ConfigError
 from headrace.protocol.trajectory import OBSERVATIONS
 
@@ -136,10 +137,22 @@ def test_flattened_observations_equal_rllibs(space: gym.Space[Any]) -> None:
     )
     acted = made.policy.act(paths)
     expected = flatten_inputs(rows, get_base_struct_from_space(space), batch_axis=True)
-    np.testing.assert_array_equal(acted.observations["obs"], expected)
-    np.testing.assert_array_equal(made.policy.observe(paths)["obs"], expected)
+    flattening = flattening_of(made.spaces.stages)
+    for recorded in (acted.observations, made.policy.observe(paths)):
+        flat = dict(recorded) if flattening is None else flattening.flatten(recorded)
+        np.testing.assert_array_equal(flat["obs"], expected)
+
+
+def test_actors_record_an_index_as_one_integer_though_the_module_sees_it_flat() -> None:
+    made = Exported(Discrete(500), Discrete(6), connector=flatten)
     [column] = [c for c in made.exported.manifest.columns if c.name == "obs"]
-    assert column.shape == expected.shape[1:]
+    assert (column.dtype, column.shape, column.high) == ("int64", (), 499.0)
+
+
+def test_actors_record_flat_observations_where_these_are_not_larger() -> None:
+    space = Dict({"left": Box(-1.0, 1.0, (3,)), "right": Box(-1.0, 1.0, (2,))})
+    made = Exported(space, Discrete(2), connector=flatten)
+    assert [c.shape for c in made.exported.manifest.columns if c.name == "obs"] == [(5,)]
 
 
 def test_double_precision_observations_are_recorded_as_they_are() -> None:

@@ -60,8 +60,46 @@ class ScriptedEnv(gym.Env[Any, Any]):
         return (1.5 * np.sin(phase) + 0.1 * self._phase).astype(np.float32)
 
 
+class MixedEnv(ScriptedEnv):
+    """Observations of every kind that RLlib flattens."""
+
+    def __init__(self, config: Mapping[str, Any]) -> None:
+        super().__init__(config)
+        spaces = gym.spaces
+        self.observation_space = spaces.Dict(
+            {
+                "position": spaces.Box(-50.0, 50.0, (4,)),
+                "cards": spaces.MultiDiscrete([3, 5, 2]),
+                "map": spaces.Box(0, 255, (6, 4), np.uint8),
+                "inner": spaces.Tuple((spaces.Discrete(7), spaces.MultiBinary(3))),
+            }
+        )
+
+    def _observe(self) -> Any:
+        t = self._t + self._episode
+        return {
+            "position": super()._observe(),
+            "cards": np.array([t % 3, t % 5, t % 2]),
+            "map": (np.arange(24, dtype=np.uint8).reshape(6, 4) * 7 + t).astype(np.uint8),
+            "inner": (np.int64(t % 7), np.array([t % 2, 1, 0], np.int8)),
+        }
+
+
+class SeededTaxi(gym.Wrapper[Any, Any, Any, Any]):
+    """Taxi, whose episodes are the same whoever samples them."""
+
+    def __init__(self, config: Mapping[str, Any]) -> None:
+        super().__init__(gym.make("Taxi-v3", max_episode_steps=23))
+        self._episode = -1
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[Any, dict[str, Any]]:
+        self._episode += 1
+        return self.env.reset(seed=self._episode)
+
+
 @dataclass(frozen=True)
 class Case:
+    env: Callable[[Mapping[str, Any]], gym.Env[Any, Any]] = ScriptedEnv
     connectors: Callable[[], list[Any]] = list
     learner_connectors: Callable[[], list[Any]] = list
     model: Mapping[str, Any] = field(default_factory=dict)
@@ -71,7 +109,7 @@ class Case:
     def make_config(self, broker: BrokerThread) -> PPOConfig:
         own = {"address": broker.address, "run": "run", "pull_timeout_s": 10.0}
         config = PPOConfig().environment(
-            ScriptedEnv, env_config={"headrace": own, "is_image": self.is_image}
+            cast("Any", self.env), env_config={"headrace": own, "is_image": self.is_image}
         )
         config.env_runners(
             num_env_runners=0,
@@ -94,23 +132,28 @@ CONVOLUTION = {"conv_filters": [[4, 3, 2], [8, 3, 2]]}
 CASES = {
     "mlp": Case(),
     "lstm": Case(model=LSTM),
-    "filter": Case(lambda: [MeanStdFilter(update_stats=False)]),
+    "filter": Case(connectors=lambda: [MeanStdFilter(update_stats=False)]),
+    "taxi": Case(SeededTaxi, lambda: [FlattenObservations()]),
+    "mixed": Case(MixedEnv, lambda: [FlattenObservations()], model=LSTM),
+    "mixed and filtered": Case(
+        MixedEnv, lambda: [FlattenObservations(), MeanStdFilter(update_stats=False)]
+    ),
     "frames": Case(
-        lambda: [FrameStackingEnvToModule(num_frames=4)],
-        lambda: [FrameStackingLearner(num_frames=4)],
+        connectors=lambda: [FrameStackingEnvToModule(num_frames=4)],
+        learner_connectors=lambda: [FrameStackingLearner(num_frames=4)],
         model=CONVOLUTION,
         is_image=True,
         lookback=3,
     ),
     "previous": Case(
-        lambda: [
+        connectors=lambda: [
             PrevActionsPrevRewards(n_prev_actions=2, n_prev_rewards=3),
             FlattenObservations(),
         ],
         lookback=3,
     ),
     "all": Case(
-        lambda: [
+        connectors=lambda: [
             PrevActionsPrevRewards(),
             FlattenObservations(),
             MeanStdFilter(update_stats=False),
@@ -118,7 +161,7 @@ CASES = {
         model=LSTM,
     ),
 }
-_QUICK = {"mlp", "frames"}
+_QUICK = {"mlp", "frames", "taxi"}
 
 
 @pytest.mark.parametrize(
@@ -176,7 +219,7 @@ def _sample_from_actor(
     with ExitStack() as stack:
         stack.callback(runner.stop)
         client = stack.enter_context(connect(broker, context, "actor"))
-        environment = SingleEnvironment(ScriptedEnv({"is_image": case.is_image}))
+        environment = SingleEnvironment(case.env({"is_image": case.is_image}))
         stack.enter_context(in_thread(Collector(client, environment, seed=1).run))
         while sum(map(len, sampled)) < STEPS:
             sampled += runner.sample()
