@@ -16,6 +16,7 @@ BENCHMARKS = (
     "actor",
     "inference",
     "fleet",
+    "brokers",
     "train",
     "weights",
     "pipes",

@@ -1,8 +1,8 @@
 """Scripted clients: real actor sessions with simulators that only take time.
 
-All clients of a load share one set of sockets, which the broker cannot see. They begin batches when
-credit allows, with the newest weights, close them as the manifest says, and stamp the version that
-they began with.
+The clients of a load share one set of sockets, which the broker cannot see; they are few enough for
+what a broker keeps for one subscriber. They begin batches when credit allows, with the newest
+weights, close them as the manifest says, and stamp the version that they began with.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import random
 import secrets
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 
@@ -25,13 +25,16 @@ from headrace.actors.connection.session import ActorSession, PushedBatch
 from headrace.protocol.endpoints import BrokerAddress
 from headrace.protocol.identity import PolicyVersion
 from headrace.protocol.invitation import Invitation
-from headrace.protocol.messages import Credit
+from headrace.protocol.messages import Credit, Totals
 from headrace.protocol.topics import BEACON, delivery_topic, snapshot_topic, weights_topic
 from headrace.protocol.trajectory import pack_batch
 from headrace.protocol.zeromq.client_socket import encrypt
 from headrace.protocol.zeromq.frames import receive, send
 
 _CONFIG = ClientConfig()
+_CLIENTS_PER_SOCKET = 500
+"""Half of what ZeroMQ keeps for one subscriber by default."""
+_SERVE_EVERY_S = 0.25
 
 
 @dataclass(frozen=True)
@@ -70,12 +73,16 @@ class Payloads:
 
 
 class Load:
-    """A fleet in one thread."""
+    """Some clients of a fleet.
+
+    Attributes:
+        sources: the sockets at which messages arrive.
+    """
 
     def __init__(
         self,
         address: str,
-        speeds: Sequence[float],
+        speeds: Mapping[int, float],
         payloads: Payloads,
         invitation: Invitation | None = None,
     ) -> None:
@@ -89,7 +96,7 @@ class Load:
         self._control.subscribe(BEACON)
         self._weights.subscribe(weights_topic(RUN))
         self._actors: dict[bytes, _Actor] = {}
-        for index, speed in enumerate(speeds):
+        for index, speed in speeds.items():
             actor = f"load.{index}"
             rng = random.Random(index)
             session = ActorSession(actor, secrets.randbits(52), "load", _CONFIG, rng)
@@ -109,26 +116,28 @@ class Load:
         self._join_next()
         self._due: list[tuple[float, bytes]] = []
         self._presence_due_s = 0.0
+        self.sources = (self._control, self._weights)
 
-    def run(self, stop: Connection) -> None:
-        """Runs until something arrives at `stop`; answers with `Totals` by actor."""
-        poller = zmq.Poller()
-        for source in (self._control, self._weights):
-            poller.register(source, zmq.POLLIN)
-        while not stop.poll():
-            wait_s = min(self._due[0][0] if self._due else math.inf, self._presence_due_s)
-            poller.poll(int(max(0.0, min(0.05, wait_s - time.monotonic())) * 1000))
-            self._receive()
-            now_s = time.monotonic()
-            while self._due and self._due[0][0] <= now_s:
-                self._finish_if_due(*heapq.heappop(self._due), now_s)
-            if now_s >= self._presence_due_s:
-                self._presence_due_s = now_s + 0.1
-                for actor in self._actors.values():
-                    self._serve(actor, now_s)
-        stop.send(
-            {actor.session.actor: actor.session.sender.totals for actor in self._actors.values()}
-        )
+    @property
+    def next_event_at_s(self) -> float:
+        """When something next becomes due by time alone."""
+        return min(self._due[0][0] if self._due else math.inf, self._presence_due_s)
+
+    def step(self) -> None:
+        """Handles what has arrived, and what is due."""
+        self._receive()
+        now_s = time.monotonic()
+        while self._due and self._due[0][0] <= now_s:
+            self._finish_if_due(*heapq.heappop(self._due), now_s)
+        if now_s >= self._presence_due_s:
+            self._presence_due_s = now_s + _SERVE_EVERY_S
+            for actor in self._actors.values():
+                self._serve(actor, now_s)
+
+    @property
+    def totals(self) -> dict[str, Totals]:
+        """How the batches of each client ended."""
+        return {a.session.actor: a.session.sender.totals for a in self._actors.values()}
 
     def _join_next(self) -> None:
         if self._joining:
@@ -226,5 +235,19 @@ def run_load(
     stop: Connection,
     invitation: Invitation | None = None,
 ) -> None:
-    """Runs a load in its process."""
-    Load(address, speeds, payloads, invitation).run(stop)
+    """Runs a fleet until something arrives at `stop`; answers with `Totals` by client."""
+    parts = [
+        dict(list(enumerate(speeds))[start : start + _CLIENTS_PER_SOCKET])
+        for start in range(0, len(speeds), _CLIENTS_PER_SOCKET)
+    ]
+    loads = [Load(address, part, payloads, invitation) for part in parts]
+    poller = zmq.Poller()
+    for load in loads:
+        for source in load.sources:
+            poller.register(source, zmq.POLLIN)
+    while not stop.poll():
+        wait_s = min(load.next_event_at_s for load in loads) - time.monotonic()
+        poller.poll(int(max(0.0, min(0.05, wait_s)) * 1000))
+        for load in loads:
+            load.step()
+    stop.send({actor: totals for load in loads for actor, totals in load.totals.items()})

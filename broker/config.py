@@ -37,7 +37,7 @@ class RouterConfig:
 
     queue_env_steps: int = 2_000_000
     max_held_bytes: int = 384 * MIB
-    presences_per_s: float = 500.0
+    presences_per_s: float = 300.0
     actor_timeout_s: float = 5.0
     forget_s: float = 120.0
     session_timeout_s: float = 10.0

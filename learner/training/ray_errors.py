@@ -14,10 +14,14 @@ def cause_of(error: Exception) -> str:
     if not isinstance(error, RayError):
         return first_line(error)
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    cause = shortened((lines[-1] if lines else repr(error)).rstrip(".:"), _LONGEST)
-    if "gloo" in str(error).lower():
-        cause += (
-            "; learners on several hosts connect to one another: set GLOO_SOCKET_IFNAME to the "
-            "network interface between them, on each host before `ray start`"
-        )
-    return cause
+    return shortened((lines[-1] if lines else repr(error)).rstrip(".:"), _LONGEST)
+
+
+def advice_of(error: Exception) -> str:
+    """Returns what to do if learners cannot connect to one another, empty for other errors."""
+    if not isinstance(error, RayError) or "gloo" not in str(error).lower():
+        return ""
+    return (
+        "; learners on several hosts connect to one another: set GLOO_SOCKET_IFNAME to the network "
+        "interface between them, on each host before `ray start`"
+    )

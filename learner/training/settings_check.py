@@ -14,7 +14,7 @@ from headrace.learner.runner.multi_agent_setup import MultiAgentSetup
 from headrace.learner.runner.runner_config import runner_config_of
 from headrace.learner.runner.settings_without_effect import refuse_settings_without_effect
 from headrace.learner.runner.single_agent_setup import SingleAgentSetup
-from headrace.learner.training.ray_errors import cause_of
+from headrace.learner.training.ray_errors import advice_of, cause_of
 from headrace.protocol.errors import ConfigError, HeadraceError
 
 _KINDS: Mapping[type, tuple[str, tuple[type, ...]]] = {
@@ -61,7 +61,9 @@ def refused_by_rllib(where: str) -> Generator[None]:
     except HeadraceError:
         raise
     except Exception as error:  # RLlib raises errors of many kinds
-        raise ConfigError(f"RLlib does not accept {where}: {cause_of(error)}") from error
+        raise ConfigError(
+            f"RLlib does not accept {where}: {cause_of(error)}{advice_of(error)}"
+        ) from error
 
 
 def require_kinds(settings: Mapping[str, Any], defaults: Any, where: str) -> None:

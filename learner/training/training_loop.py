@@ -14,6 +14,7 @@ from typing import Any, Protocol, cast
 
 import msgspec
 import ray
+from ray.exceptions import RayError
 from ray.rllib.algorithms.algorithm import Algorithm
 from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
 from ray.rllib.algorithms.impala import IMPALAConfig
@@ -24,6 +25,7 @@ from headrace.learner.runner.env_runner import BrokerEnvRunner
 from headrace.learner.runner.runner_config import runner_config_of
 from headrace.learner.training.algorithm_config import build_config
 from headrace.learner.training.own_code import own_code
+from headrace.learner.training.ray_errors import cause_of
 from headrace.learner.training.records import RunRecords
 from headrace.learner.training.remote_runners import end_remote_runners, require_runners
 from headrace.learner.training.result_values import numbers_of
@@ -184,6 +186,13 @@ class Training:
                 result = algorithm.train()
             except LearnerStopping:
                 break
+            except HeadraceError:
+                raise
+            except RayError as error:
+                raise HeadraceError(
+                    f"a process of the Ray cluster failed: {cause_of(error)}; --resume continues "
+                    "from the newest checkpoint"
+                ) from error
             metrics = self._metrics(result)
             if metrics.env_steps == (newest.env_steps if newest else self._before.env_steps):
                 continue  # RLlib stopped waiting for data; try again

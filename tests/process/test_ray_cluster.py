@@ -23,7 +23,7 @@ LEARNER = "_WrappedExecutable"
 """What RLlib calls the process of a learner."""
 STARTED_S = 180
 RECOVERED_S = 90
-TRAINED_S = 600
+TRAINED_S = 480
 CUT_S = 20.0
 RUN = """
 [run]
@@ -176,7 +176,7 @@ def test_a_runner_whose_host_lacks_the_invitation_ends_the_run_with_a_sentence(
     learner = start_learner(cluster, commands, "--join", invitation)
     assert learner.wait(STARTED_S) == ExitCode.CONFIG, commands.text("learner")
     sentence = (
-        rf"remote runner \d cannot work: on {re.escape(cluster.second.address)}: "
+        rf"(?m)^headrace: remote runner \d cannot work: on {re.escape(cluster.second.address)}: "
         rf"cannot read the invitation {re.escape(invitation)}"
     )
     assert re.search(sentence, commands.text("learner")), commands.text("learner")

@@ -37,7 +37,7 @@ _PATIENCE = {
     "RAY_grpc_keepalive_timeout_ms": "300000",
     "RAY_grpc_client_keepalive_timeout_ms": "300000",
 }
-"""Lets Ray wait for a host that is cut off; by itself it gives one up after some seconds."""
+"""Lets Ray wait for a host that is cut off; by itself it gives one up in less than 40 s."""
 
 
 class Host:

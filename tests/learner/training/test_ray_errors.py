@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ray.exceptions import RayError
 
-from headrace.learner.training.ray_errors import cause_of
+from headrace.learner.training.ray_errors import advice_of, cause_of
 
 
 def test_the_cause_is_the_last_line_of_what_a_remote_process_raised() -> None:
@@ -22,4 +22,5 @@ def test_other_errors_are_their_first_line() -> None:
 
 def test_learners_that_cannot_connect_to_one_another_are_explained() -> None:
     error = RayError("ray::Worker()\nRuntimeError: Gloo connectFullMesh failed: Connection refused")
-    assert "GLOO_SOCKET_IFNAME" in cause_of(error)
+    assert "GLOO_SOCKET_IFNAME" in advice_of(error)
+    assert advice_of(ValueError("gloo")) == advice_of(RayError("out of memory")) == ""
