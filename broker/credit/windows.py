@@ -35,6 +35,7 @@ class CreditWindow(abc.ABC):
 
     def __init__(self) -> None:
         self._delivered = 0
+        self._is_alone = True
         self._share = 1.0
         self._asked_steps: int | None = None
         self._published_at_s: float | None = None
@@ -74,6 +75,7 @@ class CreditWindow(abc.ABC):
             asked_steps: what the sessions asked of this broker and were not leased; None until they
                 have asked for data to train the newest version with.
         """
+        self._is_alone = share is None
         self._share = 1.0 if share is None else share
         self._asked_steps = None if share is None else asked_steps
 
@@ -114,9 +116,12 @@ class OnPolicyWindow(CreditWindow):
     def short_steps(self) -> float:
         """Returns what the last updates all lacked when they began.
 
-        It is not known of a broker beside others, which may have delivered its part.
+        It is not known of a broker beside others, which may have delivered its part; and without an
+        overlap nothing is ready for any update.
         """
-        return self._short_steps.smallest or 0.0 if self._asked_steps is None else 0.0
+        if not self._is_alone or not self._flow.overlap:
+            return 0.0
+        return self._short_steps.smallest or 0.0
 
     def published(self, now_s: float, queue_env_steps: int = 0) -> None:
         """Records a new version, and what was ready for the update that it begins."""

@@ -46,7 +46,13 @@ class TestOnPolicyWindow:
 
     def test_whether_a_fleet_is_slow_is_not_known_of_one_broker_of_several(self) -> None:
         window = OnPolicyWindow(OnPolicyFlow(train_batch_env_steps=BATCH))
-        window.divide(0.5, 200)
+        window.divide(0.5, None)
+        for _ in range(5):
+            window.published(1.0, 0)
+        assert window.short_steps == 0
+
+    def test_a_strict_learner_has_nothing_ready_and_its_fleet_is_not_slow(self) -> None:
+        window = OnPolicyWindow(OnPolicyFlow(BATCH, overlap=0.0, max_policy_lag=0))
         for _ in range(5):
             window.published(1.0, 0)
         assert window.short_steps == 0
