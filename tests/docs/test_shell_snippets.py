@@ -87,7 +87,7 @@ def test_targets_and_extras_exist(snippet: Snippet) -> None:
         "optional-dependencies"
     ]
     for command, *words in command_lines(snippet.code):
-        assert command in ("headrace", "make", "pip", ".ci/run"), command
+        assert command in ("headrace", "make", "pip", ".ci/run", "export", "ray"), command
         if command == "make":
             assert {word for word in words if "=" not in word} <= targets
         if command == "pip":
