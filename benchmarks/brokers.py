@@ -52,7 +52,7 @@ CASES = (
     Case("4 brokers, 64 actors", (16, 16, 16, 16)),
     Case("4 brokers, 64 actors, most at one", (58, 2, 2, 2)),
     Case("4 brokers, 64 actors, none at one", (21, 22, 21, 0)),
-    Case("4 brokers, 10,000 actors in slow motion", (2500,) * 4, 20_000, 15.0, updates=6),
+    Case("4 brokers, 10,000 actors in slow motion", (2500,) * 4, 40_000, 15.0, updates=6),
 )
 
 
