@@ -12,6 +12,7 @@ from threading import Event
 import zmq
 
 from benchmarks.cartpole import RUN, ScriptedWeights, make_manifest
+from benchmarks.freshness import ended, jain, mean_lag
 from benchmarks.load import Payloads, run_load
 from benchmarks.pairs import Row, alone
 from benchmarks.processes import RunningBroker, broker_process, pipe, processor_s, running
@@ -94,11 +95,11 @@ def _train(case: Case, link: BrokerLink, brokers: Sequence[RunningBroker]) -> li
     taken: list[LeasedBatch] = []
     queued: list[int] = []
     waited_s = begun_s = used_s = 0.0
-    stale = ended = 0
+    stale = finished = 0
     for update in range(_WARM_UPDATES + case.updates):
         if update == _WARM_UPDATES:
             taken, queued, waited_s, begun_s = [], [], 0.0, time.monotonic()
-            stale, ended = _ended(link)
+            stale, finished = ended(link)
             used_s = _used_s(brokers)
         link.offer(weights.version(update + 1))
         started_s = time.monotonic()
@@ -111,19 +112,18 @@ def _train(case: Case, link: BrokerLink, brokers: Sequence[RunningBroker]) -> li
         link.confirm(batches[-1])
     took_s = time.monotonic() - begun_s
     used_s = _used_s(brokers) - used_s
-    stale_after, ended_after = _ended(link)
+    stale_after, finished_after = ended(link)
     steps = sum(batch.lease.env_steps for batch in taken)
-    lag = sum((batch.lease.policy_lag or 0) * batch.lease.env_steps for batch in taken) / steps
-    stale_share = (stale_after - stale) / max(1, ended_after - ended)
+    stale_share = (stale_after - stale) / max(1, finished_after - finished)
     name = case.name
     return [
-        alone(f"{name}: batches per processor second", "1/s", (ended_after - ended) / used_s),
+        alone(f"{name}: batches per processor second", "1/s", (finished_after - finished) / used_s),
         alone(f"{name}: brokers' processors", "cores", used_s / took_s),
         alone(f"{name}: env steps per batch", "env steps", steps / len(taken)),
         alone(
             f"{name}: ready for an update", "updates", sum(queued) / len(queued) / case.train_batch
         ),
-        alone(f"{name}: mean policy lag", "versions", lag),
+        alone(f"{name}: mean policy lag", "versions", mean_lag(taken)),
         alone(f"{name}: stale batches", "share", stale_share),
         alone(f"{name}: waiting", "share of time", waited_s / took_s),
         alone(f"{name}: Jain index of delivered steps", "1 is equal", _jain(taken, case)),
@@ -135,18 +135,8 @@ def _jain(taken: Sequence[LeasedBatch], case: Case) -> float:
     by_actor = Counter[tuple[str, int]]()
     for batch in taken:
         by_actor[batch.lease.actor, batch.lease.incarnation] += batch.lease.env_steps
-    return sum(by_actor.values()) ** 2 / (
-        sum(case.actors) * sum(count**2 for count in by_actor.values())
-    )
+    return jain(list(by_actor.values()), sum(case.actors))
 
 
 def _used_s(brokers: Sequence[RunningBroker]) -> float:
     return sum(processor_s(broker.process) for broker in brokers)
-
-
-def _ended(link: BrokerLink) -> tuple[int, int]:
-    report = link.fresh_report(5.0)
-    if report is None:
-        raise TimeoutError("no report from the brokers")
-    ledger = report.ledger
-    return ledger.stale, ledger.stale + ledger.consumed

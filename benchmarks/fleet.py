@@ -11,6 +11,7 @@ from threading import Event
 import zmq
 
 from benchmarks.cartpole import RUN, ScriptedWeights, make_manifest
+from benchmarks.freshness import ended, jain, mean_lag
 from benchmarks.load import Payloads, run_load
 from benchmarks.pairs import Row, alone
 from benchmarks.processes import broker_process, pipe, running
@@ -96,11 +97,11 @@ def _train(scenario: Scenario, link: BrokerLink, slow: int | None) -> list[Row]:
     weights = ScriptedWeights(make_manifest(scenario.flow, weights_bytes=20_000))
     pause = Event()
     taken: list[LeasedBatch] = []
-    waited_s, begun_s, stale, ended = 0.0, 0.0, 0, 0
+    waited_s, begun_s, stale, finished = 0.0, 0.0, 0, 0
     for update in range(_WARM_UPDATES + scenario.updates):
         if update == _WARM_UPDATES:
             taken, waited_s, begun_s = [], 0.0, time.monotonic()
-            stale, ended = _ended(link)
+            stale, finished = ended(link)
         link.offer(weights.version(update + 1))
         started_s = time.monotonic()
         batches = link.take(scenario.env_steps, 60.0)
@@ -109,27 +110,18 @@ def _train(scenario: Scenario, link: BrokerLink, slow: int | None) -> list[Row]:
         pause.wait(scenario.train_s)
         link.confirm(batches[-1])
     took_s = time.monotonic() - begun_s
-    stale_after, ended_after = _ended(link)
+    stale_after, finished_after = ended(link)
     return _rows(scenario, taken, waited_s / took_s, took_s) + _stale_rows(
-        scenario, taken, stale_after - stale, ended_after - ended, slow
+        scenario, taken, stale_after - stale, finished_after - finished, slow
     )
-
-
-def _ended(link: BrokerLink) -> tuple[int, int]:
-    report = link.fresh_report(5.0)
-    if report is None:
-        raise TimeoutError("no report from the broker")
-    ledger = report.ledger
-    return ledger.stale, ledger.stale + ledger.consumed
 
 
 def _rows(scenario: Scenario, taken: list[LeasedBatch], waiting: float, took_s: float) -> list[Row]:
     steps = sum(batch.lease.env_steps for batch in taken)
-    lag = sum((batch.lease.policy_lag or 0) * batch.lease.env_steps for batch in taken) / steps
     name = scenario.name
     offered = sum(scenario.speeds)
     return [
-        alone(f"{name}: mean policy lag", "versions", lag),
+        alone(f"{name}: mean policy lag", "versions", mean_lag(taken)),
         alone(f"{name}: waiting", "share of time", waiting),
         alone(f"{name}: offered load", "env steps/s", offered),
         alone(f"{name}: accepted load", "env steps/s", steps / took_s),
@@ -137,16 +129,19 @@ def _rows(scenario: Scenario, taken: list[LeasedBatch], waiting: float, took_s: 
 
 
 def _stale_rows(
-    scenario: Scenario, taken: list[LeasedBatch], stale: int, ended: int, slow: int | None
+    scenario: Scenario, taken: list[LeasedBatch], stale: int, finished: int, slow: int | None
 ) -> list[Row]:
     by_actor = Counter[str]()
     for batch in taken:
         by_actor[batch.lease.actor] += batch.lease.env_steps
     counts = [by_actor[f"load.{index}"] for index in range(len(scenario.speeds)) if index != slow]
-    jain = sum(counts) ** 2 / (len(counts) * sum(count**2 for count in counts))
     rows = [
-        alone(f"{scenario.name}: stale batches", "share", stale / max(ended, 1)),
-        alone(f"{scenario.name}: Jain index of delivered steps", "1 is equal", jain),
+        alone(f"{scenario.name}: stale batches", "share", stale / max(finished, 1)),
+        alone(
+            f"{scenario.name}: Jain index of delivered steps",
+            "1 is equal",
+            jain(counts, len(counts)),
+        ),
     ]
     if slow is not None:
         rows.append(

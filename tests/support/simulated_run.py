@@ -111,14 +111,18 @@ class SimulatedActor:
     def _close_after_step(self, batch: OpenBatch) -> None:
         """Newer weights end a batch after the step in progress, when credit has arrived too."""
         steps = (self._time.now_s - batch.begun_s) * self.speed
+        self._close_after((math.ceil(steps) - steps) / self.speed)
+
+    def _close_after(self, seconds: float) -> None:
+        """Closes the open batch then, unless something else has."""
         turn = self._turn
 
         def close() -> None:
-            if self._turn == turn and self._batch is batch:
+            if self._turn == turn and self._batch is not None:
                 self._close()
                 self._pump()
 
-        self._time.after((math.ceil(steps) - steps) / self.speed, close)
+        self._time.after(seconds, close)
 
     def _pump(self) -> None:
         now_s = self._time.now_s
@@ -138,15 +142,9 @@ class SimulatedActor:
             return
         self._batch = OpenBatch(version, credit, self._time.now_s)
         self._turn += 1
-        turn, jitter = self._turn, self._rng.uniform(0.9, 1.1)
+        jitter = self._rng.uniform(0.9, 1.1)
         full_s = min(credit.fragment_steps / self.speed * jitter, credit.fragment_s)
-
-        def end() -> None:
-            if self._turn == turn and self._batch is not None:
-                self._close()
-                self._pump()
-
-        self._time.after(max(full_s, 1 / self.speed), end)
+        self._close_after(max(full_s, 1 / self.speed))
 
     def _close(self) -> None:
         batch, self._batch = self._batch, None
